@@ -1,0 +1,97 @@
+"""What every command shares: flags, one-sentence errors, exit statuses.
+
+A command is a module with `define_flags(values)` and `main(args)`, whose docstring is its help.
+Flags live in a `FlagValues` of their own, so that commands can be called from tests and from one
+another. Nothing here imports TensorFlow: `--help` must answer at once.
+"""
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+
+from absl import flags
+
+from mnv3_tf.errors import UserError
+
+Define = Callable[[flags.FlagValues], None]
+Main = Callable[[flags.FlagValues], None]
+
+
+def define_network_flags(values: flags.FlagValues, default: str = "large") -> None:
+    """--model, --width, --resolution and --num_classes: the arguments of `spec.resolve`."""
+    flags.DEFINE_string(
+        "model", default, "A network's name, or the path of a spec JSON.", flag_values=values
+    )
+    flags.DEFINE_float("width", 1.0, "Width multiplier.", flag_values=values)
+    flags.DEFINE_integer(
+        "resolution", None, "Side of the square input, in pixels.", flag_values=values
+    )
+    flags.DEFINE_integer("num_classes", None, "Number of classes.", flag_values=values)
+
+
+def define_json_flag(values: flags.FlagValues) -> None:
+    flags.DEFINE_bool(
+        "json", False, "Print the result as one JSON object on the last line.", flag_values=values
+    )
+
+
+def run(main: Main, define_flags: Define, argv: Sequence[str] | None = None) -> None:
+    """Parses `argv`, calls `main`, and exits: 0 done, 1 failed on the way, 2 bad input."""
+    argv = list(sys.argv if argv is None else argv)
+    sys.exit(call(main, define_flags, argv))
+
+
+def call(main: Main, define_flags: Define, argv: Sequence[str]) -> int:
+    """`run` without leaving the process; returns the exit status."""
+    # TensorFlow's C++ logs would bury the one sentence that matters.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    values = flags.FlagValues()
+    flags.DEFINE_integer("verbosity", 0, "1 shows the traceback of an error.", flag_values=values)
+    flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
+    define_flags(values)
+    try:
+        rest = values(argv)
+        if len(rest) > 1:
+            raise UserError(f"Unexpected argument {rest[1]!r}; every option starts with --.")
+    except (flags.Error, UserError) as error:
+        return _say(error, 2)
+    if values.help:
+        print(inspect.getdoc(inspect.getmodule(main)) or "")
+        print("\nFlags:\n" + values.get_help())
+        return 0
+    try:
+        main(values)
+    except KeyboardInterrupt:
+        return _say("Interrupted.", 130)
+    except Exception as error:
+        if values.verbosity >= 1:
+            traceback.print_exc()
+        if isinstance(error, UserError):
+            return _say(error, 2)
+        return _say(f"{type(error).__name__}: {error} (--verbosity=1 shows where.)", 1)
+    return 0
+
+
+def dispatch(package: str, commands: Mapping[str, str], argv: Sequence[str] | None = None) -> None:
+    """`python -m package COMMAND ...`, where `commands` maps each name to its module."""
+    argv = list(sys.argv if argv is None else argv)
+    name = argv[1] if len(argv) > 1 else "--help"
+    if name in ("--help", "-h", "--helpfull"):
+        print(f"python -m {package} COMMAND [flags]   (COMMAND --help for its flags)\n")
+        for command, module in commands.items():
+            summary = (inspect.getdoc(importlib.import_module(module)) or "").split("\n")[0]
+            print(f"  {command:<16}{summary}")
+        sys.exit(0)
+    if name not in commands:
+        message = f"Unknown command {name!r}; choose one of {', '.join(commands)}."
+        sys.exit(_say(message, 2))
+    module = importlib.import_module(commands[name])
+    run(module.main, module.define_flags, argv[1:])
+
+
+def _say(message: object, status: int) -> int:
+    print(" ".join(str(message).split()), file=sys.stderr)
+    return status
