@@ -1,0 +1,206 @@
+"""From a weights file to our layers: names mapped, kernels transposed, shapes checked.
+
+Libraries round widths differently, pad differently and have other epsilons. What the spec can
+say, it is made to say, and a note tells; anything else is another architecture, and an error.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.weights import folded, imagenet
+from mnv3_tf.weights.formats import read_foreign
+from mnv3_tf.weights.names import (
+    FOLDED,
+    LIBRARIES,
+    NORM,
+    TIMM_TF,
+    Library,
+    TensorNames,
+    convolutions,
+)
+
+LayerArrays = dict[str, dict[str, np.ndarray]]
+
+HEAD = ("conv_2", "logits")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of a network, in float32 and Keras' layout.
+
+    `spec` is the network that they are for, which may differ from the one asked for: the notes
+    say how. `layers` has all its layers, but for a head that the file lacks or has in another
+    size. `source` is a key of `mnv3_tf.weights.names.LIBRARIES`, or "imagenet".
+    """
+
+    spec: NetworkSpec
+    layers: LayerArrays
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def read(source: str, spec: NetworkSpec) -> Weights:
+    """The weights of `source`, "imagenet" or the path of a file, for the network `spec`.
+
+    What had to be adapted is told on standard error, one line each.
+
+    Raises UserError for a file that cannot be read, or that has another architecture's weights.
+    """
+    path = imagenet.download(spec) if source == "imagenet" else Path(source)
+    foreign = read_foreign(path)
+    library, arrays = LIBRARIES[foreign.library], dict(foreign.arrays)
+    notes = [*foreign.notes]
+
+    spec, told = _with_library_conventions(spec, library)
+    notes += told
+    if foreign.library == FOLDED:
+        arrays = folded.unfold(arrays, convolutions(spec), spec.batch_norm_epsilon)
+    names = library.tensors(spec, arrays)
+    found, unread = _under_our_names(names, library, arrays)
+    spec, told = _with_widths_of(found, spec)
+    notes += told
+    if difference := _first_difference(spec, names, found, unread):
+        raise UserError(
+            f"{path} holds {library.title} weights of another architecture: {difference}; "
+            "give the model and width that the weights were trained with."
+        )
+    notes += _drop_other_head(spec, found)
+    for note in notes:
+        print(f"{path}: {note}.", file=sys.stderr)
+    kind = "imagenet" if source == "imagenet" else foreign.library
+    return Weights(spec, found, kind, tuple(notes))
+
+
+def _with_library_conventions(spec: NetworkSpec, library: Library) -> tuple[NetworkSpec, list[str]]:
+    padding = library.padding or spec.padding
+    epsilon = library.batch_norm_epsilon or spec.batch_norm_epsilon
+    if (padding, epsilon) == (spec.padding, spec.batch_norm_epsilon):
+        return spec, []
+    note = f"{library.title} weights, so padding is {padding} and the BatchNorm epsilon {epsilon:g}"
+    if library is LIBRARIES["timm"]:
+        note += (
+            f"; a tf_ variant (same, {LIBRARIES[TIMM_TF].batch_norm_epsilon:g}) is known only by "
+            "the architecture named in the file's metadata or in the config.json beside it"
+        )
+    return spec.replace(padding=padding, batch_norm_epsilon=epsilon), [note]
+
+
+def _under_our_names(
+    names: TensorNames, library: Library, arrays: dict[str, np.ndarray]
+) -> tuple[LayerArrays, list[str]]:
+    """What the file has of the network's layers, and the names in it that belong to none."""
+    found: LayerArrays = {}
+    unread = dict.fromkeys(arrays)
+    for layer, variables in names.items():
+        for variable, name in variables.items():
+            if name in arrays:
+                unread.pop(name, None)
+                value = np.asarray(arrays[name], np.float32)
+                if variable == "kernel":
+                    value = _to_keras_layout(value, library.layout, layer.endswith("_depthwise"))
+                if layer == "logits" and value.shape[-1] == library.background:
+                    value = value[..., 1:]
+                found.setdefault(layer, {})[variable] = np.ascontiguousarray(value)
+    return found, list(unread)
+
+
+def _to_keras_layout(kernel: np.ndarray, layout: str, depthwise: bool) -> np.ndarray:
+    """(k, k, in, out), or (k, k, channels, 1); a dense kernel becomes a 1x1 convolution's."""
+    if kernel.ndim == 2:
+        return (kernel.T if layout == "torch" else kernel)[None, None]
+    if layout == "torch" and kernel.ndim == 4:
+        return kernel.transpose((2, 3, 0, 1) if depthwise else (2, 3, 1, 0))
+    return kernel
+
+
+def _with_widths_of(found: LayerArrays, spec: NetworkSpec) -> tuple[NetworkSpec, list[str]]:
+    """The spec with those widths of the file that libraries round or scale each in their way.
+
+    These are the stem, expansions, squeeze-excite bottlenecks, the last convolution and the
+    hidden layer: timm and Keras leave the stem at 16, torchvision scales expansions and the
+    hidden layer by the multiplier. Bottlenecks and kernel sizes are the same everywhere, and
+    differ only where the architecture does.
+    """
+    changes: list[str] = []
+
+    def width(layer: str, now: int) -> int:
+        shape = found.get(layer, {}).get("kernel", np.empty(0)).shape
+        wanted = now if len(shape) != 4 else shape[2 if layer.endswith("_depthwise") else 3]
+        if wanted != now:
+            changes.append(f"{layer} {wanted} (not {now})")
+        return wanted
+
+    adapted = spec.with_stem(width("conv", spec.stem.filters))
+    for index, placed in enumerate(spec.placed_blocks()):
+        if placed.has_expansion:
+            expansion = width(f"{placed.name}_depthwise", placed.block.expansion)
+            adapted = adapted.with_block(index, expansion=expansion)
+    for index, placed in enumerate(adapted.placed_blocks()):
+        if placed.squeeze_width:
+            squeeze = width(f"{placed.name}_squeeze_excite_conv", placed.squeeze_width)
+            if squeeze != placed.squeeze_width:
+                adapted = _with_squeeze_width(adapted, index, squeeze)
+    adapted = adapted.replace(last_conv=width("conv_1", spec.last_conv))
+    if spec.hidden:
+        adapted = adapted.replace(hidden=width("conv_2", spec.hidden))
+    layers, asked = convolutions(adapted), convolutions(spec)
+    if not changes or [conv.name for conv in layers] != [conv.name for conv in asked]:
+        return spec, []  # widths that add or remove a layer are no matter of rounding
+    listed = ", ".join(changes[:3]) + (f" and {len(changes) - 3} more" if changes[3:] else "")
+    return adapted, [f"widths as in the file: {listed}"]
+
+
+def _with_squeeze_width(spec: NetworkSpec, index: int, width: int) -> NetworkSpec:
+    """One squeeze-excite bottleneck of exactly `width`, the others as they were."""
+    widths = [placed.squeeze_width for placed in spec.placed_blocks()]
+    widths[index] = width
+    spec = spec.replace(squeeze_divisor=1)
+    for i, block in enumerate(spec.blocks):
+        if widths[i]:
+            spec = spec.with_block(i, squeeze=min(1.0, widths[i] / block.expansion))
+    return spec
+
+
+def _first_difference(
+    spec: NetworkSpec, names: TensorNames, found: LayerArrays, unread: list[str]
+) -> str | None:
+    """What is missing, too many, or of another shape; the logits may have any number of classes."""
+    for conv in convolutions(spec):
+        if conv.name in HEAD and conv.name not in found and "logits" not in found:
+            continue
+        outputs = conv.kernel[2 if conv.part == "depthwise" else 3]
+        kernel = conv.kernel
+        if conv.part == "logits" and "kernel" in found["logits"]:
+            outputs = found["logits"]["kernel"].shape[-1]
+            kernel = (*kernel[:3], outputs)
+        wanted: dict[str, dict[str, tuple[int, ...]]] = {conv.name: {"kernel": kernel}}
+        if conv.batch_norm:
+            wanted[f"{conv.name}_bn"] = dict.fromkeys(NORM, (outputs,))
+        else:
+            wanted[conv.name]["bias"] = (outputs,)
+        for layer, shapes in wanted.items():
+            for variable, shape in shapes.items():
+                name, value = names[layer][variable], found.get(layer, {}).get(variable)
+                ours = f"{variable} of {layer} in {spec.name}"
+                if value is None:
+                    return f"{name} is missing, {ours} of shape {shape}"
+                if value.shape != shape:
+                    return f"{name} has shape {value.shape}, {ours} has {shape}"
+    return f"{spec.name} has no place for {unread[0]}" if unread else None
+
+
+def _drop_other_head(spec: NetworkSpec, found: LayerArrays) -> list[str]:
+    """Takes logits of another size out of `found`; says so, and what else of the head is fresh."""
+    if missing := [layer for layer in HEAD if layer not in found]:
+        missing = [layer for layer in missing if layer != "conv_2" or spec.hidden]
+        return [f"{' and '.join(missing)} not in the file, so fresh"] if missing else []
+    classes = found["logits"]["kernel"].shape[-1]
+    if classes == spec.num_classes:
+        return []
+    del found["logits"]
+    return [f"the head has {classes} classes, not {spec.num_classes}, so a fresh one is used"]

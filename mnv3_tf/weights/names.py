@@ -1,0 +1,323 @@
+"""What every library calls every tensor of the network: the one name map.
+
+A layer is a convolution or its BatchNorm, named as in Keras 3's applications
+("expanded_conv_3_depthwise", "expanded_conv_3_depthwise_bn"); these are our own names too. Each
+library below says how it names them. Which layers there are comes from the spec, through
+`mnv3_tf.cost.operators`.
+
+Sources: slim's `mobilenet_v3.py` and `conv_blocks.py`; tf_keras and Keras `applications`; timm's
+`mobilenetv3.py` and `_efficientnet_blocks.py`; torchvision's `mobilenetv2.py`, `mobilenetv3.py`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from mnv3_tf.cost import operators
+from mnv3_tf.spec import NetworkSpec
+
+TensorNames = dict[str, dict[str, str]]
+"""{our layer: {variable: the library's name of the tensor}}."""
+
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+DENSE_PARTS = ("squeeze_excite_conv", "squeeze_excite_conv_1", "conv_2", "logits")
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution of ours.
+
+    `part` is its role: "expand", "depthwise", "squeeze_excite_conv", "squeeze_excite_conv_1" or
+    "project" in block `block` (0 is the first); outside the blocks, where `block` is -1, "conv"
+    (stem), "conv_1" (before pooling), "conv_2" (hidden), "logits". `kernel` is the shape in
+    Keras' layout: (k, k, in, out), for depthwise (k, k, in, 1).
+    """
+
+    name: str
+    part: str
+    block: int
+    kernel: tuple[int, int, int, int]
+
+    @property
+    def batch_norm(self) -> bool:
+        """Followed by BatchNorm; else it has a bias."""
+        return self.part not in DENSE_PARTS
+
+    @property
+    def scope(self) -> str:
+        """The block's name, "" outside the blocks."""
+        return self.name.removesuffix(self.part).removesuffix("_")
+
+
+def convolutions(spec: NetworkSpec) -> list[Conv]:
+    """The network's convolutions in the order in which they run."""
+    places = {placed.name: index for index, placed in enumerate(spec.placed_blocks())}
+    found = []
+    for op in operators(spec):
+        if op.kind in ("conv", "depthwise"):
+            block = places.get(op.stage, -1)
+            part = op.name if block < 0 else op.name.removeprefix(f"{op.stage}_")
+            outputs = 1 if op.kind == "depthwise" else op.output[2]
+            kernel = (op.kernel, op.kernel, op.input[2], outputs)
+            found.append(Conv(op.name, part, block, kernel))
+    return found
+
+
+# -- libraries -------------------------------------------------------------------------------
+
+LayerNames = Iterator[tuple[Conv, str, str]]
+"""A convolution, the library's name for it, and its name for the BatchNorm that follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """How one library names layers and variables, and what its networks need.
+
+    `stem` is the tensor whose presence tells the library. `variables` are the library's names of
+    kernel, bias and BatchNorm's four, joined to the layer's by `separator`. `layout` is that of
+    kernels, "tensorflow" (HWIO) or "torch" (OIHW). `padding` and `batch_norm_epsilon` are what
+    its networks are built with; None keeps the spec's. `background` is the number of classes at
+    which class 0 is "background", which no other library has.
+    """
+
+    title: str
+    stem: str
+    layers: Callable[[list[Conv], Iterable[str]], LayerNames]
+    separator: str
+    variables: tuple[str, ...]
+    layout: str
+    padding: str | None = None
+    batch_norm_epsilon: float | None = None
+    background: int | None = None
+
+    def tensors(self, spec: NetworkSpec, present: Iterable[str]) -> TensorNames:
+        """Names of all tensors of `spec`, given the names that are `present` in the file."""
+        kernel, bias, *norm = self.variables
+        names: TensorNames = {}
+        for conv, layer, norm_layer in self.layers(convolutions(spec), present):
+            names[conv.name] = {"kernel": f"{layer}{self.separator}{kernel}"}
+            if conv.batch_norm:
+                names[f"{conv.name}_bn"] = {
+                    variable: f"{norm_layer}{self.separator}{theirs}"
+                    for variable, theirs in zip(NORM, norm, strict=True)
+                }
+            else:
+                names[conv.name]["bias"] = f"{layer}{self.separator}{bias}"
+        return names
+
+
+def _ours(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    for conv in convs:
+        yield conv, conv.name, f"{conv.name}_bn"
+
+
+def _keras_applications(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    """`Conv`, `expanded_conv_3/squeeze_excite/Conv_1`, `expanded_conv_3/expand/BatchNorm`."""
+    for conv in convs:
+        name = conv.name.capitalize()
+        if conv.scope:
+            part = conv.part.replace("squeeze_excite_conv", "squeeze_excite/Conv")
+            name = f"{conv.scope}/{part}"
+        yield conv, name, f"{name}/BatchNorm"
+
+
+def _slim(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    for conv, name, norm in _keras_applications(convs, present):
+        yield conv, "Logits/Conv2d_1c_1x1" if conv.part == "logits" else name, norm
+
+
+def _keras_applications_v2(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    outside = {
+        "conv": ("Conv1", "bn_Conv1"),
+        "conv_1": ("Conv_1", "Conv_1_bn"),
+        "logits": ("predictions", ""),
+    }
+    for conv in convs:
+        name = re.sub(r"^expanded_conv_(?=\d)", "block_", conv.name)
+        yield conv, *outside.get(conv.part, (name, f"{name}_BN"))
+
+
+def _numbered(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    """`.weights.h5` numbers layers within their class, in the order in which they run."""
+    seen: Counter[str] = Counter()
+    has_dense = "dense/0" in present
+
+    def number(kind: str) -> str:
+        seen[kind] += 1
+        return kind if seen[kind] == 1 else f"{kind}_{seen[kind] - 1}"
+
+    for conv in convs:
+        kind = "depthwise_conv2d" if conv.part == "depthwise" else "conv2d"
+        name = number("dense" if conv.part == "logits" and has_dense else kind)
+        yield conv, name, number("batch_normalization") if conv.batch_norm else ""
+
+
+def _timm(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    """Blocks are `blocks.STAGE.INDEX`; the file itself tells which are there."""
+    matches = (re.match(r"blocks\.(\d+)\.(\d+)\.", name) for name in present)
+    places = sorted({(int(match[1]), int(match[2])) for match in matches if match})
+    blocks = max(conv.block for conv in convs) + 1
+    expanded = {conv.block for conv in convs if conv.part == "expand"}
+    parts = {
+        "expand": ("conv_pw", "bn1"),
+        "depthwise": ("conv_dw", "bn2"),
+        "squeeze_excite_conv": ("se.conv_reduce", ""),
+        "squeeze_excite_conv_1": ("se.conv_expand", ""),
+        "project": ("conv_pwl", "bn3"),
+    }
+    without_expansion = parts | {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")}
+    last_is_block = len(places) > blocks
+
+    def place(index: int) -> str:
+        return "blocks.{}.{}".format(*places[index] if index < len(places) else ("?", index))
+
+    for conv in convs:
+        if conv.block >= 0:
+            names = parts if conv.block in expanded else without_expansion
+            name, norm = (f"{place(conv.block)}.{name}" for name in names[conv.part])
+        elif conv.part == "conv_1" and last_is_block:
+            name, norm = f"{place(blocks)}.conv", f"{place(blocks)}.bn1"
+        else:
+            name, norm = {
+                "conv": ("conv_stem", "bn1"),
+                "conv_1": ("conv_head", "bn2"),
+                "conv_2": ("conv_head", ""),
+                "logits": ("classifier", ""),
+            }[conv.part]
+        yield conv, name, norm
+
+
+def _torchvision_v3(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    """`features.N.block.K`, K counting what the block has."""
+    blocks = max(conv.block for conv in convs) + 1
+    at, step = -1, 0
+    for conv in convs:
+        if conv.block != at:
+            at, step = conv.block, 0
+        inside = f"features.{conv.block + 1}.block.{step}"
+        match conv.part:
+            case "conv":
+                names = "features.0.0", "features.0.1"
+            case "conv_1":
+                names = f"features.{blocks + 1}.0", f"features.{blocks + 1}.1"
+            case "conv_2":
+                names = "classifier.0", ""
+            case "logits":
+                names = "classifier.3", ""
+            case "squeeze_excite_conv":
+                names = f"{inside}.fc1", ""
+                step -= 1  # the two are one module
+            case "squeeze_excite_conv_1":
+                names = f"{inside}.fc2", ""
+            case _:
+                names = f"{inside}.0", f"{inside}.1"
+        step += 1
+        yield conv, *names
+
+
+def _torchvision_v2(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+    """`features.N.conv.K`, where the projection and its BatchNorm are modules of their own."""
+    expanded = {conv.block for conv in convs if conv.part == "expand"}
+    for conv, name, norm in _torchvision_v3(convs, present):
+        inside = f"features.{conv.block + 1}.conv"
+        step = int(conv.block in expanded)
+        match conv.part:
+            case "expand":
+                name, norm = f"{inside}.0.0", f"{inside}.0.1"
+            case "depthwise":
+                name, norm = f"{inside}.{step}.0", f"{inside}.{step}.1"
+            case "project":
+                name, norm = f"{inside}.{step + 1}", f"{inside}.{step + 2}"
+            case "logits":
+                name = "classifier.1"
+        yield conv, name, norm
+
+
+TIMM_TF = "timm tf_"
+FOLDED = "folded"
+NUMBERED = "numbered Keras"
+
+_TENSORFLOW = Library(
+    title="",
+    stem="",
+    layers=_ours,
+    separator="/",
+    variables=("kernel", "bias", *NORM),
+    layout="tensorflow",
+)
+_TRAINED_IN_TENSORFLOW = replace(_TENSORFLOW, padding="same", batch_norm_epsilon=1e-3)
+_TORCH = replace(
+    _TENSORFLOW,
+    separator=".",
+    variables=("weight", "bias", "weight", "bias", "running_mean", "running_var"),
+    layout="torch",
+    padding="symmetric",
+)
+
+LIBRARIES: dict[str, Library] = {
+    "keras": replace(_TENSORFLOW, title="Keras", stem="conv_bn/gamma", layers=_ours),
+    FOLDED: replace(_TENSORFLOW, title="folded Keras", stem="conv/bias", layers=_ours),
+    NUMBERED: replace(
+        _TENSORFLOW,
+        title="Keras",
+        stem="conv2d/0",
+        layers=_numbered,
+        variables=("0", "1", "0", "1", "2", "3"),
+    ),
+    "tf_keras.applications": replace(
+        _TRAINED_IN_TENSORFLOW,
+        title="tf_keras.applications",
+        stem="Conv/kernel",
+        layers=_keras_applications,
+    ),
+    "tf_keras.applications V2": replace(
+        _TRAINED_IN_TENSORFLOW,
+        title="tf_keras.applications",
+        stem="Conv1/kernel",
+        layers=_keras_applications_v2,
+    ),
+    "slim": replace(
+        _TRAINED_IN_TENSORFLOW,
+        title="TF-slim",
+        stem="Conv/weights",
+        layers=_slim,
+        variables=("weights", "biases", *NORM),
+        background=1001,
+    ),
+    "timm": replace(
+        _TORCH,
+        title="timm",
+        stem="conv_stem.weight",
+        layers=_timm,
+        batch_norm_epsilon=1e-5,
+    ),
+    TIMM_TF: replace(
+        _TORCH,
+        title="timm (tf_ variant)",
+        stem="conv_stem.weight",
+        layers=_timm,
+        padding="same",
+        batch_norm_epsilon=1e-3,
+    ),
+    "torchvision": replace(
+        _TORCH,
+        title="torchvision",
+        stem="features.1.block.0.0.weight",
+        layers=_torchvision_v3,
+        batch_norm_epsilon=1e-3,
+    ),
+    "torchvision V2": replace(
+        _TORCH,
+        title="torchvision",
+        stem="features.1.conv.0.0.weight",
+        layers=_torchvision_v2,
+        batch_norm_epsilon=1e-5,
+    ),
+}
+
+
+def recognise(present: Iterable[str]) -> str | None:
+    """The library (a key of LIBRARIES) that writes such names; None if it is none of them."""
+    names = set(present)
+    return next((key for key, library in LIBRARIES.items() if library.stem in names), None)
