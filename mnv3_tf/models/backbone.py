@@ -38,6 +38,9 @@ def backbone(
 ) -> Features:
     """Applies the spec's layers up to the last convolution to `x`, (N, H, W, 3) in [-1, 1]."""
     make, stem = layer_factory(spec, lowering), spec.stem
+    if lowering:
+        # The range of the pictures is quantised like any other: as the output of a layer.
+        x = tf_keras.layers.Activation("linear", name="input")(x)
     x = make.conv(x, "conv", stem.filters, stem.kernel, stem.stride, stem.activation)
     endpoints, by_stride, reached = {"conv": x}, {stem.stride: x}, stem.stride
     for placed in spec.placed_blocks(output_stride):

@@ -1,0 +1,159 @@
+"""A trained network becomes a .tflite, with a report that proves what it is."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import tf_keras
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.export import inspection, metadata, runtime
+from mnv3_tf.export.convert import InputType, Output, Quantize, convert
+from mnv3_tf.export.lowering import lowered_classifier
+from mnv3_tf.export.parity import compare_answers, layer_sqnr
+from mnv3_tf.files import atomic_write
+from mnv3_tf.layers import Lowering
+from mnv3_tf.quantization.calibration import calibrate
+from mnv3_tf.quantization.scheme import fake_quantized
+from mnv3_tf.spec import NetworkSpec
+
+Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
+SQNR_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What `export_tflite.py` asks for. `input_type` None is uint8 for int8, else float32."""
+
+    quantize: Quantize = "none"
+    hard_swish: Literal["auto", "fused", "composite"] = "auto"
+    target: Target = "xnnpack"
+    input_type: InputType | None = None
+    output: Output = "probabilities"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        choices = {
+            "quantize": get_args(Quantize),
+            "hard_swish": ("auto", "fused", "composite"),
+            "target": get_args(Target),
+            "output": get_args(Output),
+            "input_type": (None, *get_args(InputType)),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                listed = ", ".join(filter(None, known))
+                raise UserError(f"--{name}={getattr(self, name)} is not one of {listed}.")
+        if self.quantize != "int8" and self.input_type not in (None, "float32"):
+            raise UserError(
+                f"--input_type={self.input_type} needs --quantize=int8; "
+                f"a file with --quantize={self.quantize} takes float32."
+            )
+
+    @property
+    def stored_input(self) -> InputType:
+        return self.input_type or ("uint8" if self.quantize == "int8" else "float32")
+
+    def lowering(self) -> tuple[Lowering, str]:
+        """How h-swish is written, and why."""
+        if self.hard_swish != "auto":
+            return self.hard_swish, "asked for"
+        if self.quantize == "int8" and self.target == "xnnpack":
+            return "composite", ("XNNPACK has no int8 HARD_SWISH: each would cut the graph in two")
+        if self.quantize == "int8":
+            return "fused", f"{self.target} computes HARD_SWISH as one operator"
+        return "fused", "in float every runtime computes HARD_SWISH as one operator"
+
+
+def export(
+    spec: NetworkSpec,
+    trained: tf_keras.Model,
+    options: ExportOptions,
+    out: Path,
+    class_names: Sequence[str] | None = None,
+    calibration: np.ndarray | None = None,
+    evaluation: Iterable[tuple[Any, Any]] = (),
+) -> dict[str, Any]:
+    """Writes `out` and `out` with the suffix .report.json, and returns the report.
+
+    Args:
+      spec, trained: the network, as `load_classifier` gives it.
+      options: what to write.
+      out: path of the .tflite.
+      class_names: travel inside the file as TFLite metadata.
+      calibration: pictures (N, H, W, 3) in [-1, 1], without labels; int8 needs them.
+      evaluation: batches of (pictures in [-1, 1], labels) to compare the file with the network.
+
+    Raises:
+      UserError: options that do not go together, no pictures to calibrate on, or a file that
+        the runtime refuses; nothing is written then.
+    """
+    lowering, reason = options.lowering()
+    lowered = lowered_classifier(spec, trained, lowering)
+    converted = lowered
+    if options.quantize == "int8":
+        ranges = calibrate(lowered, np.empty(0) if calibration is None else calibration)
+        converted = fake_quantized(lowered, ranges)
+    content = convert(converted, options.quantize, options.stored_input, options.output)
+    content = metadata.add_metadata(
+        content, class_names, spec.name, f"{spec.name} at {spec.resolution}x{spec.resolution}."
+    )
+    with atomic_write(out) as temporary:
+        temporary.write_bytes(content)
+        file = inspection.inspect(temporary)
+        _refuse_unloadable(file, out)
+        report = {
+            **{key: file[key] for key in ("sha256", "bytes")},
+            "model": spec.name,
+            "spec_hash": spec.hash,
+            "quantize": options.quantize,
+            "method": "ptq" if options.quantize == "int8" else None,
+            "hard_swish": file["hard_swish"],
+            "hard_swish_reason": reason,
+            "target": options.target,
+            **{key: file[key] for key in ("input", "output", "ops", "float_islands")},
+            "xnnpack": file["xnnpack"],
+            **_measured(temporary, trained, lowered, options, calibration, evaluation),
+        }
+        with atomic_write(out.with_suffix(".report.json")) as report_file:
+            report_file.write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def _measured(
+    path: Path,
+    trained: tf_keras.Model,
+    lowered: tf_keras.Model,
+    options: ExportOptions,
+    calibration: np.ndarray | None,
+    evaluation: Iterable[tuple[Any, Any]],
+) -> dict[str, Any]:
+    exported = runtime.TFLiteModel(path, options.threads)
+    parity = compare_answers(trained, exported, evaluation)
+    pictures = _a_few(calibration, evaluation, lowered.input_shape[1:])
+    return {
+        "images": parity.images,
+        "top1": {"float": parity.top1_float, "exported": parity.top1_exported},
+        "agreement": parity.agreement,
+        "latency_ms": runtime.measure_latency(exported),
+        "layers": layer_sqnr(path, lowered, pictures),
+    }
+
+
+def _a_few(
+    calibration: np.ndarray | None, evaluation: Iterable[tuple[Any, Any]], shape: tuple[int, ...]
+) -> np.ndarray:
+    """Pictures to compare layers on; noise where there are no pictures at all."""
+    if calibration is not None and len(calibration):
+        return calibration[:SQNR_IMAGES]
+    for pictures, _ in evaluation:
+        return np.asarray(pictures)[:SQNR_IMAGES]
+    return np.random.default_rng(0).uniform(-1, 1, (SQNR_IMAGES, *shape)).astype(np.float32)
+
+
+def _refuse_unloadable(file: dict[str, Any], out: Path) -> None:
+    if error := file["xnnpack"]["error"]:
+        raise runtime.refusal(out, error)

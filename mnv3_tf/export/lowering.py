@@ -1,0 +1,95 @@
+"""Weights of the lowered network, which computes what the trained one does.
+
+Lowering is exact but for rounding. BatchNorm goes into the kernel and a bias. The hard-sigmoid
+gate loses its +3 to the bias before it and its 1/6 to the projection after it, and a composite
+h-swish loses its 1/6 to whatever convolution reads it; so a tensor of the lowered network is the
+trained one's times a gain of 1, 6 or 36, which the next kernel takes out again.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tf_keras
+
+from mnv3_tf import weights as weight_files
+from mnv3_tf.layers import Lowering
+from mnv3_tf.models import build_classifier
+from mnv3_tf.spec import NetworkSpec
+
+LayerWeights = Mapping[str, Mapping[str, np.ndarray]]
+Folded = dict[str, dict[str, np.ndarray]]
+
+
+def lowered_classifier(
+    spec: NetworkSpec, trained: tf_keras.Model, lowering: Lowering
+) -> tf_keras.Model:
+    """The trained classifier without BatchNorm, ready for conversion, with the same logits."""
+    model = build_classifier(spec, lowering)
+    folded = lower_weights(spec, weight_files.collect(trained), lowering)
+    weight_files.assign_layers(model, folded)
+    return model
+
+
+def lower_weights(spec: NetworkSpec, trained: LayerWeights, lowering: Lowering) -> Folded:
+    """{layer: {"kernel", "bias"}} for `build_classifier(spec, lowering)`."""
+    gains = {"hard_swish": 6.0 if lowering == "composite" else 1.0}
+    gate_gain = 6.0 if spec.gate == "hard_sigmoid" else 1.0
+    folded: Folded = {}
+
+    def fold(name: str, gain_in: float, gain_out: float = 1.0, shift: float = 0.0) -> None:
+        kernel, bias = _without_batch_norm(trained, name, spec.batch_norm_epsilon)
+        folded[name] = {
+            "kernel": (kernel * (gain_out / gain_in)).astype(np.float32),
+            "bias": _not_constant(((bias + shift) * gain_out).astype(np.float32)),
+        }
+
+    fold("conv", 1.0)
+    gain = gains.get(spec.stem.activation, 1.0)
+    for placed in spec.placed_blocks():
+        name, block_gain = placed.name, gains.get(placed.block.activation, 1.0)
+        block_input_gain = gain
+        if placed.has_expansion:
+            fold(f"{name}_expand", gain)
+            gain = block_gain
+        fold(f"{name}_depthwise", gain)
+        gain = block_gain
+        if placed.squeeze_width:
+            fold(f"{name}_squeeze_excite_conv", gain)
+            shift = 3.0 if spec.gate == "hard_sigmoid" else 0.0
+            fold(f"{name}_squeeze_excite_conv_1", 1.0, shift=shift)
+            gain *= gate_gain
+        # A residual adds the block's input as it is, gain and all.
+        gain_out = block_input_gain if placed.residual else 1.0
+        fold(f"{name}_project", gain, gain_out)
+        gain = gain_out
+    fold("conv_1", gain)
+    gain = gains.get(spec.last_activation, 1.0)
+    if spec.hidden:
+        fold("conv_2", gain)
+        gain = gains.get(spec.last_activation, 1.0)
+    fold("logits", gain)
+    return folded
+
+
+def _not_constant(bias: np.ndarray) -> np.ndarray:
+    """The bias, with one value a little off where all are equal and not zero.
+
+    TensorFlow 2.21's converter writes a bias whose values are all the same as one value, and
+    quantises it by the scale of the first channel alone. A gate's +3 on a fresh bias is such.
+    """
+    if bias[0] != 0 and (bias == bias[0]).all() and len(bias) > 1:
+        bias[0] = np.nextafter(bias[0], np.float32(np.inf))
+    return bias
+
+
+def _without_batch_norm(
+    trained: LayerWeights, name: str, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias in float64 with the BatchNorm that follows, if any, folded in."""
+    kernel = trained[name]["kernel"].astype(np.float64)
+    if f"{name}_bn" not in trained:
+        return kernel, trained[name]["bias"].astype(np.float64)
+    norm = {key: value.astype(np.float64) for key, value in trained[f"{name}_bn"].items()}
+    scale = norm["gamma"] / np.sqrt(norm["moving_variance"] + epsilon)
+    per_channel = scale[:, None] if name.endswith("_depthwise") else scale
+    return kernel * per_channel, norm["beta"] - norm["moving_mean"] * scale

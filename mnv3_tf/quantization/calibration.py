@@ -1,0 +1,152 @@
+"""Ranges of the int8 tensors of a lowered network, from a few hundred pictures without labels.
+
+A range is chosen by least squares: it trades rounding within it against clipping outside it.
+Each value's error counts by how much the network's answer depends on it, the squared gradient of
+the log-probability of a class drawn from the network's own prediction (a diagonal Fisher
+information). So values that a later ReLU or h-swish erases cost nothing, and what a large kernel
+reads costs much. Minimum and maximum ranges lose a third of MobileNetV3-Small's accuracy instead.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.quantization.scheme import (
+    Range,
+    input_range,
+    kernel_of,
+    least_limits,
+    quantized_layers,
+    range_layer,
+)
+
+SAMPLES = 400_000  # values kept of each tensor, over all pictures
+BINS = 2048
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Values of one tensor, the squared gradient at each, and the extremes of all its values."""
+
+    values: np.ndarray
+    importance: np.ndarray
+    low: float
+    high: float
+
+
+def calibrate(model: tf_keras.Model, images: np.ndarray, seed: int = 0) -> dict[str, Range]:
+    """(low, high) by layer for `scheme.fake_quantized`.
+
+    `model` is lowered and gives logits; `images` are (N, H, W, 3) in [-1, 1]. Raises UserError
+    if there are no pictures, or if a tensor is not finite on them.
+    """
+    if len(images) == 0:
+        raise UserError("Calibration needs pictures, but there are none; give --calibration.")
+    collected = collect_samples(model, images, seed)
+    ranges = {name: least_squares_range(samples) for name, samples in collected.items()}
+    ranges["input"] = (-1.0, 1.0)  # what a picture can hold, whatever these pictures held
+    for layer in model.layers:
+        if kernel_of(layer):
+            name = range_layer(layer).name
+            ranges[name] = _no_finer_than_sums(layer, ranges, ranges[name])
+    return ranges
+
+
+def _no_finer_than_sums(layer: Any, ranges: Mapping[str, Range], chosen: Range) -> Range:
+    """A convolution's range, widened if its steps were finer than those of the sums in it.
+
+    Nothing is gained by finer steps, and XNNPACK refuses a file over them. Only outputs that
+    are all but zero are concerned, such as a dead squeeze-excite's.
+    """
+    low, high = input_range(layer, ranges)
+    kernel = np.abs(getattr(layer, kernel_of(layer)).numpy()).max()
+    limit = max(kernel, least_limits(layer, ranges).max())
+    finest = (high - low) / 255 * limit / 127
+    widen = max(1.0, 255 * finest / (chosen[1] - chosen[0]))
+    return chosen[0] * widen, chosen[1] * widen
+
+
+def collect_samples(model: tf_keras.Model, images: np.ndarray, seed: int = 0) -> dict[str, Samples]:
+    """Values and importances of every int8 tensor on the pictures."""
+    names = quantized_layers(model)
+    tensors = [model.get_layer(name).output for name in names]
+    tapped = tf_keras.Model(model.inputs, [*tensors, model.output])
+    per_picture = max(1, SAMPLES // len(images))
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((2,), tf.int32)]
+    )
+    def sample(batch: Any, batch_seed: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(batch)
+            *values, logits = tapped(batch, training=False)
+            drawn = tf.random.stateless_categorical(logits, 1, batch_seed)[:, 0]
+            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(drawn, logits)
+        gradients = tape.gradient(loss, values, unconnected_gradients="zero")
+        chosen = []
+        for value, gradient in zip(values, gradients, strict=True):
+            value, gradient = tf.reshape(value, [-1]), tf.reshape(gradient, [-1])
+            size = tf.size(value)
+            count = tf.minimum(per_picture * tf.shape(batch)[0], size)
+            where = tf.random.stateless_uniform([count], batch_seed, 0, size, tf.int32)
+            kept, importance = tf.gather(value, where), tf.gather(gradient, where) ** 2
+            chosen.append((kept, importance, tf.reduce_min(value), tf.reduce_max(value)))
+        return chosen
+
+    batches = []
+    for start in range(0, len(images), BATCH):
+        batch = tf.constant(images[start : start + BATCH], tf.float32)
+        batches.append(sample(batch, tf.constant([seed, start])))
+    return {
+        name: _joined(name, [batch[index] for batch in batches]) for index, name in enumerate(names)
+    }
+
+
+def _joined(name: str, parts: Sequence[Any]) -> Samples:
+    values, importance, lows, highs = zip(*parts, strict=True)
+    low, high = float(np.min(lows)), float(np.max(highs))
+    if not np.isfinite([low, high]).all():
+        raise UserError(
+            f"The output of layer {name} is not finite on the calibration pictures; "
+            "the weights are damaged, so train or download them again."
+        )
+    return Samples(np.concatenate(values), np.concatenate(importance), low, high)
+
+
+def least_squares_range(samples: Samples) -> Range:
+    """The range, zero within, whose 255 steps lose least of `samples`."""
+    low, high = min(samples.low, 0.0), max(samples.high, 0.0)
+    if low == high:
+        return 0.0, 1.0  # a tensor that is always zero may have any range
+    # A little of the plain squared error keeps the choice sound where no gradient was seen.
+    importance = samples.importance / max(samples.importance.mean(), 1e-30) + 1e-3
+    weight, edges = np.histogram(samples.values, BINS, (low, high), weights=importance)
+    centre = (edges[1:] + edges[:-1]) / 2
+    used = weight > 0
+    weight, centre = weight[used], centre[used]
+    shrink = np.linspace(0.02, 1.0, 99)
+    for _ in range(2):
+        if low < 0:
+            low = min(
+                (min(samples.low, 0.0) * s for s in shrink),
+                key=lambda v: _error(weight, centre, v, high),
+            )
+        if high > 0:
+            high = min(
+                (max(samples.high, 0.0) * s for s in shrink),
+                key=lambda v: _error(weight, centre, low, v),
+            )
+    return low, high
+
+
+def _error(weight: np.ndarray, value: np.ndarray, low: float, high: float) -> float:
+    step = (high - low) / 255
+    zero = np.round(-low / step)
+    rounded = (np.clip(np.round(value / step) + zero, 0, 255) - zero) * step
+    return float(weight @ np.square(value - rounded))
