@@ -1,0 +1,8 @@
+"""Measuring on this host."""
+
+from mnv3_tf import cli
+
+COMMANDS = {"latency": "benchmark.latency"}
+
+if __name__ == "__main__":
+    cli.dispatch("benchmark", COMMANDS)

@@ -1,0 +1,60 @@
+"""Medians and ratios of interleaved timings, with confidence intervals.
+
+Timings within a burst share the machine's mood of that moment, so they are not independent; the
+rounds nearly are. The bootstrap therefore draws whole rounds with replacement (a cluster
+bootstrap, percentile intervals: Efron and Tibshirani 1993, chapters 8 and 13).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Rounds = npt.NDArray[np.float64]
+"""(rounds, invocations per round), in any unit of time."""
+
+RESAMPLES = 2000
+FEWEST_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    value: float
+    low: float
+    high: float
+
+
+def median(rounds: Rounds, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """The median of everything, and an interval that allows for rounds that differ."""
+    draws = _draws(len(rounds), seed)
+    medians = np.array([np.median(rounds[draw]) for draw in draws])
+    return _estimate(float(np.median(rounds)), medians, confidence)
+
+
+def ratio(rounds: Rounds, baseline: Rounds, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """The median over rounds of median(rounds) / median(baseline), paired round by round.
+
+    What slows down both in the same round cancels.
+    """
+    if len(rounds) != len(baseline):
+        raise ValueError(f"{len(rounds)} rounds cannot be paired with {len(baseline)}.")
+    ratios = np.median(rounds, axis=1) / np.median(baseline, axis=1)
+    medians = np.median(ratios[_draws(len(ratios), seed)], axis=1)
+    return _estimate(float(np.median(ratios)), medians, confidence)
+
+
+def spread(rounds: Rounds) -> float:
+    """How much rounds differ: 90th minus 10th percentile of their medians, by the median."""
+    medians = np.median(rounds, axis=1)
+    low, middle, high = np.percentile(medians, [10, 50, 90])
+    return float((high - low) / middle)
+
+
+def _draws(rounds: int, seed: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(0, rounds, (RESAMPLES, rounds))
+
+
+def _estimate(value: float, resampled: npt.NDArray[np.float64], confidence: float) -> Estimate:
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(resampled, [tail, 100 - tail])
+    return Estimate(value, float(low), float(high))

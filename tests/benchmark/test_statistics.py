@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from benchmark import statistics
+
+
+def simulate(rng, rounds=20, burst=10, centre=100.0, between=1.0, within=2.0):
+    """Timings whose rounds differ: the true median is `centre`."""
+    mood = rng.normal(0, between, (rounds, 1))
+    return centre + mood + rng.normal(0, within, (rounds, burst))
+
+
+def test_the_median_is_that_of_everything():
+    rounds = np.arange(1.0, 22.0).reshape(7, 3)
+    assert statistics.median(rounds).value == 11.0
+
+
+def test_constant_timings_leave_no_doubt():
+    estimate = statistics.median(np.full((10, 4), 3.0))
+    assert (estimate.low, estimate.value, estimate.high) == (3.0, 3.0, 3.0)
+    assert statistics.ratio(np.full((10, 4), 3.0), np.full((10, 2), 2.0)).value == 1.5
+
+
+def test_the_interval_holds_the_true_median_about_as_often_as_it_says(monkeypatch):
+    monkeypatch.setattr(statistics, "RESAMPLES", 300)
+    rng, trials, held = np.random.default_rng(1), 200, 0
+    for _ in range(trials):
+        estimate = statistics.median(simulate(rng))
+        held += estimate.low <= 100.0 <= estimate.high
+    # 95 % is said; twenty rounds and a percentile bootstrap give a little less.
+    assert 0.89 <= held / trials <= 0.99
+
+
+def test_drawing_single_timings_would_have_been_too_sure():
+    """Why rounds are drawn: timings of a burst are not independent."""
+    rng = np.random.default_rng(2)
+    rounds = simulate(rng, burst=50, between=3.0, within=0.5)
+    honest = statistics.median(rounds)
+    naive = statistics.median(rng.permutation(rounds.ravel()).reshape(-1, 1))
+    assert honest.high - honest.low > 2 * (naive.high - naive.low)
+
+
+def test_the_ratio_is_paired_so_that_a_slow_machine_cancels():
+    rng = np.random.default_rng(3)
+    mood = rng.uniform(1, 3, (20, 1))
+    first = 100 * mood * rng.normal(1, 0.01, (20, 15))
+    second = 50 * mood * rng.normal(1, 0.01, (20, 8))
+    estimate = statistics.ratio(second, first)
+    assert estimate.low <= 0.5 <= estimate.high
+    assert estimate.high - estimate.low < 0.01
+    alone = statistics.median(second)
+    assert (alone.high - alone.low) / alone.value > 0.1
+
+
+def test_the_ratio_holds_the_truth_about_as_often_as_it_says(monkeypatch):
+    monkeypatch.setattr(statistics, "RESAMPLES", 300)
+    rng, trials, held = np.random.default_rng(4), 200, 0
+    for _ in range(trials):
+        first, second = simulate(rng), simulate(rng, centre=200.0)
+        estimate = statistics.ratio(second, first)
+        held += estimate.low <= 2.0 <= estimate.high
+    assert 0.89 <= held / trials <= 0.99
+
+
+def test_spread_is_relative_to_the_median():
+    rounds = np.repeat(np.linspace(90, 110, 11)[:, np.newaxis], 3, axis=1)
+    assert statistics.spread(rounds) == pytest.approx(0.16)
+
+
+def test_equal_seeds_give_equal_intervals():
+    rounds = simulate(np.random.default_rng(5))
+    assert statistics.median(rounds) == statistics.median(rounds)
+    assert statistics.median(rounds, seed=1) != statistics.median(rounds, seed=2)
+
+
+def test_rounds_that_cannot_be_paired_are_refused():
+    with pytest.raises(ValueError, match="5 rounds cannot be paired with 6"):
+        statistics.ratio(np.ones((5, 2)), np.ones((6, 2)))
