@@ -1,0 +1,122 @@
+"""Random views of a picture for training: pure functions of a picture and a seed.
+
+A seed is an integer tensor (2,), as `tf.random.stateless_*` takes it; the same seed gives the
+same view, eagerly and inside tf.data.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from mnv3_tf.data.decode import decode_window, normalize, resize_bilinear
+
+Tensor = Any
+
+_WINDOW_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a training view is drawn; the defaults are those of ImageNet training.
+
+    `crop_scale` is the window's part of the picture's area and `crop_ratio` its width by its
+    height. `brightness`, `contrast` and `saturation` are strengths s, for factors drawn from
+    [1 - s, 1 + s]; 0 leaves out the step.
+    """
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: bool = True
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale is {self.crop_scale}; give 0 < low <= high <= 1")
+        low, high = self.crop_ratio
+        if not 0 < low <= high:
+            raise ValueError(f"crop_ratio is {self.crop_ratio}; give 0 < low <= high")
+        for name in ("brightness", "contrast", "saturation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 0 to 1")
+
+
+def training_view(content: Tensor, resolution: int, seed: Tensor, how: Augmentation) -> Tensor:
+    """Encoded bytes, or uint8 (H, W, 3), to float32 (resolution, resolution, 3) in [-1, 1]."""
+    for_window, for_flip, for_color = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    window = decode_window(
+        content, lambda shape: random_window(shape, for_window, how.crop_scale, how.crop_ratio)
+    )
+    picture = normalize(resize_bilinear(window, (resolution, resolution)))
+    if how.flip:
+        picture = random_flip(picture, for_flip)
+    return jitter_color(picture, for_color, how.brightness, how.contrast, how.saturation)
+
+
+def random_window(
+    shape: Tensor, seed: Tensor, scale: tuple[float, float], ratio: tuple[float, float]
+) -> Tensor:
+    """A window of a picture of `shape` (height, width): int32 (4,), top, left, height, width.
+
+    Area uniform in `scale`, width by height log-uniform in `ratio`, the first of ten draws that
+    fits; failing that, the largest central window whose ratio is allowed (as in torchvision's
+    RandomResizedCrop; Szegedy et al. 2015, section 6).
+    """
+    for_sizes, for_place = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    size = tf.cast(shape, tf.float32)
+    height, width = size[0], size[1]
+    draws = tf.random.stateless_uniform((2, _WINDOW_ATTEMPTS), for_sizes)
+    areas = height * width * _between(draws[0], *scale)
+    ratios = tf.exp(_between(draws[1], math.log(ratio[0]), math.log(ratio[1])))
+    heights, widths = tf.round(tf.sqrt(areas / ratios)), tf.round(tf.sqrt(areas * ratios))
+    fits = (heights >= 1) & (widths >= 1) & (heights <= height) & (widths <= width)
+    # argmax of booleans is the first that holds, and 0 where none does.
+    first = tf.argmax(tf.cast(fits, tf.int32))
+    fallback = tf.maximum(
+        tf.floor([tf.minimum(height, width / ratio[0]), tf.minimum(width, height * ratio[1])]), 1.0
+    )
+    chosen = tf.where(tf.reduce_any(fits), tf.stack([heights[first], widths[first]]), fallback)
+    place = tf.where(
+        tf.reduce_any(fits), tf.random.stateless_uniform((2,), for_place), tf.constant([0.5, 0.5])
+    )
+    # The draw is below 1, but its product may round up to `room + 1`.
+    room = size - chosen
+    corner = tf.minimum(tf.floor(place * (room + 1)), room)
+    return tf.cast(tf.concat([corner, chosen], 0), tf.int32)
+
+
+def random_flip(picture: Tensor, seed: Tensor) -> Tensor:
+    """Mirrors left and right half of the time."""
+    flip = tf.random.stateless_uniform((), seed) < 0.5
+    return tf.cond(flip, lambda: tf.reverse(picture, [1]), lambda: picture)
+
+
+def jitter_color(
+    picture: Tensor, seed: Tensor, brightness: float, contrast: float, saturation: float
+) -> Tensor:
+    """Random factors for brightness, contrast and saturation, in this order, in [-1, 1]."""
+    if not (brightness or contrast or saturation):
+        return picture
+    draws = tf.random.stateless_uniform((3,), seed, -1.0, 1.0)
+    picture = (picture + 1.0) / 2.0
+    if brightness:
+        picture = tf.clip_by_value(picture * (1.0 + brightness * draws[0]), 0.0, 1.0)
+    if contrast:
+        mean = tf.reduce_mean(tf.image.rgb_to_grayscale(picture))
+        picture = _blend(mean, picture, 1.0 + contrast * draws[1])
+    if saturation:
+        gray = tf.image.rgb_to_grayscale(picture)
+        picture = _blend(gray, picture, 1.0 + saturation * draws[2])
+    return picture * 2.0 - 1.0
+
+
+def _blend(base: Tensor, picture: Tensor, factor: Tensor) -> Tensor:
+    return tf.clip_by_value(base + (picture - base) * factor, 0.0, 1.0)
+
+
+def _between(draws: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * draws

@@ -1,0 +1,86 @@
+"""`csv:FILE`: a table of files and class indices."""
+
+import csv
+from pathlib import Path
+
+from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.files import PictureFile, open_splits
+from mnv3_tf.data.folder import stratified_split
+from mnv3_tf.errors import UserError
+
+MAX_CLASSES = 100_000
+
+
+def open_csv(table: str, seed: int = 0, training: bool = False) -> Dataset:
+    """Columns `filename` and `class_index`, and if present `class_name` and `split`.
+
+    Paths are relative to the table. `split` says "train" or "val" for each row; without it the
+    whole table is `val`, and with `training` a fifth of each class is. There are as many classes
+    as the largest index says.
+
+    Raises:
+      UserError: no such table, a missing column or file, or a value that cannot be; it names
+        the row (the header is row 1).
+    """
+    rows = _read_rows(table)
+    names: dict[int, str] = {}
+    files: dict[str, list[PictureFile]] = {}
+    for number, row in enumerate(rows, start=2):
+        where = f"Row {number} of {table}"
+        label = _class_index(row["class_index"], where)
+        class_name = (row.get("class_name") or "").strip() or str(label)
+        if names.setdefault(label, class_name) != class_name:
+            raise UserError(
+                f"{where} calls class {label} {class_name!r}, a row before it {names[label]!r}; "
+                f"use one name."
+            )
+        path = Path(table).parent / row["filename"]
+        if not row["filename"] or not path.is_file():
+            raise UserError(f"{where} names {path}, which is not there; correct or remove the row.")
+        split = row.get("split", "val")
+        if split not in ("train", "val"):
+            raise UserError(f"{where} has the split {split!r}; write train or val.")
+        files.setdefault(split, []).append(PictureFile(str(path), label))
+    class_names = tuple(names.get(index, str(index)) for index in range(max(names) + 1))
+    if training and "split" not in rows[0]:
+        files = stratified_split(files["val"], len(class_names), seed, table)
+    splits, skipped = open_splits(files)
+    return Dataset(f"csv:{table}", class_names, splits.get("train"), splits.get("val"), skipped)
+
+
+def _read_rows(table: str) -> list[dict[str, str]]:
+    try:
+        # utf-8-sig: spreadsheets begin their files with a byte order mark.
+        with open(table, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            rows, columns = list(reader), reader.fieldnames or ()
+    except OSError as error:
+        raise UserError(
+            f"Cannot read {table}: {error.strerror}; give the path of a csv file."
+        ) from None
+    except (UnicodeDecodeError, csv.Error):
+        raise UserError(
+            f"{table} is no csv file in UTF-8; expected the columns filename and class_index."
+        ) from None
+    for column in ("filename", "class_index"):
+        if column not in columns:
+            raise UserError(
+                f"{table} has no column {column!r}, only {', '.join(columns) or 'nothing'}; "
+                f"expected filename and class_index."
+            )
+    if not rows:
+        raise UserError(f"{table} names no pictures; add a row for each.")
+    return rows
+
+
+def _class_index(text: str, where: str) -> int:
+    try:
+        index = int(text)
+    except ValueError:
+        index = -1
+    if not 0 <= index < MAX_CLASSES:
+        raise UserError(
+            f"{where} has the class_index {text!r}; it must be an integer from 0 to "
+            f"{MAX_CLASSES - 1}."
+        )
+    return index

@@ -1,0 +1,187 @@
+"""A dataset as two splits, and a split as batches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from mnv3_tf.data.augment import Augmentation, training_view
+from mnv3_tf.data.decode import decode, evaluation_view
+from mnv3_tf.errors import UserError
+
+Tensor = Any
+_ENDLESS = np.iinfo(np.int64).max
+
+
+class Source(Protocol):
+    """Where a split's pictures come from.
+
+    Its datasets are of keys, cheap to shuffle and skip; `load` turns a key into the picture.
+    """
+
+    def __len__(self) -> int: ...
+
+    def in_order(self) -> tf.data.Dataset:
+        """Each key once, always in the same order."""
+
+    def sample(self, count: int, seed: int) -> tf.data.Dataset:
+        """At most `count` keys, each once."""
+
+    def epoch(self, order_seed: Tensor) -> tf.data.Dataset:
+        """Each key once, in an order that depends on `order_seed` (int64 (2,)) alone."""
+
+    def load(self, key: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoded bytes (string scalar) or uint8 (H, W, 3), and the label (int32 scalar)."""
+
+
+class IndexedSource:
+    """Pictures that can be read by their index, in any order."""
+
+    def __init__(self, labels: Sequence[int] | np.ndarray, read: Callable[[Tensor], Tensor]):
+        """`read` takes an index (int64 scalar) and returns what `load` does for a picture."""
+        self._labels = on_cpu(np.asarray(labels, np.int32))
+        self._read = read
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def in_order(self) -> tf.data.Dataset:
+        return tf.data.Dataset.range(len(self))
+
+    def sample(self, count: int, seed: int) -> tf.data.Dataset:
+        chosen = np.random.default_rng(seed).permutation(len(self))[:count]
+        return tf.data.Dataset.from_tensor_slices(chosen.astype(np.int64))
+
+    def epoch(self, order_seed: Tensor) -> tf.data.Dataset:
+        indices = tf.range(len(self), dtype=tf.int64)
+        order = tf.random.experimental.stateless_shuffle(indices, order_seed)
+        return tf.data.Dataset.from_tensor_slices(order)
+
+    def load(self, key: Tensor) -> tuple[Tensor, Tensor]:
+        return self._read(key), tf.gather(self._labels, key)
+
+
+class Split:
+    """The pictures of one part of a dataset, as batches.
+
+    Training batches are addressed by position: batch number s depends on the seed, the batch
+    size and s alone. That is what lets training go on after a stop without a saved iterator.
+    """
+
+    def __init__(self, source: Source, resize: str = "resize256_crop") -> None:
+        """`resize` is how evaluation views these pictures unless told otherwise."""
+        self._source = source
+        self._resize = resize
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Full batches in an epoch. Raises UserError where there is not even one."""
+        if len(self) < batch_size:
+            raise UserError(
+                f"The training set has {len(self)} pictures, fewer than one batch of "
+                f"{batch_size}; choose a batch size of at most {len(self)}."
+            )
+        return len(self) // batch_size
+
+    def train_batches(
+        self,
+        batch_size: int,
+        resolution: int,
+        augmentation: Augmentation,
+        seed: int,
+        start_step: int = 0,
+    ) -> tf.data.Dataset:
+        """Endless (images, labels): float32 (B, H, W, 3) RGB in [-1, 1], and int32 (B,).
+
+        Every epoch has its own order; what does not fill a batch at its end is left out. The
+        first batch is number `start_step` of the run.
+
+        Raises:
+          UserError: the split is smaller than a batch.
+        """
+        steps = self.steps_per_epoch(batch_size)
+        per_epoch = steps * batch_size
+        start_epoch, step = divmod(start_step, steps)
+
+        def one_epoch(number: Tensor) -> tf.data.Dataset:
+            first = tf.where(number == start_epoch, tf.constant(step * batch_size, tf.int64), 0)
+            # Negative, so that no epoch shares its seed with a picture's position.
+            order = self._source.epoch(tf.stack([tf.constant(seed, tf.int64), -1 - number]))
+            positions = tf.data.Dataset.range(number * per_epoch + first, (number + 1) * per_epoch)
+            return tf.data.Dataset.zip((positions, order.skip(first)))
+
+        def view(position: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+            content, label = self._source.load(key)
+            picture_seed = tf.stack([tf.constant(seed, tf.int64), position])
+            return training_view(content, resolution, picture_seed, augmentation), label
+
+        stream = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(one_epoch)
+        stream = stream.map(view, tf.data.AUTOTUNE)
+        return _finish(stream.batch(batch_size, drop_remainder=True))
+
+    def eval_batches(
+        self, batch_size: int, resolution: int, resize: str | None = None
+    ) -> tf.data.Dataset:
+        """Finite (images, labels) in order, each picture once; the last batch may be smaller.
+
+        `resize` is "resize256_crop" or "resize" (see `decode.evaluation_view`); None is what
+        suits the source.
+        """
+        views = self._evaluation_views(self._source.in_order(), resolution, resize)
+        return _finish(views.batch(batch_size))
+
+    def images(self, count: int, resolution: int, seed: int = 0) -> np.ndarray:
+        """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
+        keys = self._source.sample(count, seed)
+        views = _finish(self._evaluation_views(keys, resolution, None))
+        return np.stack([picture for picture, _ in views.as_numpy_iterator()])
+
+    def _evaluation_views(
+        self, keys: tf.data.Dataset, resolution: int, resize: str | None
+    ) -> tf.data.Dataset:
+        def view(key: Tensor) -> tuple[Tensor, Tensor]:
+            content, label = self._source.load(key)
+            content = decode(content) if content.dtype == tf.string else content
+            return evaluation_view(content, resolution, resize or self._resize), label
+
+        return keys.map(view, tf.data.AUTOTUNE)
+
+
+def in_memory(
+    contents: Sequence[bytes] | np.ndarray, labels: Sequence[int] | np.ndarray
+) -> IndexedSource:
+    """Pictures, encoded or uint8 (N, H, W, 3), that are kept in memory."""
+    kept = on_cpu(contents)
+    return IndexedSource(labels, lambda index: tf.gather(kept, index))
+
+
+def on_cpu(values: Any) -> Tensor:
+    """A tensor on the host, where input pipelines run, even where there is a GPU."""
+    with tf.device("CPU"):
+        return tf.constant(values)
+
+
+def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What `--dataset` names. `skipped` are the pictures that cannot be decoded, by path."""
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split | None
+    val: Split | None
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)

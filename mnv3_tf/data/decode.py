@@ -1,0 +1,92 @@
+"""From encoded bytes to pictures, and what evaluation does to them.
+
+The content decides what a file is, not its name: JPEG (grayscale and CMYK too), PNG, GIF (its
+first frame), BMP and WebP. Transparency is dropped, 16-bit channels are cut to 8.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+
+EVALUATION_MARGIN = 256 / 224
+"""The shorter side before the central crop, as a multiple of the resolution."""
+
+RESIZES = ("resize256_crop", "resize")
+
+
+def decode(content: Tensor) -> Tensor:
+    """Encoded bytes (a string scalar) to uint8 (H, W, 3), RGB."""
+    picture = tf.cond(
+        tf.io.is_jpeg(content),
+        lambda: tf.io.decode_jpeg(content, channels=3),
+        lambda: _decode_other(content),
+    )
+    picture.set_shape((None, None, 3))
+    return picture
+
+
+def decode_window(content: Tensor, choose_window: Any) -> Tensor:
+    """The window of a picture that `choose_window` picks, uint8 (h, w, 3).
+
+    `choose_window` takes the picture's (height, width), int32 (2,), and returns int32 (4,): top,
+    left, height, width. Of a JPEG only the window is decoded. A uint8 (H, W, 3) `content` is
+    a picture already.
+    """
+
+    def jpeg() -> Tensor:
+        shape = tf.io.extract_jpeg_shape(content)
+        return tf.io.decode_and_crop_jpeg(content, choose_window(shape[:2]), channels=3)
+
+    def other() -> Tensor:
+        return _cut(_decode_other(content), choose_window)
+
+    if content.dtype != tf.string:
+        return _cut(content, choose_window)
+    window = tf.cond(tf.io.is_jpeg(content), jpeg, other)
+    window.set_shape((None, None, 3))
+    return window
+
+
+def _decode_other(content: Tensor) -> Tensor:
+    return tf.io.decode_image(content, channels=3, expand_animations=False)
+
+
+def _cut(picture: Tensor, choose_window: Any) -> Tensor:
+    top, left, height, width = tf.unstack(choose_window(tf.shape(picture)[:2]))
+    return picture[top : top + height, left : left + width]
+
+
+def normalize(picture: Tensor) -> Tensor:
+    """0..255 to float32 in [-1, 1]."""
+    return tf.cast(picture, tf.float32) / 127.5 - 1.0
+
+
+def evaluation_view(picture: Tensor, resolution: int, resize: str = "resize256_crop") -> Tensor:
+    """uint8 (H, W, 3) to float32 (resolution, resolution, 3) in [-1, 1].
+
+    "resize256_crop": the shorter side goes to `resolution * 256 / 224`, then the centre is cut
+    out, as slim evaluates. "resize": the whole picture, squeezed to a square.
+    """
+    if resize == "resize":
+        return normalize(resize_bilinear(picture, (resolution, resolution)))
+    if resize != "resize256_crop":
+        raise ValueError(f"resize is {resize!r}; choose one of {', '.join(RESIZES)}")
+    shape = tf.cast(tf.shape(picture)[:2], tf.float32)
+    scale = round(resolution * EVALUATION_MARGIN) / tf.reduce_min(shape)
+    size = tf.cast(tf.round(shape * scale), tf.int32)
+    top, left = tf.unstack((size - resolution) // 2)
+    picture = resize_bilinear(picture, size)[top : top + resolution, left : left + resolution]
+    return normalize(tf.ensure_shape(picture, (resolution, resolution, 3)))
+
+
+def resize_bilinear(picture: Tensor, size: Any) -> Tensor:
+    """(H, W, 3) to float32 (height, width, 3); anti-aliased where that makes a side shorter."""
+    shrinks = tf.reduce_any(tf.shape(picture)[:2] > size)
+    # Where both sides grow the two are the same, and the plain one is several times faster.
+    return tf.cond(
+        shrinks,
+        lambda: tf.image.resize(picture, size, "bilinear", antialias=True),
+        lambda: tf.image.resize(picture, size, "bilinear"),
+    )

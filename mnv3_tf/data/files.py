@@ -1,0 +1,104 @@
+"""Splits of picture files: checked when opened, kept in memory where they are small."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from mnv3_tf.data.dataset import IndexedSource, Split, in_memory, on_cpu
+from mnv3_tf.errors import UserError
+
+MEMORY_BOUND = 2**30
+"""Encoded bytes up to which a set is kept in memory; larger sets are read in every epoch."""
+
+LARGEST_UNREADABLE_PART = 0.01
+_PROGRESS_FROM = 5000
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    path: str
+    label: int
+
+
+def open_splits(
+    files: Mapping[str, Sequence[PictureFile]], memory_bound: int = MEMORY_BOUND
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Splits by name, and the paths of the pictures left out because they cannot be decoded.
+
+    Every file is read and decoded once (a JPEG at an eighth of its size), the only way to find
+    one that is cut short: 0.2 s of one core for 1000 JPEGs of 227 x 227, 0.6 s at 341 x 256.
+
+    Raises:
+      UserError: a file that cannot be opened, or more than 1 % that cannot be decoded.
+    """
+    paths = [file.path for split in files.values() for file in split]
+    keep = sum(os.path.getsize(path) for path in paths) <= memory_bound
+    contents = iter(found := _contents(paths, keep))
+    skipped = [path for path, content in zip(paths, found, strict=True) if content is None]
+    if len(skipped) > LARGEST_UNREADABLE_PART * len(paths):
+        raise UserError(
+            f"{len(skipped)} of {len(paths)} pictures cannot be decoded, the first is "
+            f"{skipped[0]}; replace or remove them (JPEG, PNG, GIF, BMP and WebP are read)."
+        )
+    splits = {}
+    for name, split in files.items():
+        usable: list[PictureFile] = []
+        kept: list[bytes] = []
+        for file in split:
+            content = next(contents)
+            if content is not None:
+                usable.append(file)
+                kept.append(content)
+        labels = [file.label for file in usable]
+        if keep:
+            splits[name] = Split(in_memory(kept, labels))
+        else:
+            splits[name] = Split(_on_disk([file.path for file in usable], labels))
+    return splits, tuple(skipped)
+
+
+def _contents(paths: Sequence[str], keep: bool) -> list[bytes | None]:
+    """Each file's bytes (b"" unless `keep`), or None where it is no picture."""
+
+    def check(path: str) -> bytes | None:
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise UserError(f"Cannot read {path}: {error.strerror}; check the file.") from None
+        if not is_picture(content):
+            return None
+        return content if keep else b""
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        checked = pool.map(check, paths)
+        if len(paths) < _PROGRESS_FROM or not sys.stderr.isatty():
+            return list(checked)
+        from rich.console import Console
+        from rich.progress import track
+
+        console = Console(stderr=True)
+        return list(
+            track(checked, "Checking pictures", len(paths), console=console, transient=True)
+        )
+
+
+def is_picture(content: bytes) -> bool:
+    """Whether all of `content` decodes; a file that is cut short does not."""
+    try:
+        if content[:3] == b"\xff\xd8\xff":
+            tf.io.decode_jpeg(content, channels=3, ratio=8)
+        else:
+            tf.io.decode_image(content, channels=3, expand_animations=False)
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        return False
+    return True
+
+
+def _on_disk(paths: Sequence[str], labels: Sequence[int]) -> IndexedSource:
+    kept = on_cpu(paths)
+    return IndexedSource(labels, lambda index: tf.io.read_file(tf.gather(kept, index)))

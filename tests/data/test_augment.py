@@ -1,0 +1,119 @@
+"""Augmentations are pure functions of a picture and a seed."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mnv3_tf.data import Augmentation
+from mnv3_tf.data.augment import jitter_color, random_flip, random_window, training_view
+
+STRONG = Augmentation(brightness=0.4, contrast=0.4, saturation=0.4)
+
+
+def seeds(count):
+    return tf.stack([tf.zeros(count, tf.int64), tf.range(count, dtype=tf.int64)], 1)
+
+
+def windows(shape, count=1000, **how):
+    how = Augmentation(**how)
+    draw = lambda seed: random_window(  # noqa: E731
+        tf.constant(shape), seed, how.crop_scale, how.crop_ratio
+    )
+    return tf.function(
+        lambda: tf.map_fn(draw, seeds(count), fn_output_signature=tf.int32)
+    )().numpy()
+
+
+@pytest.mark.parametrize("shape", [(200, 300), (300, 200), (1, 1), (5, 400), (400, 5)])
+def test_windows_lie_within_the_picture(shape):
+    top, left, height, width = windows(shape, 300).T
+    assert min(top.min(), left.min()) >= 0
+    assert min(height.min(), width.min()) >= 1
+    assert (top + height).max() <= shape[0]
+    assert (left + width).max() <= shape[1]
+
+
+def test_windows_have_the_area_and_ratio_asked_for():
+    top, left, height, width = windows((600, 600), crop_scale=(0.1, 0.5)).T
+    area, ratio = height * width / 600**2, width / height
+    assert 0.1 - 0.01 <= area.min() < 0.12
+    assert 0.48 < area.max() <= 0.5 + 0.01
+    assert area.mean() == pytest.approx(0.3, abs=0.015)  # uniform
+    assert ratio.min() == pytest.approx(3 / 4, abs=0.02)
+    assert ratio.max() == pytest.approx(4 / 3, abs=0.03)
+    assert np.log(ratio).mean() == pytest.approx(0, abs=0.03)  # log-uniform
+    assert (top / (600 - height)).mean() == pytest.approx(0.5, abs=0.04)
+    assert (left / (600 - width)).mean() == pytest.approx(0.5, abs=0.04)
+    assert top.min() == 0 or left.min() == 0 or (left + width).max() == 600
+
+
+def test_where_nothing_fits_the_window_is_central_and_as_large_as_it_can_be():
+    found = windows((10, 400), 20, crop_scale=(0.9, 1.0))
+    np.testing.assert_array_equal(found, [[0, 194, 10, 13]] * 20)
+
+
+def test_the_whole_picture_can_be_asked_for():
+    found = windows((64, 64), 20, crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0))
+    np.testing.assert_array_equal(found, [[0, 0, 64, 64]] * 20)
+
+
+def test_a_flip_mirrors_left_and_right_half_of_the_time(make_photo):
+    picture = make_photo()
+    flipped = [random_flip(tf.constant(picture), seed).numpy() for seed in seeds(200)]
+    mirrored = [np.array_equal(one, picture[:, ::-1]) for one in flipped]
+    assert all(m or np.array_equal(f, picture) for m, f in zip(mirrored, flipped, strict=True))
+    assert 70 < sum(mirrored) < 130
+
+
+def test_colour_strength_zero_changes_nothing(make_photo):
+    picture = tf.constant(make_photo() / 127.5 - 1, tf.float32)
+    np.testing.assert_array_equal(jitter_color(picture, seeds(1)[0], 0.0, 0.0, 0.0), picture)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_each_colour_change_does_what_its_name_says(make_photo, which):
+    picture = tf.constant(make_photo() / 255 * 0.4 - 0.2, tf.float32)  # far from clipping
+    strengths = np.eye(3)[which] * 0.3
+    changed = np.stack([jitter_color(picture, s, *strengths).numpy() for s in seeds(50)])
+    unit, changed = (picture.numpy() + 1) / 2, (changed + 1) / 2
+    gray = tf.image.rgb_to_grayscale(unit).numpy()
+    base = [0.0, gray.mean(), gray][which]
+    factors = ((changed - base) * (unit - base)).sum((1, 2, 3)) / ((unit - base) ** 2).sum()
+    assert 0.7 <= factors.min() < 0.8
+    assert 1.2 < factors.max() <= 1.3
+    np.testing.assert_allclose(
+        changed, base + (unit - base) * factors[:, None, None, None], atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", None])
+def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo, form):
+    pixels = make_photo(1)
+    content = tf.constant(encode_photo(pixels, form) if form else pixels)
+    eager = [training_view(content, 32, seed, STRONG).numpy() for seed in seeds(8)]
+    graph = tf.data.Dataset.from_tensor_slices(seeds(8)).map(
+        lambda seed: training_view(content, 32, seed, STRONG)
+    )
+    for one, other in zip(eager, graph, strict=True):
+        # The graph may fuse operations: equal up to rounding.
+        np.testing.assert_allclose(one, other, atol=1e-4)
+        assert one.shape == (32, 32, 3)
+        assert one.dtype == np.float32
+        assert -1 <= one.min() < one.max() <= 1
+    assert not np.array_equal(eager[0], eager[1])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"crop_scale": (0.0, 1.0)},
+        {"crop_scale": (0.5, 0.2)},
+        {"crop_scale": (0.5, 1.2)},
+        {"crop_ratio": (2.0, 1.0)},
+        {"brightness": 1.5},
+        {"saturation": -0.1},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Augmentation(**wrong)

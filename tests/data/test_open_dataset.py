@@ -1,0 +1,219 @@
+"""Folders and tables, good and bad."""
+
+import re
+
+import numpy as np
+import pytest
+
+from mnv3_tf.data import Augmentation, Split, open_dataset
+from mnv3_tf.data.files import PictureFile, is_picture, open_splits
+from mnv3_tf.errors import UserError
+
+PLAIN = ["ant", "bee", "cow"]
+SPLIT = [f"{part}/{name}" for part in ("train", "val") for name in PLAIN]
+
+
+def labels_of(split: Split) -> list[int]:
+    return [int(label) for _, labels in split.eval_batches(8, 32) for label in labels]
+
+
+@pytest.mark.parametrize("name", ["", "flowers", "folder:", "shapes:3", "csv", "zip:x"])
+def test_an_unknown_source_is_refused_with_those_known(name):
+    with pytest.raises(UserError, match=f"{re.escape(repr(name))}.*shapes, folder:DIR"):
+        open_dataset(name)
+
+
+def test_a_folder_with_train_and_val(make_classes):
+    data = open_dataset(f"folder:{make_classes(SPLIT)}")
+    assert data.class_names == tuple(PLAIN)
+    assert data.num_classes == 3
+    assert (len(data.train), len(data.val)) == (12, 12)
+    assert labels_of(data.val) == [0] * 4 + [1] * 4 + [2] * 4
+    assert data.skipped == ()
+
+
+def test_a_folder_of_classes_is_split_by_class_and_seed(make_classes):
+    name = f"folder:{make_classes(PLAIN, count=10)}"
+    data = open_dataset(name, seed=1)
+    assert labels_of(data.val) == [0, 0, 1, 1, 2, 2]
+    assert np.bincount(labels_of(data.train)).tolist() == [8, 8, 8]
+
+    def val(seed):
+        return next(iter(open_dataset(name, seed=seed).val.eval_batches(6, 32)))[0].numpy()
+
+    np.testing.assert_array_equal(val(1), val(1))
+    assert not np.array_equal(val(1), val(2))
+    ours = {image.tobytes() for image in val(1)}
+    others = {image.tobytes() for image in data.train.images(24, 32)}
+    assert (len(ours), len(others), ours & others) == (6, 24, set())
+
+
+def test_hidden_and_system_files_are_passed_over(make_classes):
+    root = make_classes(SPLIT)
+    (root / ".cache").mkdir()
+    (root / "train" / ".cache").mkdir()
+    for name in (".DS_Store", "Thumbs.db"):
+        (root / "train" / "ant" / name).write_bytes(b"no picture")
+    data = open_dataset(f"folder:{root}")
+    assert (len(data.train), data.skipped) == (12, ())
+
+
+FOLDERS_REFUSED = {
+    "one class only, ant": ["ant"],
+    r"train holds one class only, ant": ["train/ant", "val/ant"],
+    r"different classes: cow, dog in one of them only": [
+        *("train/ant", "train/bee", "train/cow"),
+        *("val/ant", "val/bee", "val/dog"),
+    ],
+    r"no folder 'val', only test, train": ["train/ant", "train/bee", "test/ant", "test/bee"],
+    r"no folder 'train', only val": ["val/ant", "val/bee"],
+}
+
+
+@pytest.mark.parametrize("sentence", FOLDERS_REFUSED)
+def test_a_folder_that_cannot_be_used(make_classes, sentence):
+    root = make_classes(FOLDERS_REFUSED[sentence])
+    with pytest.raises(UserError, match=sentence):
+        open_dataset(f"folder:{root}")
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(UserError, match=r"There is no folder .*nowhere"):
+        open_dataset(f"folder:{tmp_path / 'nowhere'}")
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(UserError, match="holds no folders"):
+        open_dataset(f"folder:{tmp_path}")
+
+
+def test_a_class_without_pictures(make_classes):
+    root = make_classes(PLAIN)
+    (root / "dog").mkdir()
+    with pytest.raises(UserError, match="dog holds no pictures"):
+        open_dataset(f"folder:{root}")
+
+
+def test_a_class_with_a_single_picture_cannot_be_split(make_classes):
+    with pytest.raises(UserError, match="single picture of one class"):
+        open_dataset(f"folder:{make_classes(PLAIN, count=1)}")
+
+
+def test_pictures_that_cannot_be_decoded_are_left_out_and_named(make_classes):
+    root = make_classes(SPLIT, count=35)
+    cut, text = root / "train" / "bee" / "003.jpg", root / "val" / "ant" / "010.jpg"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    text.write_text("not a picture\n")
+    data = open_dataset(f"folder:{root}")
+    assert data.skipped == (str(cut), str(text))
+    assert (len(data.train), len(data.val)) == (104, 104)
+    assert np.bincount(labels_of(data.train)).tolist() == [35, 34, 35]
+
+
+def test_too_many_pictures_that_cannot_be_decoded(make_classes):
+    root = make_classes(SPLIT, count=8)
+    (root / "train" / "cow" / "000.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"1 of 48 pictures cannot be decoded.*cow/000\.jpg"):
+        open_dataset(f"folder:{root}")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "WEBP", "GIF"])
+def test_a_picture_cut_short_anywhere_is_no_picture(make_photo, encode_photo, form):
+    whole = encode_photo(make_photo(), form)
+    assert is_picture(whole)
+    for part in (0.0, 0.02, 0.3, 0.6, 0.9):
+        assert not is_picture(whole[: int(part * len(whole))]), f"{form} cut to {part}"
+
+
+def test_sets_that_are_not_kept_in_memory_are_the_same(make_classes):
+    root = make_classes(["ant"], count=6)
+    files = {"train": [PictureFile(str(path), 0) for path in sorted(root.glob("*/*"))]}
+    runs = []
+    for bound in (2**20, 0):
+        split = open_splits(files, bound)[0]["train"]
+        batches = split.train_batches(3, 32, Augmentation(), 0).take(3)
+        runs.append(np.stack([images for images, _ in batches.as_numpy_iterator()]))
+    np.testing.assert_array_equal(*runs)
+
+
+@pytest.fixture
+def make_table(make_classes):
+    def write(text: str, count: int = 5):
+        root = make_classes(PLAIN, count)
+        (root / "t.csv").write_text(text, encoding="utf-8")
+        return f"csv:{root / 't.csv'}"
+
+    return write
+
+
+EVERY = "filename,class_index\n" + "".join(
+    f"{name}/{index:03}.jpg,{label}\n" for label, name in enumerate(PLAIN) for index in range(5)
+)
+
+
+def test_a_table_without_splits_is_evaluated_whole(make_table):
+    data = open_dataset(make_table(EVERY))
+    assert (data.train, len(data.val)) == (None, 15)
+    assert data.class_names == ("0", "1", "2")
+    assert labels_of(data.val) == [0] * 5 + [1] * 5 + [2] * 5
+
+
+def test_a_table_without_splits_is_held_out_of_for_training(make_table):
+    data = open_dataset(make_table(EVERY), training=True)
+    assert (len(data.train), labels_of(data.val)) == (12, [0, 1, 2])
+
+
+def test_a_table_with_splits_and_names(make_table):
+    data = open_dataset(
+        make_table(
+            "\ufefffilename,class_index,class_name,split\n"
+            'ant/000.jpg,0,"ant, small",train\nant/000.jpg,0,"ant, small",train\n'
+            "cow/001.jpg,2,cow,train\ncow/002.jpg,2,cow,val\n"
+        )
+    )
+    assert data.class_names == ("ant, small", "1", "cow")
+    assert labels_of(data.train) == [0, 0, 2]
+    assert labels_of(data.val) == [2]
+
+
+TABLES_REFUSED = {
+    r"no column 'class_index', only filename, label": "filename,label\nant/000.jpg,0\n",
+    r"no column 'filename', only nothing": "",
+    r"names no pictures": "filename,class_index\n",
+    r"Row 3 of .*ant/99\.jpg, which is not there": (
+        "filename,class_index\nant/000.jpg,0\nant/99.jpg,0\n"
+    ),
+    r"Row 2 .*which is not there": "filename,class_index\n,0\n",
+    r"Row 2 .*class_index '-1'": "filename,class_index\nant/000.jpg,-1\n",
+    r"Row 2 .*class_index '1\.5'": "filename,class_index\nant/000.jpg,1.5\n",
+    r"Row 2 .*class_index ''": "filename,class_index\nant/000.jpg\n",
+    r"Row 2 .*class_index '1000000000'": "filename,class_index\nant/000.jpg,1000000000\n",
+    r"Row 2 .*split 'test'": "filename,class_index,split\nant/000.jpg,0,test\n",
+    r"Row 3 .*class 0 'bug', a row before it 'ant'": (
+        "filename,class_index,class_name\nant/000.jpg,0,ant\nant/001.jpg,0,bug\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", TABLES_REFUSED)
+def test_a_table_that_cannot_be_used(make_table, sentence):
+    with pytest.raises(UserError, match=sentence):
+        open_dataset(make_table(TABLES_REFUSED[sentence]))
+
+
+def test_a_missing_table(tmp_path):
+    with pytest.raises(UserError, match=r"Cannot read .*t\.csv: No such file"):
+        open_dataset(f"csv:{tmp_path / 't.csv'}")
+
+
+def test_a_table_that_is_no_text(make_table, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"\xff\xfe\x00\x01" * 9)
+    with pytest.raises(UserError, match="no csv file"):
+        open_dataset(f"csv:{path}")
+
+
+def test_the_flowers(shared):
+    data = open_dataset(f"folder:{shared / 'flowers'}")
+    assert data.class_names == ("daisy", "dandelion", "rose", "sunflower", "tulip")
+    assert (len(data.train), len(data.val), data.skipped) == (1700, 350, ())
