@@ -2,7 +2,7 @@
 
 from mnv3_tf import cli
 
-COMMANDS = {"latency": "benchmark.latency"}
+COMMANDS = {"demo": "benchmark.demo", "latency": "benchmark.latency"}
 
 if __name__ == "__main__":
     cli.dispatch("benchmark", COMMANDS)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mnv3_tf.files import atomic_write
 
 COLOURS = {"none": "#4c72b0", "float16": "#55a868", "dynamic": "#8172b3", "int8": "#dd8452"}
@@ -50,6 +52,30 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", ncols=len(seen) + 2, frameon=False, fontsize=8)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
+
+
+def plot_answers(
+    pictures: np.ndarray, answers: np.ndarray, class_names: Sequence[str], path: str | Path
+) -> None:
+    """Pictures (N, H, W, 3) in [-1, 1] in rows of five, each under the class it was given.
+
+    `answers` are probabilities (N, classes).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = -(-len(pictures) // 5)
+    figure = Figure(figsize=(8, 1.85 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, 5, squeeze=False).ravel()
+    for axes, picture, answer in zip(grid, pictures, answers, strict=False):
+        best = int(answer.argmax())
+        axes.imshow((picture + 1) / 2)
+        axes.set_title(f"{class_names[best]} {answer[best]:.0%}", fontsize=10)
+    for axes in grid:
+        axes.set_axis_off()
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
 

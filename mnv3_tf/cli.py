@@ -81,8 +81,8 @@ def dispatch(package: str, commands: Mapping[str, str], argv: Sequence[str] | No
     name = argv[1] if len(argv) > 1 else "--help"
     if name in ("--help", "-h", "--helpfull"):
         print(f"python -m {package} COMMAND [flags]   (COMMAND --help for its flags)\n")
-        for command, module in commands.items():
-            summary = (inspect.getdoc(importlib.import_module(module)) or "").split("\n")[0]
+        for command, path in commands.items():
+            summary = (inspect.getdoc(importlib.import_module(path)) or "").split("\n")[0]
             print(f"  {command:<16}{summary}")
         sys.exit(0)
     if name not in commands:

@@ -17,9 +17,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     was at `path` is untouched and the temporary file is gone.
     """
     path = Path(path)
+    folder, prefix = path.parent, f".{path.stem}-"
+    if path.is_dir():
+        raise UserError(f"Cannot write {path}: it is a folder; choose another name.")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=folder)
     except OSError as error:
         raise UserError(
             f"Cannot write {path}: {error.strerror}; choose a folder that you can write to."

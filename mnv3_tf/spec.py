@@ -498,7 +498,7 @@ def resolve(
     elif model.endswith(".json"):
         if not Path(model).is_file():
             raise UserError(f"The network spec {model} does not exist.")
-        spec = NetworkSpec.from_json(Path(model).read_text())
+        spec = NetworkSpec.from_json(Path(model).read_text(errors="replace"))
     else:
         raise UserError(
             f"Unknown model {model!r}; choose one of {', '.join(NETWORKS)}, or give the path of "

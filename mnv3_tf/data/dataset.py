@@ -73,7 +73,7 @@ class Split:
     def __init__(self, source: Source, resize: str = "resize256_crop") -> None:
         """`resize` is how evaluation views these pictures unless told otherwise."""
         self._source = source
-        self._resize = resize
+        self.resize = resize
 
     def __len__(self) -> int:
         return len(self._source)
@@ -146,7 +146,7 @@ class Split:
         def view(key: Tensor) -> tuple[Tensor, Tensor]:
             content, label = self._source.load(key)
             content = decode(content) if content.dtype == tf.string else content
-            return evaluation_view(content, resolution, resize or self._resize), label
+            return evaluation_view(content, resolution, resize or self.resize), label
 
         return keys.map(view, tf.data.AUTOTUNE)
 

@@ -66,7 +66,7 @@ def create_backbone(
     """
     inputs = tf_keras.Input((*resolution, 3), name="image")
     features = backbone(inputs, spec, lowering, output_stride)
-    available: dict[int | str, Any] = {**features.by_stride, **features.endpoints}
+    available: dict[Any, Any] = {**features.by_stride, **features.endpoints}
     chosen = list(features.by_stride) if taps is None else list(taps)
     for tap in chosen:
         if tap not in available:

@@ -9,19 +9,14 @@ from mnv3_tf.spec import NetworkSpec, resolve
 
 
 def build_classifier(
-    spec: NetworkSpec,
-    lowering: Lowering | None = None,
-    dropout: float = 0.0,
-    batch_size: int | None = None,
+    spec: NetworkSpec, lowering: Lowering | None = None, dropout: float = 0.0
 ) -> tf_keras.Model:
     """A model from pictures (N, H, W, 3), RGB in [-1, 1], to logits (N, num_classes).
 
     `dropout` is the rate (the part set to zero) before the logits; the paper's 0.8 is what slim
     keeps, hence a rate of 0.2.
     """
-    inputs = tf_keras.Input(
-        (spec.resolution, spec.resolution, 3), batch_size=batch_size, name="image"
-    )
+    inputs = tf_keras.Input((spec.resolution, spec.resolution, 3), name="image")
     make = layer_factory(spec, lowering)
     x = backbone(inputs, spec, lowering).last
     x = tf_keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)

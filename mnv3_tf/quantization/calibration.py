@@ -52,21 +52,24 @@ def calibrate(model: tf_keras.Model, images: np.ndarray, seed: int = 0) -> dict[
     ranges = {name: least_squares_range(samples) for name, samples in collected.items()}
     ranges["input"] = (-1.0, 1.0)  # what a picture can hold, whatever these pictures held
     for layer in model.layers:
-        if kernel_of(layer):
+        if kernel := kernel_of(layer):
+            largest = float(np.abs(getattr(layer, kernel).numpy()).max())
             name = range_layer(layer).name
-            ranges[name] = _no_finer_than_sums(layer, ranges, ranges[name])
+            ranges[name] = _no_finer_than_sums(layer, largest, ranges, ranges[name])
     return ranges
 
 
-def _no_finer_than_sums(layer: Any, ranges: Mapping[str, Range], chosen: Range) -> Range:
+def _no_finer_than_sums(
+    layer: Any, largest: float, ranges: Mapping[str, Range], chosen: Range
+) -> Range:
     """A convolution's range, widened if its steps were finer than those of the sums in it.
 
     Nothing is gained by finer steps, and XNNPACK refuses a file over them. Only outputs that
-    are all but zero are concerned, such as a dead squeeze-excite's.
+    are all but zero are concerned, such as a dead squeeze-excite's. `largest` is the largest
+    magnitude in the kernel.
     """
     low, high = input_range(layer, ranges)
-    kernel = np.abs(getattr(layer, kernel_of(layer)).numpy()).max()
-    limit = max(kernel, least_limits(layer, ranges).max())
+    limit = max(largest, float(least_limits(layer, ranges).max()))
     finest = (high - low) / 255 * limit / 127
     widen = max(1.0, 255 * finest / (chosen[1] - chosen[0]))
     return chosen[0] * widen, chosen[1] * widen

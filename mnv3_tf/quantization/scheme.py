@@ -166,7 +166,7 @@ def fake_quantized(model: tf_keras.Model, ranges: Mapping[str, Range]) -> tf_ker
         output = ranges[layer.name] if layer.name in wanted else None
         copy = layer.__class__.from_config(layer.get_config())
         kernel = kernel_of(layer)
-        least = least_limits(layer, ranges) if kernel else ()
+        least = least_limits(layer, ranges).tolist() if kernel else []
         return quantize_wrapper.QuantizeWrapperV2(copy, LayerScheme(kernel, output, least))
 
     quantized = tf_keras.models.clone_model(model, clone_function=wrap)

@@ -13,15 +13,6 @@ SPEC = _SMALL.replace(name="tiny", blocks=_SMALL.blocks[:5], hidden=64)
 """Every kind of operator that MobileNetV3 has, and few of each: quick to convert."""
 
 
-def convert(model, optimizations=(), types=()) -> bytes:
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = list(optimizations)
-    converter.target_spec.supported_types = list(types)
-    return converter.convert()
-
-
 def convert_uint8(model) -> bytes:
     import tensorflow as tf
 
@@ -44,21 +35,19 @@ def tiny_spec():
 @pytest.fixture(scope="session")
 def files(tmp_path_factory) -> dict[str, Path]:
     """Path by kind: float, float16, dynamic, uint8 (colours) and fused, composite (networks)."""
-    import tensorflow as tf
-
+    from mnv3_tf.export.convert import convert
     from mnv3_tf.models import build_classifier
 
     folder = tmp_path_factory.mktemp("tflite")
     colours = colour_network()
-    default = [tf.lite.Optimize.DEFAULT]
-    fused = build_classifier(SPEC, "fused", batch_size=1)
+    fused = build_classifier(SPEC, "fused")
     contents = {
-        "float": convert(colours),
+        "float": convert(colours, "none", output="logits"),
         "uint8": convert_uint8(colours),
-        "fused": convert(fused),
-        "composite": convert(build_classifier(SPEC, "composite", batch_size=1)),
-        "dynamic": convert(fused, default),
-        "float16": convert(fused, default, [tf.float16]),
+        "fused": convert(fused, "none"),
+        "composite": convert(build_classifier(SPEC, "composite"), "none"),
+        "dynamic": convert(fused, "dynamic"),
+        "float16": convert(fused, "float16"),
     }
     paths = {}
     for kind, content in contents.items():

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import random_network
 import tf_keras
+from random_network import randomise
 
 from mnv3_tf import create_model
 
@@ -13,26 +15,9 @@ SIDE = 96
 CLASSES = 10
 
 
-def randomised(model: Any, seed: int = 0) -> Any:
-    """Random weights and BatchNorm statistics, of sizes that neither vanish nor explode."""
-    rng = np.random.default_rng(seed)
-    values = []
-    for variable in model.weights:
-        name, shape = variable.name.rpartition("/")[2], tuple(variable.shape)
-        if "kernel" in name:
-            values.append(variable.numpy())
-        elif "gamma" in name or "variance" in name:
-            values.append(rng.uniform(0.5, 1.5, shape))
-        else:
-            values.append(rng.normal(0, 0.3, shape))
-    model.set_weights(values)
-    return model
-
-
 def relative_error(reference: Any, model: Any, side: int = SIDE) -> float:
     images = np.random.default_rng(1).uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
-    expected = np.asarray(reference(images))
-    return float(np.abs(np.asarray(model(images)) - expected).max() / np.abs(expected).max())
+    return random_network.relative_error(reference(images), model(images))
 
 
 def check_files(reference: Any, name: str, alpha: float, files: list[Path], side: int) -> None:
@@ -45,7 +30,7 @@ def check_files(reference: Any, name: str, alpha: float, files: list[Path], side
 def check_v3(size: str, minimalistic: bool, alpha: float, folder: Path, side: int = SIDE) -> None:
     build = getattr(tf_keras.applications, f"MobileNetV3{size.capitalize()}")
     tf_keras.utils.set_random_seed(0)
-    reference = randomised(
+    reference = randomise(
         build(
             (side, side, 3),
             alpha=alpha,
@@ -85,7 +70,7 @@ def test_v3_grid(size: str, minimalistic: bool, alpha: float, side: int, tmp_pat
 @pytest.mark.parametrize("alpha", [0.35, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_v2(alpha: float, tmp_path: Path) -> None:
     tf_keras.utils.set_random_seed(0)
-    reference = randomised(
+    reference = randomise(
         tf_keras.applications.MobileNetV2(
             (SIDE, SIDE, 3),
             alpha=alpha,
@@ -112,7 +97,7 @@ def test_v3_without_its_head(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def keras_3_model() -> Any:
     keras = pytest.importorskip("keras", minversion="3.0")
     keras.utils.set_random_seed(0)
-    return randomised(
+    return randomise(
         keras.applications.MobileNetV3Small(
             (SIDE, SIDE, 3),
             alpha=0.75,

@@ -1,0 +1,160 @@
+"""The whole way in a few minutes: train, export four ways, time, and show it on one page.
+
+A MobileNetV3-Small learns the embedded `shapes` from scratch at 96x96; it is exported as
+float32, float16, dynamic and int8, and the four files are timed side by side on one thread.
+
+    python -m benchmark demo --out=demo
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from mnv3_tf import cli, tables
+
+EXPORTS = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
+CALIBRATION_IMAGES = 256
+SHOWN = 10
+
+COLUMNS = ("file", "MB", "top-1", "agreement", "parts", "outside", "ms", "ratio")
+EXPLANATION = (
+    "top-1: on pictures that training never saw. agreement: part of them to which the file gives "
+    "the same class as the Keras model. parts: pieces that XNNPACK computes; outside: operators "
+    "it leaves to others. ms: median of one inference; ratio: to float32, paired by round."
+)
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("out", "demo", "Folder for everything that is made.", flag_values=values)
+    flags.DEFINE_integer(
+        "steps", None, "Training steps, instead of the recipe's.", flag_values=values
+    )
+    cli.define_json_flag(values)
+
+
+def main(args: flags.FlagValues) -> None:
+    from mnv3_tf.training.run import train
+    from mnv3_tf.training.settings import Settings
+
+    out = Path(args.out)
+    run = out / "run"
+    print(f"1/4  Training MobileNetV3-Small on shapes, 96x96 ({run})")
+    settings = Settings(
+        dataset="shapes", out=str(run), model="small", resolution=96, steps=args.steps
+    )
+    trained = train(settings)
+    print("2/4  Exporting")
+    reports = _export(run, out)
+    print("3/4  Timing")
+    latency = _time(out)
+    rows = [
+        _row(kind, reports[kind], timed)
+        for kind, timed in zip(reports, latency["models"], strict=True)
+    ]
+    print(f"4/4  Writing {out / 'report.html'}")
+    results = {
+        "columns": COLUMNS,
+        "rows": rows,
+        "training": trained,
+        "exports": reports,
+        "latency": latency,
+    }
+    _write(out, run, results)
+    tables.show(_title(latency), COLUMNS, rows)
+    print(f"{EXPLANATION}\nLook at {out / 'report.html'}.")
+    if args.json:
+        print(json.dumps(results))
+
+
+def _export(run: Path, out: Path) -> dict[str, dict[str, Any]]:
+    from mnv3_tf.export.exporter import ExportOptions, export
+    from mnv3_tf.trained import load_run
+
+    trained = load_run(run)
+    data = _data(trained.recorded, trained.spec.resolution)
+    calibration = data.train.images(CALIBRATION_IMAGES, trained.spec.resolution)
+    reports = {}
+    for kind, quantize in EXPORTS.items():
+        print(f"     {out / kind}.tflite")
+        reports[kind] = export(
+            trained.spec,
+            trained.model,
+            ExportOptions(quantize),
+            out / f"{kind}.tflite",
+            trained.class_names,
+            calibration,
+            data.val.eval_batches(32, trained.spec.resolution),
+        )
+    return reports
+
+
+def _data(recorded: Any, resolution: int) -> Any:
+    from mnv3_tf.data import open_dataset
+
+    return open_dataset(
+        recorded["settings"]["dataset"],
+        seed=recorded["settings"]["seed"],
+        resolution=resolution,
+        training=True,
+    )
+
+
+def _time(out: Path) -> dict[str, Any]:
+    from benchmark.latency import Settings, benchmark_latency, write_results
+
+    results = benchmark_latency([str(out / f"{kind}.tflite") for kind in EXPORTS], Settings())
+    write_results(results, out)
+    return results
+
+
+def _row(kind: str, report: dict[str, Any], timed: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        kind,
+        f"{report['bytes'] / 1e6:.2f}",
+        f"{report['top1']['exported']:.3f}",
+        f"{report['agreement']:.3f}",
+        report["xnnpack"]["partitions"],
+        sum(report["xnnpack"]["outside"].values()),
+        f"{timed['median_us'] / 1e3:.3f}",
+        f"{timed['ratio']:.2f}",
+    )
+
+
+def _title(latency: dict[str, Any]) -> str:
+    return f"MobileNetV3-Small, 96x96, on {latency['machine']['cpu']}, 1 thread"
+
+
+def _write(out: Path, run: Path, results: dict[str, Any]) -> None:
+    from benchmark import page
+    from benchmark.plots import plot_answers, plot_latency
+    from mnv3_tf.export.runtime import TFLiteModel
+    from mnv3_tf.files import atomic_write
+
+    recorded = json.loads((run / "run.json").read_text())
+    resolution = results["training"]["resolution"]
+    data = _data(recorded, resolution)
+    pictures = data.val.images(SHOWN, resolution)
+    answers = TFLiteModel(out / "int8.tflite").predict(pictures)
+    plot_answers(pictures, answers, data.class_names, out / "pictures.png")
+    title = _title(results["latency"])
+    plot_latency(results["latency"]["models"], title, out / "latency.png")
+    top1 = results["training"]["val_top1"]
+    parts = [
+        page.paragraph(
+            f"Trained from scratch for {results['training']['epochs']} epochs on procedural "
+            f"pictures: top-1 {top1:.3f} on pictures it never saw."
+        ),
+        page.image(out / "pictures.png", "Ten of them, and what the int8 file answers"),
+        page.table(COLUMNS, results["rows"]),
+        page.paragraph(EXPLANATION),
+        page.image(out / "latency.png", "Latency of the four files"),
+        page.image(run / "curves.png", "Training"),
+        page.paragraph(f"Measured by: {results['latency']['command']}"),
+        *(page.paragraph(f"Warning: {text}") for text in results["latency"]["warnings"]),
+    ]
+    with atomic_write(out / "report.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    with atomic_write(out / "report.html") as temporary:
+        temporary.write_text(page.document(title, parts))

@@ -1,0 +1,46 @@
+"""curves.png: loss, accuracy and learning rate over the epochs."""
+
+from pathlib import Path
+
+from mnv3_tf.files import atomic_write
+from mnv3_tf.training.run_folder import Row, best_row
+
+
+def draw(rows: list[Row], title: str, path: Path) -> None:
+    """Three panels side by side from the rows of metrics.jsonl."""
+    # Not pyplot: it would choose a backend for the whole process.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    loss, accuracy, rate = figure.subplots(1, 3)
+    epochs = [row["epoch"] for row in rows]
+    style = {"marker": "o", "markersize": 3.0}
+
+    loss.plot(epochs, [row["train_loss"] for row in rows], label="train", **style)
+    if rows[-1]["val_top1"] is not None:
+        loss.plot(epochs, [row["val_loss"] for row in rows], label="val", **style)
+        top1 = [100 * row["val_top1"] for row in rows]
+        accuracy.plot(epochs, top1, color="tab:orange", label="val", **style)
+        best = best_row(rows)
+        assert best is not None
+        accuracy.plot(
+            best["epoch"],
+            100 * best["val_top1"],
+            "*",
+            color="tab:red",
+            markersize=12,
+            label=f"best: {best['val_top1']:.1%} in epoch {best['epoch']}",
+        )
+        accuracy.legend(loc="lower right")
+    rate.plot(epochs, [row["lr"] for row in rows], color="tab:green", **style)
+    loss.legend()
+    for panel, name in ((loss, "loss"), (accuracy, "top-1 (%)"), (rate, "learning rate")):
+        panel.set(xlabel="epoch", title=name)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.3)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110)

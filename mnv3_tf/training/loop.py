@@ -1,0 +1,218 @@
+"""The training loop: steps, epochs, checkpoints, the files that grow."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from mnv3_tf.data import Split
+from mnv3_tf.files import atomic_write
+from mnv3_tf.training import classification
+from mnv3_tf.training.checkpoints import Checkpoints, State
+from mnv3_tf.training.classification import Classification
+from mnv3_tf.training.optimizers import Phase, phases
+from mnv3_tf.training.progress import Progress
+from mnv3_tf.training.run_folder import Row, RunFolder, best_row
+from mnv3_tf.training.tensorboard import ScalarWriter
+
+
+class Diverged(RuntimeError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train: the last epoch is shorter where `total_steps` ends in its middle."""
+
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    def epoch_of(self, step: int) -> int:
+        """The epoch, counted from 1, that step number `step` (from 0) belongs to."""
+        return step // self.steps_per_epoch + 1
+
+    def ends_epoch(self, steps_done: int) -> bool:
+        return steps_done % self.steps_per_epoch == 0 or steps_done == self.total_steps
+
+    def epochs_done(self, steps_done: int) -> int:
+        return self.epochs if steps_done == self.total_steps else steps_done // self.steps_per_epoch
+
+    def steps_in(self, epoch: int) -> int:
+        done_before = (epoch - 1) * self.steps_per_epoch
+        return min(self.steps_per_epoch, self.total_steps - done_before)
+
+
+class Trainer:
+    """Trains from the folder's last checkpoint, or from the task's weights, to the plan's end.
+
+    What a step does is a function of seed and step number (batch, dropout, rate), so a run that
+    was stopped ends as one that was not.
+    """
+
+    def __init__(
+        self,
+        task: Classification,
+        plan: Plan,
+        train: Split,
+        val: Split | None,
+        folder: RunFolder,
+        resolution: int,
+        seed: int,
+        checkpoint_every: int = 0,
+    ) -> None:
+        self.task, self.plan, self.folder, self.state = task, plan, folder, State()
+        self._train, self._val = train, val
+        self._resolution, self._seed = resolution, seed
+        self._phases = phases(
+            task.recipe, task.body, task.head, plan.steps_per_epoch, plan.total_steps
+        )
+        optimizers = {f"{phase.name}_optimizer": phase.optimizer for phase in self._phases}
+        self._checkpoints = Checkpoints(
+            folder.checkpoints, checkpoint_every, model=task.model, state=self.state, **optimizers
+        )
+        self._rows: list[Row] = []
+        self._steps = {phase.name: self._compile_step(phase) for phase in self._phases}
+        self._predict = tf.function(lambda images: task.model(images, training=False))
+
+    def fit(self) -> tuple[list[Row], float]:
+        """Returns the rows of metrics.jsonl and the seconds that the run has taken, stops left out.
+
+        Raises Diverged where the loss is not finite. On KeyboardInterrupt a checkpoint is saved.
+        """
+        self._resume()
+        plan, state, step = self.plan, self.state, int(self.state.step)
+        batches = iter(self._batches(step))
+        events = ScalarWriter(self.folder.tensorboard)
+        clock = _Clock(state)
+        try:
+            with Progress(plan.epochs, plan.total_steps, step) as progress:
+                while True:
+                    if plan.epochs_done(step) > int(state.epochs):
+                        row = self._finish_epoch()
+                        events.write(row, step)
+                        progress.epoch(row)
+                        clock.rested()
+                    if step == plan.total_steps:
+                        break
+                    loss = self._step(step, *next(batches))
+                    step += 1
+                    clock.trained()
+                    progress.step(plan.epoch_of(step - 1), step, loss, self.task.recipe.batch_size)
+                    self._checkpoints.save_if_due(step)
+        except KeyboardInterrupt:
+            self._checkpoints.save()
+            print(
+                f"Stopped after step {int(state.step)} of {plan.total_steps}; the same command "
+                "goes on from there.",
+                flush=True,
+            )
+            raise
+        return self._rows, float(state.wall_seconds)
+
+    def _resume(self) -> None:
+        if not self._checkpoints.restore():
+            return
+        step, epochs = int(self.state.step), int(self.state.epochs)
+        # An epoch's row is written before its checkpoint, and again when it is trained again.
+        self._rows = self.folder.read_metrics()[:epochs]
+        self.folder.write_metrics(self._rows)
+        if self.plan.ends_epoch(step):
+            self._write_weights_if_best(epochs)
+        print(f"Going on after step {step} of {self.plan.total_steps}.", flush=True)
+
+    def _batches(self, step: int) -> Any:
+        recipe = self.task.recipe
+        return self._train.train_batches(
+            recipe.batch_size, self._resolution, recipe.augmentation, self._seed, step
+        )
+
+    def _phase(self, step: int) -> Phase:
+        return next(phase for phase in self._phases if step < phase.end)
+
+    def _step(self, step: int, images: Any, labels: Any) -> float:
+        phase = self._phase(step)
+        phase.optimizer.learning_rate = phase.learning_rate(step)
+        loss = float(self._steps[phase.name](images, labels))
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"The loss became {loss} in step {step + 1}; train again with a lower "
+                "--learning_rate and --overwrite."
+            )
+        return loss
+
+    def _compile_step(self, phase: Phase) -> Any:
+        """(images, labels) -> loss; it counts the step too, so that both are done or neither."""
+        task, state = self.task, self.state
+
+        @tf.function
+        def step(images: Any, labels: Any) -> Any:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(phase.variables)
+                loss = task.loss(images, labels, state.step, head_only=phase.name == "head")
+            gradients = tape.gradient(loss, phase.variables)
+            phase.optimizer.apply_gradients(zip(gradients, phase.variables, strict=True))
+            state.loss_sum.assign_add(tf.cast(loss, tf.float64))
+            state.step.assign_add(1)
+            return loss
+
+        return step
+
+    def _finish_epoch(self) -> Row:
+        """Evaluates, and writes the row, a checkpoint, and the weights if they are the best."""
+        state, batch_size = self.state, self.task.recipe.batch_size
+        epoch, step = int(state.epochs) + 1, int(state.step)
+        steps = self.plan.steps_in(epoch)
+        row: Row = {
+            "epoch": epoch,
+            "step": step,
+            "train_loss": float(state.loss_sum) / steps,
+            "val_loss": None,
+            "val_top1": None,
+            "val_top5": None,
+            "lr": self._phase(step - 1).learning_rate(step - 1),
+            "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
+        }
+        if self._val is not None:
+            found = classification.measure(
+                self._predict, self._val.eval_batches(batch_size, self._resolution)
+            )
+            row |= {"val_loss": found.loss, "val_top1": found.top1, "val_top5": found.top5}
+        self._rows = [*self._rows[: epoch - 1], row]
+        self.folder.write_metrics(self._rows)
+        state.finish_epoch()
+        self._checkpoints.save()
+        self._write_weights_if_best(epoch)
+        return row
+
+    def _write_weights_if_best(self, epoch: int) -> None:
+        """Writes the weights if `epoch`, whose weights the model holds, is the best so far.
+
+        It happens after the epoch's checkpoint, and again on resuming from that checkpoint:
+        best.weights.h5 never holds weights that the run as resumed did not have.
+        """
+        best = best_row(self._rows)
+        if best and best["epoch"] == epoch:
+            with atomic_write(self.folder.best_weights) as temporary:
+                self.task.model.save_weights(temporary)
+
+
+class _Clock:
+    """Adds the time since it was last asked to the state: of training, or of anything else."""
+
+    def __init__(self, state: State) -> None:
+        self._state, self._last = state, time.monotonic()
+
+    def trained(self) -> None:
+        self._state.seconds.assign_add(self.rested())
+
+    def rested(self) -> float:
+        now = time.monotonic()
+        passed, self._last = now - self._last, now
+        self._state.wall_seconds.assign_add(passed)
+        return passed

@@ -1,0 +1,202 @@
+"""From settings to a run folder."""
+
+import dataclasses
+import datetime
+import json
+import platform
+import statistics
+from importlib import metadata
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+import mnv3_tf
+from mnv3_tf.cost import cost
+from mnv3_tf.data import Dataset, Split, open_dataset
+from mnv3_tf.errors import UserError
+from mnv3_tf.files import atomic_write
+from mnv3_tf.models import load_classifier
+from mnv3_tf.spec import NetworkSpec, resolve
+from mnv3_tf.training import curves
+from mnv3_tf.training import recipe as recipes
+from mnv3_tf.training.classification import Classification
+from mnv3_tf.training.loop import Plan, Trainer
+from mnv3_tf.training.recipe import Recipe
+from mnv3_tf.training.run_folder import Row, RunFolder, best_row, read_json, write_json
+from mnv3_tf.training.settings import Settings
+
+Summary = dict[str, Any]
+
+
+def train(settings: Settings) -> Summary:
+    """Trains, or goes on where the same settings stopped; returns what summary.json holds.
+
+    A finished run is left as it is. Raises UserError for settings that cannot be, for data or
+    weights that do not fit, and where `out` holds another run.
+    """
+    folder = RunFolder(settings.out)
+    folder.check()
+    recipe = resolve_recipe(settings)
+    recorded = None if settings.overwrite else folder.recorded()
+    if recorded:
+        _require_same(folder, "settings", recorded, settings.configuration())
+        if folder.summary.exists():
+            print(f"{folder.path} is finished; --overwrite trains anew.", flush=True)
+            return read_json(folder.summary)
+
+    spec = resolve(settings.model, settings.width, settings.resolution)
+    dataset = open_dataset(
+        settings.dataset,
+        data_dir=settings.data_dir,
+        seed=settings.seed,
+        resolution=spec.resolution,
+        training=True,
+    )
+    train_split = _require_train(dataset)
+    plan = _plan(settings, recipe, train_split)
+    tf_keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    spec = spec.replace(num_classes=dataset.num_classes)
+    # A run that goes on takes its weights from a checkpoint, but it may have none yet.
+    spec, model = load_classifier(spec, settings.weights)
+
+    record = _record(settings, recipe, plan, dataset, spec)
+    if recorded:
+        for part in ("recipe", "plan", "dataset", "spec_hash"):
+            _require_same(folder, part, recorded, record[part])
+        folder.sweep()
+    else:
+        folder.begin(record)
+    # Also on going on: a kill may have come between run.json and spec.json.
+    with atomic_write(folder.spec) as temporary:
+        temporary.write_text(spec.to_json())
+    trainer = Trainer(
+        Classification(model, recipe, settings.seed),
+        plan,
+        train_split,
+        dataset.val,
+        folder,
+        spec.resolution,
+        settings.seed,
+        settings.checkpoint_every,
+    )
+    rows, wall_seconds = trainer.fit()
+
+    title = f"{spec.name} on {dataset.name}, recipe {record['settings']['recipe']}"
+    curves.draw(rows, title, folder.curves)
+    summary = _summary(settings, spec, dataset, plan, rows, wall_seconds)
+    write_json(folder.summary, summary)
+    _say_skipped(dataset)
+    return summary
+
+
+def resolve_recipe(settings: Settings) -> Recipe:
+    """The named recipe with what the settings override."""
+    recipe = recipes.load(settings.recipe_name)
+    overrides = {
+        name: getattr(settings, name)
+        for name in ("epochs", "batch_size", "learning_rate")
+        if getattr(settings, name) is not None
+    }
+    return dataclasses.replace(recipe, **overrides)
+
+
+def _require_train(dataset: Dataset) -> Split:
+    if dataset.train is None:
+        raise UserError(f"{dataset.name} has no training set; add one, or use another --dataset.")
+    return dataset.train
+
+
+def _plan(settings: Settings, recipe: Recipe, split: Split) -> Plan:
+    steps_per_epoch = split.steps_per_epoch(recipe.batch_size)
+    return Plan(steps_per_epoch, settings.steps or recipe.epochs * steps_per_epoch)
+
+
+def _record(
+    settings: Settings, recipe: Recipe, plan: Plan, dataset: Dataset, spec: NetworkSpec
+) -> dict[str, Any]:
+    """What run.json holds: every resolved setting, and what an export needs to know."""
+    tree = {
+        "settings": settings.configuration(),
+        "recipe": dataclasses.asdict(recipe),
+        "plan": dataclasses.asdict(plan) | {"epochs": plan.epochs},
+        "dataset": {
+            "name": dataset.name,
+            "class_names": dataset.class_names,
+            "num_classes": dataset.num_classes,
+            "train_images": len(_require_train(dataset)),
+            "val_images": 0 if dataset.val is None else len(dataset.val),
+        },
+        "preprocessing": {
+            "color": "RGB",
+            "range": [-1.0, 1.0],
+            "resolution": spec.resolution,
+            "resize": getattr(dataset.val, "resize", None),
+        },
+        "seed": settings.seed,
+        "spec_hash": spec.hash,
+        "versions": {
+            "mnv3_tf": mnv3_tf.__version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("tensorflow", "tf_keras", "numpy")},
+        },
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    # As it will be read back (tuples become lists), so that the two can be compared.
+    return json.loads(json.dumps(tree))
+
+
+def _require_same(folder: RunFolder, part: str, recorded: dict[str, Any], wanted: Any) -> None:
+    """Raises UserError naming the first difference between the run in the folder and this one."""
+    before = recorded.get(part)
+    remedy = f"give the same, another --out, or --overwrite to replace the run in {folder.path}"
+    if isinstance(before, dict) and isinstance(wanted, dict):
+        for key, value in wanted.items():
+            if before.get(key) != value:
+                what = f"--{key}" if part == "settings" else f"{part} {key}"
+                raise UserError(
+                    f"{folder.path} was started with {what}={before.get(key)!r}, not {value!r}; "
+                    f"{remedy}."
+                )
+    elif before != wanted:
+        raise UserError(f"{folder.path} was started with another {part}; {remedy}.")
+
+
+def _summary(
+    settings: Settings,
+    spec: NetworkSpec,
+    dataset: Dataset,
+    plan: Plan,
+    rows: list[Row],
+    wall_seconds: float,
+) -> Summary:
+    total, best = cost(spec), best_row(rows)
+    assert best is not None
+    return {
+        "task": settings.task,
+        "model": spec.name,
+        "resolution": spec.resolution,
+        "num_classes": spec.num_classes,
+        "params": total.params,
+        "madds": total.madds,
+        "epochs": plan.epochs,
+        "steps": plan.total_steps,
+        "best_epoch": best["epoch"],
+        "val_top1": best["val_top1"],
+        "val_top5": best["val_top5"],
+        "val_loss": best["val_loss"],
+        "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
+        "wall_s": round(wall_seconds, 1),
+        "skipped": len(dataset.skipped),
+    }
+
+
+def _say_skipped(dataset: Dataset) -> None:
+    if dataset.skipped:
+        print(
+            f"{len(dataset.skipped)} pictures could not be decoded and were left out: "
+            + ", ".join(dataset.skipped),
+            flush=True,
+        )

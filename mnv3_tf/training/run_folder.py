@@ -1,0 +1,132 @@
+"""The files of a run, and whether a run may start, go on or is done."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.files import atomic_write
+
+Row = dict[str, Any]
+"""A line of metrics.jsonl."""
+
+Recorded = dict[str, Any]
+"""What run.json holds."""
+
+
+class RunFolder:
+    """`--out`: run.json, spec.json, metrics.jsonl, checkpoints/, best.weights.h5 and so on.
+
+    run.json is the first to be written and the last to be removed, so a folder with any of the
+    others and without it is not ours. summary.json exists when the run is finished.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.run = self.path / "run.json"
+        self.spec = self.path / "spec.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.best_weights = self.path / "best.weights.h5"
+        self.tensorboard = self.path / "tensorboard"
+        self.curves = self.path / "curves.png"
+        self.summary = self.path / "summary.json"
+
+    def check(self) -> None:
+        """Raises UserError where the folder is someone else's or cannot be written.
+
+        A folder that was not there before is not there afterwards.
+        """
+        if not self.run.exists():
+            for path in self._products():
+                if path.exists():
+                    raise UserError(
+                        f"{path} exists, but {self.run} does not, so this is not the folder of "
+                        "a run; choose another --out."
+                    )
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to --out={self.path}: {error.strerror}; "
+                "choose a folder that you can write to."
+            ) from None
+        finally:
+            for folder in made:
+                if folder.is_dir():
+                    folder.rmdir()
+
+    def recorded(self) -> Recorded | None:
+        """What run.json says; None where no run has been started here."""
+        return read_json(self.run) if self.run.exists() else None
+
+    def begin(self, record: Recorded) -> None:
+        """Starts anew: what an earlier run left is removed."""
+        for path in (*self._products(), self.run):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        self.sweep()
+        write_json(self.run, record)
+
+    def sweep(self) -> None:
+        """Removes the temporary files of writers that were killed."""
+        for path in (self.run, *self._products()):
+            for left_over in self.path.glob(f".{path.stem}-*{path.suffix}"):
+                left_over.unlink()
+        for left_over in self.checkpoints.glob("*_temp"):
+            shutil.rmtree(left_over)
+
+    def read_metrics(self) -> list[Row]:
+        if not self.metrics.exists():
+            return []
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+    def write_metrics(self, rows: list[Row]) -> None:
+        with atomic_write(self.metrics) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def _products(self) -> tuple[Path, ...]:
+        return (
+            self.summary,
+            self.metrics,
+            self.checkpoints,
+            self.best_weights,
+            self.tensorboard,
+            self.curves,
+            self.spec,
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises UserError for a file that is no JSON object."""
+    try:
+        tree = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read {path}: {error}; train again with --overwrite.") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no JSON object; train again with --overwrite.")
+    return tree
+
+
+def write_json(path: Path, tree: dict[str, Any]) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(tree, indent=1) + "\n")
+
+
+def best_row(rows: list[Row]) -> Row | None:
+    """The row whose weights are the best: highest val_top1, the first of equals.
+
+    Without a validation set the last row counts.
+    """
+    if not rows:
+        return None
+    if rows[-1]["val_top1"] is None:
+        return rows[-1]
+    return max(rows, key=lambda row: row["val_top1"])

@@ -1,0 +1,21 @@
+"""Learning rates as functions of the step."""
+
+import math
+
+
+def learning_rate(
+    schedule: str, peak: float, step: int, total_steps: int, warmup_steps: int = 0
+) -> float:
+    """The rate of step `step`, from 0 to `total_steps` - 1.
+
+    It rises linearly to `peak` over `warmup_steps`, and then stays ("constant") or falls along
+    half a cosine towards 0 at `total_steps` ("cosine").
+    """
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    if schedule == "constant":
+        return peak
+    if schedule == "cosine":
+        progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+        return peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    raise ValueError(f"Unknown schedule {schedule!r}")

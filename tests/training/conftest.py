@@ -1,0 +1,70 @@
+"""A network and a dataset so small that a training step takes milliseconds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mnv3_tf.spec import Block, NetworkSpec, Stem
+from mnv3_tf.training.settings import Settings
+
+
+def save_picture(path: Path, pixels: np.ndarray) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a spec JSON: 32 pixels, two blocks, squeeze-excite and h-swish included."""
+    spec = NetworkSpec(
+        name="tiny",
+        stem=Stem(filters=8),
+        blocks=(
+            Block(3, 8, 8, 0.0, "relu", 1),
+            Block(3, 16, 16, 0.25, "hard_swish", 2),
+        ),
+        last_conv=24,
+        hidden=16,
+        resolution=32,
+    )
+    path = tmp_path_factory.mktemp("spec") / "tiny.json"
+    path.write_text(spec.to_json())
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def color_pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """`folder:` of reddish, greenish and bluish noise: 3 x 16 to train on and 3 x 5 to judge by."""
+    root = tmp_path_factory.mktemp("colors")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("val", 5)):
+        for channel, name in enumerate(("red", "green", "blue")):
+            for index in range(count):
+                pixels = rng.integers(0, 200, (40, 40, 3))
+                pixels[..., channel] += 55
+                save_picture(root / split / name / f"{index}.png", pixels.astype(np.uint8))
+    return f"folder:{root}"
+
+
+@pytest.fixture
+def settings(tiny_model: str, color_pictures: str, tmp_path: Path) -> Callable[..., Settings]:
+    """Settings of a run of two epochs of six steps; arguments override."""
+
+    def make(**changes: Any) -> Settings:
+        base = {
+            "dataset": color_pictures,
+            "out": str(tmp_path / "run"),
+            "model": tiny_model,
+            "recipe": "quick",
+            "epochs": 2,
+            "batch_size": 8,
+            "seed": 3,
+        }
+        return Settings(**(base | changes))
+
+    return make

@@ -1,0 +1,75 @@
+"""Trains a network, or goes on where the run in --out stopped.
+
+    python train.py --model=small --resolution=96 --dataset=shapes --out=runs/shapes
+    python train.py --model=small --dataset=folder:photos --weights=imagenet --out=runs/photos
+
+--out receives run.json, spec.json, metrics.jsonl, checkpoints/, best.weights.h5, tensorboard/,
+curves.png and summary.json. The same command again goes on from the last checkpoint.
+"""
+
+import json
+from dataclasses import fields
+
+from absl import flags
+
+from mnv3_tf import cli
+from mnv3_tf.errors import UserError
+from mnv3_tf.training.settings import STRATEGIES, TASKS, Settings
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    def text(name: str, default: str | None, meaning: str) -> None:
+        flags.DEFINE_string(name, default, meaning, flag_values=values)
+
+    def whole(name: str, default: int | None, meaning: str) -> None:
+        flags.DEFINE_integer(name, default, meaning, flag_values=values)
+
+    text("out", None, "Folder of the run.")
+    text("dataset", None, "shapes, folder:DIR, csv:FILE or tfds:NAME.")
+    text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
+    text("task", "classify", f"One of {', '.join(TASKS)}.")
+    text("model", "large", "A network's name, or the path of a spec JSON.")
+    flags.DEFINE_float("width", 1.0, "Width multiplier.", flag_values=values)
+    whole(
+        "resolution", None, "Side of the square input, in pixels; the network's own if not given."
+    )
+    text("weights", None, 'Weights to start from: "imagenet", or a file.')
+    text("recipe", None, "How to train; finetune if --weights is given, else quick.")
+    whole("epochs", None, "Epochs, instead of the recipe's.")
+    whole("steps", None, "Training steps of the whole run, instead of epochs.")
+    whole("batch_size", None, "Pictures in a step, instead of the recipe's.")
+    flags.DEFINE_float(
+        "learning_rate", None, "Peak learning rate, instead of the recipe's.", flag_values=values
+    )
+    whole("seed", 0, "Decides initial weights, order, augmentation and dropout.")
+    flags.DEFINE_bool(
+        "deterministic", False, "Same seed, same bits, also after a kill.", flag_values=values
+    )
+    whole("checkpoint_every", 0, "Steps between checkpoints, besides each epoch and 5 minutes.")
+    text("strategy", "auto", f"Devices to train on: {' or '.join(STRATEGIES)}.")
+    flags.DEFINE_bool("overwrite", False, "Replace the run in --out.", flag_values=values)
+    cli.define_json_flag(values)
+
+
+def main(args: flags.FlagValues) -> None:
+    for name in ("dataset", "out"):
+        if not args[name].value:
+            raise UserError(f"--{name} is missing; see --help.")
+    settings = Settings(**{field.name: args[field.name].value for field in fields(Settings)})
+
+    from mnv3_tf.training.run import train
+
+    summary = train(settings)
+    if summary["val_top1"] is None:
+        print(f"{args.out}: trained, without a validation set.")
+    else:
+        print(
+            f"{args.out}: val top-1 {summary['val_top1']:.4f} in epoch {summary['best_epoch']}, "
+            f"{summary['images_per_s']:.0f} images/s, {summary['wall_s']:.0f} s."
+        )
+    if args.json:
+        print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    cli.run(main, define_flags)
