@@ -108,7 +108,7 @@ def _pictures(args: flags.FlagValues, trained: "Trained") -> tuple[Any, "Dataset
     from mnv3_tf.data import open_dataset
 
     settings = trained.recorded["settings"] if trained.recorded else {}
-    own = settings.get("dataset")
+    own: str | None = settings.get("dataset")
     opened: dict[str, Dataset] = {}
 
     def dataset(name: str) -> "Dataset":
@@ -125,7 +125,7 @@ def _pictures(args: flags.FlagValues, trained: "Trained") -> tuple[Any, "Dataset
 
     calibration = None
     if args.quantize == "int8":
-        source = dataset(args.calibration or own)
+        source = dataset(args.calibration or str(own))
         split = source.train
         if split is None:
             print(f"{source.name} has no training pictures: calibrating on its validation ones.")

@@ -8,13 +8,21 @@ float32, float16, dynamic and int8, and the four files are timed side by side on
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from mnv3_tf import cli, tables
 
-EXPORTS = {"float32": "none", "float16": "float16", "dynamic": "dynamic", "int8": "int8"}
+if TYPE_CHECKING:
+    from mnv3_tf.export.convert import Quantize
+
+EXPORTS: dict[str, "Quantize"] = {
+    "float32": "none",
+    "float16": "float16",
+    "dynamic": "dynamic",
+    "int8": "int8",
+}
 CALIBRATION_IMAGES = 256
 SHOWN = 10
 
