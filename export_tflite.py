@@ -53,6 +53,7 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(args: flags.FlagValues) -> None:
     _check(args)
 
+    cli.import_tensorflow(args)
     from mnv3_tf.export.exporter import ExportOptions, export
 
     options = ExportOptions(

@@ -57,6 +57,7 @@ def main(args: flags.FlagValues) -> None:
             raise UserError(f"--{name} is missing; see --help.")
     settings = Settings(**{field.name: args[field.name].value for field in fields(Settings)})
 
+    cli.import_tensorflow(args)
     from mnv3_tf.training.run import train
 
     summary = train(settings)

@@ -43,6 +43,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(args: flags.FlagValues) -> None:
+    cli.import_tensorflow(args)
     from mnv3_tf.training.run import train
     from mnv3_tf.training.settings import Settings
 

@@ -13,6 +13,7 @@ import os
 import platform
 import random
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 FEWEST_INVOKES, MOST_INVOKES = 5, 500
 UNTIMED_INVOKES = 2
-BUSY_LOAD_PER_CORE = 0.3
+BUSY_PART = 0.3
 WIDE_SPREAD = 0.10
 
 
@@ -107,7 +108,7 @@ def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any
     for path in paths:
         runtime.check_loads(path, settings.delegate)
     reports = [inspection.inspect(path) for path in paths]
-    load_before = os.getloadavg()
+    load_before, busy = os.getloadavg(), cores_in_use()
     models = [runtime.TFLiteModel(path, settings.threads, settings.delegate) for path in paths]
     timings = measure(models, settings)
     names = unique_names(paths)
@@ -122,7 +123,7 @@ def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any
         "machine": describe_machine(load_before),
         "settings": vars(settings),
         "models": rows,
-        "warnings": find_warnings(rows, load_before[0], os.cpu_count() or 1),
+        "warnings": find_warnings(rows, busy, os.cpu_count() or 1),
     }
 
 
@@ -175,12 +176,34 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def find_warnings(rows: Sequence[dict[str, Any]], load: float, cores: int) -> list[str]:
-    """Reasons to trust the figures less. `load`: of the last minute before the measurement."""
+def cores_in_use(seconds: float = 0.5) -> float:
+    """How many cores' worth of work others are doing, watched for a moment.
+
+    The load average would still count what this process itself did a minute ago. Where the
+    system does not tell, the load average it is.
+    """
+    before = _idle_seconds()
+    time.sleep(seconds)
+    after = _idle_seconds()
+    if before is None or after is None:
+        return os.getloadavg()[0]
+    return max(0.0, (os.cpu_count() or 1) - (after - before) / seconds)
+
+
+def _idle_seconds() -> float | None:
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def find_warnings(rows: Sequence[dict[str, Any]], busy: float, cores: int) -> list[str]:
+    """Reasons to trust the figures less. `busy` is the cores in use before the measurement."""
     warnings = []
-    if load > BUSY_LOAD_PER_CORE * cores:
+    if busy > BUSY_PART * cores:
         warnings.append(
-            f"the machine was busy before the measurement (load {load:.1f} on {cores} cores)."
+            f"the machine was busy before the measurement ({busy:.1f} of {cores} cores in use)."
         )
     wide = [row for row in rows if row["spread"] > WIDE_SPREAD]
     if wide:

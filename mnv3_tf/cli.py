@@ -5,10 +5,12 @@ Flags live in a `FlagValues` of their own, so that commands can be called from t
 another. Nothing here imports TensorFlow: `--help` must answer at once.
 """
 
+import contextlib
 import importlib
 import inspect
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
@@ -73,6 +75,24 @@ def call(main: Main, define_flags: Define, argv: Sequence[str]) -> int:
             return _say(error, 2)
         return _say(f"{type(error).__name__}: {error} (--verbosity=1 shows where.)", 1)
     return 0
+
+
+def import_tensorflow(args: flags.FlagValues) -> None:
+    """Imports TensorFlow without the page that it writes to standard error, and finds its devices.
+
+    It complains of an absent GPU before any setting is read, so the descriptor is closed to it
+    meanwhile; with --verbosity=1 all is shown.
+    """
+    with tempfile.TemporaryFile() as unread, contextlib.ExitStack() as restored:
+        if args.verbosity < 1:
+            sys.stderr.flush()
+            kept = os.dup(2)
+            restored.callback(os.close, kept)
+            restored.callback(os.dup2, kept, 2)
+            os.dup2(unread.fileno(), 2)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
 
 
 def dispatch(package: str, commands: Mapping[str, str], argv: Sequence[str] | None = None) -> None:

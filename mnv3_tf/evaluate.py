@@ -71,6 +71,7 @@ def main(args: flags.FlagValues) -> None:
     if not dataset_name:
         raise UserError("--dataset is missing; give the pictures to judge by.")
 
+    cli.import_tensorflow(args)
     from mnv3_tf.data import open_dataset
     from mnv3_tf.training.classification import measure
 

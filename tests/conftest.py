@@ -1,7 +1,9 @@
 """Fixtures for every test."""
 
+import json
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,27 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the photographs and weights of {folder}, which is absent")
     return folder
+
+
+@pytest.fixture(scope="session")
+def mediapipe_answers() -> Callable[[Path, Sequence[Path]], list[list[dict[str, Any]]]]:
+    """(model, pictures) -> for each picture MediaPipe's [{"index", "name", "score"}], best first.
+
+    Its absl-py does not get on with ours, so it lives in an environment of its own.
+    """
+    tests = Path(__file__).parent
+    here = tests.parent / ".venv-mediapipe" / "bin" / "python"
+    python = Path(os.environ.get("MNV3_MEDIAPIPE_PYTHON", here))
+    if not python.is_file():
+        pytest.skip(f"needs mediapipe in an environment of its own; {python} is absent")
+
+    def ask(model: Path, pictures: Sequence[Path]) -> list[list[dict[str, Any]]]:
+        command = [python, tests / "clients" / "mediapipe_classify.py", model, *pictures]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.files import PictureFile, open_splits
-from mnv3_tf.data.folder import stratified_split
+from mnv3_tf.data.folder import hold_out
 from mnv3_tf.errors import UserError
 
 MAX_CLASSES = 100_000
@@ -15,8 +15,8 @@ def open_csv(table: str, seed: int = 0, training: bool = False) -> Dataset:
     """Columns `filename` and `class_index`, and if present `class_name` and `split`.
 
     Paths are relative to the table. `split` says "train" or "val" for each row; without it the
-    whole table is `val`, and with `training` a fifth of each class is. There are as many classes
-    as the largest index says.
+    whole table is `val`, and with `training` a fifth of it, whatever the classes: a table may
+    have few pictures of each. There are as many classes as the largest index says.
 
     Raises:
       UserError: no such table, a missing column or file, or a value that cannot be; it names
@@ -43,7 +43,7 @@ def open_csv(table: str, seed: int = 0, training: bool = False) -> Dataset:
         files.setdefault(split, []).append(PictureFile(str(path), label))
     class_names = tuple(names.get(index, str(index)) for index in range(max(names) + 1))
     if training and "split" not in rows[0]:
-        files = stratified_split(files["val"], len(class_names), seed, table)
+        files = hold_out([files["val"]], seed, table)
     splits, skipped = open_splits(files)
     return Dataset(f"csv:{table}", class_names, splits.get("train"), splits.get("val"), skipped)
 

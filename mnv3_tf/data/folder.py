@@ -1,5 +1,6 @@
 """`folder:DIR`: a folder for each class."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def open_folder(folder: str, seed: int = 0) -> Dataset:
     else:
         class_names = tuple(subfolders)
         _check_classes(root, class_names)
-        files = stratified_split(_list(root, class_names), len(class_names), seed, folder)
+        files = hold_out(_by_class(_list(root, class_names), len(class_names)), seed, folder)
     splits, skipped = open_splits(files)
     return Dataset(f"folder:{folder}", class_names, splits.get("train"), splits.get("val"), skipped)
 
@@ -85,21 +86,23 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def stratified_split(
-    files: list[PictureFile], num_classes: int, seed: int, where: str
+def _by_class(files: Sequence[PictureFile], num_classes: int) -> list[list[PictureFile]]:
+    return [[file for file in files if file.label == label] for label in range(num_classes)]
+
+
+def hold_out(
+    groups: Sequence[Sequence[PictureFile]], seed: int, where: str
 ) -> dict[str, list[PictureFile]]:
-    """Holds a fifth of every class out as "val": at least one picture, and never all of them."""
+    """Holds a fifth of every group out as "val": at least one picture, and never all of them."""
     split: dict[str, list[PictureFile]] = {"train": [], "val": []}
-    for label in range(num_classes):
-        of_class = [file for file in files if file.label == label]
-        if len(of_class) == 1:
+    for number, group in enumerate(groups):
+        if len(group) == 1:
             raise UserError(
-                f"{where} has a single picture of one class, {of_class[0].path}; training and "
-                f"validation need at least one each."
+                f"{where} has a single picture, {group[0].path}, of which to train and validate; "
+                "add at least one more."
             )
-        held_out = max(1, round(VALIDATION_PART * len(of_class)))
-        order = np.random.default_rng([seed, label]).permutation(len(of_class))
-        val = set(order[: held_out if of_class else 0].tolist())
-        for index, file in enumerate(of_class):
+        order = np.random.default_rng([seed, number]).permutation(len(group))
+        val = set(order[: max(1, round(VALIDATION_PART * len(group)))].tolist())
+        for index, file in enumerate(group):
             split["val" if index in val else "train"].append(file)
     return split

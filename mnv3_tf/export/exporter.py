@@ -92,19 +92,19 @@ def export(
         the runtime refuses; nothing is written then.
     """
     lowering, reason = options.lowering()
-    lowered = lowered_classifier(spec, trained, lowering)
-    converted = lowered
-    if options.quantize == "int8":
-        ranges = calibrate(lowered, np.empty(0) if calibration is None else calibration)
-        converted = fake_quantized(lowered, ranges)
-    content = convert(converted, options.quantize, options.stored_input, options.output)
-    content = metadata.add_metadata(
-        content, class_names, spec.name, f"{spec.name} at {spec.resolution}x{spec.resolution}."
-    )
+    # Opened first: a folder that cannot be written to is found before the work, not after it.
     with atomic_write(out) as temporary:
-        temporary.write_bytes(content)
+        lowered = lowered_classifier(spec, trained, lowering)
+        converted = lowered
+        if options.quantize == "int8":
+            ranges = calibrate(lowered, np.empty(0) if calibration is None else calibration)
+            converted = fake_quantized(lowered, ranges)
+        content = convert(converted, options.quantize, options.stored_input, options.output)
+        description = f"{spec.name} at {spec.resolution}x{spec.resolution}."
+        temporary.write_bytes(metadata.add_metadata(content, class_names, spec.name, description))
         file = inspection.inspect(temporary)
-        _refuse_unloadable(file, out)
+        if error := file["xnnpack"]["error"]:
+            raise runtime.refusal(out, error)
         report = {
             **{key: file[key] for key in ("sha256", "bytes")},
             "model": spec.name,
@@ -114,8 +114,7 @@ def export(
             "hard_swish": file["hard_swish"],
             "hard_swish_reason": reason,
             "target": options.target,
-            **{key: file[key] for key in ("input", "output", "ops", "float_islands")},
-            "xnnpack": file["xnnpack"],
+            **{key: file[key] for key in ("input", "output", "ops", "float_islands", "xnnpack")},
             **_measured(temporary, trained, lowered, options, calibration, evaluation),
         }
         with atomic_write(out.with_suffix(".report.json")) as report_file:
@@ -152,8 +151,3 @@ def _a_few(
     for pictures, _ in evaluation:
         return np.asarray(pictures)[:SQNR_IMAGES]
     return np.random.default_rng(0).uniform(-1, 1, (SQNR_IMAGES, *shape)).astype(np.float32)
-
-
-def _refuse_unloadable(file: dict[str, Any], out: Path) -> None:
-    if error := file["xnnpack"]["error"]:
-        raise runtime.refusal(out, error)

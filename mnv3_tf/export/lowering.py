@@ -12,6 +12,7 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf import weights as weight_files
+from mnv3_tf.errors import UserError
 from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build_classifier
 from mnv3_tf.spec import NetworkSpec
@@ -31,13 +32,21 @@ def lowered_classifier(
 
 
 def lower_weights(spec: NetworkSpec, trained: LayerWeights, lowering: Lowering) -> Folded:
-    """{layer: {"kernel", "bias"}} for `build_classifier(spec, lowering)`."""
+    """{layer: {"kernel", "bias"}} for `build_classifier(spec, lowering)`.
+
+    Raises UserError for weights that are not finite.
+    """
     gains = {"hard_swish": 6.0 if lowering == "composite" else 1.0}
     gate_gain = 6.0 if spec.gate == "hard_sigmoid" else 1.0
     folded: Folded = {}
 
     def fold(name: str, gain_in: float, gain_out: float = 1.0, shift: float = 0.0) -> None:
         kernel, bias = _without_batch_norm(trained, name, spec.batch_norm_epsilon)
+        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+            raise UserError(
+                f"The weights of layer {name} are not finite; they are damaged, so train or "
+                "download them again."
+            )
         folded[name] = {
             "kernel": (kernel * (gain_out / gain_in)).astype(np.float32),
             "bias": _not_constant(((bias + shift) * gain_out).astype(np.float32)),

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -107,10 +108,20 @@ def test_names_tell_files_apart():
     assert latency.unique_names(["a/m.tflite", "a/m.tflite"]) == ["m", "m (2)"]
 
 
+def test_cores_in_use_counts_what_runs():
+    spin = "while True: pass"
+    quiet = latency.cores_in_use()
+    with subprocess.Popen([sys.executable, "-c", spin]) as spinning:
+        busy = latency.cores_in_use()
+        spinning.kill()
+    assert 0 <= quiet <= os.cpu_count()
+    assert busy > 0.5
+
+
 def test_busy_machines_and_uneven_rounds_are_told():
     calm, uneven = {"name": "calm", "spread": 0.01}, {"name": "uneven", "spread": 0.5}
-    assert latency.find_warnings([calm], load=0.1, cores=2) == []
-    assert "busy" in latency.find_warnings([calm], load=1.5, cores=2)[0]
+    assert latency.find_warnings([calm], busy=0.1, cores=2) == []
+    assert "busy" in latency.find_warnings([calm], busy=1.5, cores=2)[0]
     assert "uneven differ by 50%" in latency.find_warnings([calm, uneven], 0.1, 2)[0]
 
 

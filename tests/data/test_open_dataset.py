@@ -95,7 +95,7 @@ def test_a_class_without_pictures(make_classes):
 
 
 def test_a_class_with_a_single_picture_cannot_be_split(make_classes):
-    with pytest.raises(UserError, match="single picture of one class"):
+    with pytest.raises(UserError, match="has a single picture"):
         open_dataset(f"folder:{make_classes(PLAIN, count=1)}")
 
 
@@ -160,7 +160,14 @@ def test_a_table_without_splits_is_evaluated_whole(make_table):
 
 def test_a_table_without_splits_is_held_out_of_for_training(make_table):
     data = open_dataset(make_table(EVERY), training=True)
-    assert (len(data.train), labels_of(data.val)) == (12, [0, 1, 2])
+    assert (len(data.train), len(data.val)) == (12, 3)
+    assert sorted(labels_of(data.train) + labels_of(data.val)) == [0] * 5 + [1] * 5 + [2] * 5
+
+
+def test_a_table_may_have_one_picture_of_each_class(make_table):
+    singles = make_table("filename,class_index\nant/000.jpg,0\nant/001.jpg,1\n")
+    data = open_dataset(singles, training=True)
+    assert (len(data.train), len(data.val)) == (1, 1)
 
 
 def test_a_table_with_splits_and_names(make_table):

@@ -1,6 +1,3 @@
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -80,18 +77,8 @@ def test_bad_names_are_refused(files, names, message):
         metadata.add_metadata(files["float"].read_bytes(), names)
 
 
-@pytest.fixture(scope="session")
-def mediapipe_python() -> str:
-    """An interpreter with mediapipe, whose absl-py does not get on with ours."""
-    given = os.environ.get("MNV3_MEDIAPIPE_PYTHON")
-    python = Path(given) if given else ROOT / ".venv-mediapipe" / "bin" / "python"
-    if not python.is_file():
-        pytest.skip(f"needs mediapipe in an environment of its own; {python} is absent")
-    return str(python)
-
-
 @pytest.mark.parametrize("kind", ["float", "uint8"])
-def test_mediapipe_names_the_right_class(files, tmp_path, mediapipe_python, kind):
+def test_mediapipe_names_the_right_class(files, tmp_path, mediapipe_answers, kind):
     from PIL import Image
 
     labelled = with_names(files[kind], tmp_path)
@@ -99,12 +86,7 @@ def test_mediapipe_names_the_right_class(files, tmp_path, mediapipe_python, kind
     paths = [tmp_path / f"{i}.png" for i in range(len(pictures))]
     for picture, path in zip(pictures, paths, strict=True):
         Image.fromarray(picture).save(path)
-    script = ROOT / "tests" / "clients" / "mediapipe_classify.py"
-    done = subprocess.run(
-        [mediapipe_python, script, labelled, *paths], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = mediapipe_answers(labelled, paths)
     assert [table[0]["name"] for table in found] == [NAMES[label] for label in labels]
     scores = [[c["score"] for c in sorted(t, key=lambda c: c["index"])] for t in found]
     ours = TFLiteModel(labelled).predict(pictures.astype(np.float32) / 127.5 - 1)

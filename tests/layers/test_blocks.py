@@ -1,0 +1,98 @@
+"""Squeeze-excite and inverted residuals: values and order against numpy."""
+
+import numpy as np
+import pytest
+import tf_keras
+from random_network import randomise
+
+from mnv3_tf.layers import LayerFactory
+from mnv3_tf.spec import Block, NetworkSpec, Stem
+
+
+def placed(block: Block, in_channels: int = 16):
+    spec = NetworkSpec("one", (block,), 8, 0, Stem(in_channels))
+    return next(spec.placed_blocks())
+
+
+def layers_of(block: Block, make: LayerFactory | None = None, in_channels: int = 16) -> list[str]:
+    x = tf_keras.Input((12, 12, in_channels))
+    y, _ = (make or LayerFactory()).inverted_residual(x, placed(block, in_channels))
+    return [layer.name for layer in tf_keras.Model(x, y).layers[1:]]
+
+
+def test_squeeze_excite_scales_channels_by_a_gate_from_their_means():
+    x = tf_keras.Input((5, 6, 16))
+    model = randomise(tf_keras.Model(x, LayerFactory().squeeze_excite(x, "se", 8)))
+    pictures = np.random.default_rng(2).normal(size=(2, 5, 6, 16)).astype(np.float32)
+    (k1, b1), (k2, b2) = (model.get_layer(n).get_weights() for n in ("se_conv", "se_conv_1"))
+    hidden = np.maximum(pictures.mean((1, 2)) @ k1[0, 0] + b1, 0)
+    gate = np.clip(hidden @ k2[0, 0] + b2 + 3, 0, 6) / 6
+    expected = pictures * gate[:, None, None]
+    np.testing.assert_allclose(model(pictures), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_order_of_a_full_block():
+    """Squeeze-excite comes after the depthwise activation and before the projection (slim)."""
+    assert layers_of(Block(5, 64, 16, 0.25, "hard_swish", 1)) == [
+        "expanded_conv_expand",
+        "expanded_conv_expand_bn",
+        "expanded_conv_expand_hard_swish",
+        "expanded_conv_depthwise",
+        "expanded_conv_depthwise_bn",
+        "expanded_conv_depthwise_hard_swish",
+        "expanded_conv_squeeze_excite_pool",
+        "expanded_conv_squeeze_excite_conv",
+        "expanded_conv_squeeze_excite_conv_relu",
+        "expanded_conv_squeeze_excite_conv_1",
+        "expanded_conv_squeeze_excite_conv_1_hard_sigmoid",
+        "expanded_conv_squeeze_excite_multiply",
+        "expanded_conv_project",
+        "expanded_conv_project_bn",
+        "expanded_conv_add",
+    ]
+
+
+def test_parts_are_left_out_where_the_block_has_none():
+    assert layers_of(Block(3, 16, 24, 0.0, "relu", 2)) == [
+        "expanded_conv_depthwise",
+        "expanded_conv_depthwise_bn",
+        "expanded_conv_depthwise_relu",
+        "expanded_conv_project",
+        "expanded_conv_project_bn",
+    ]
+
+
+def test_lowered_layers():
+    block = Block(3, 64, 16, 0.25, "hard_swish", 1)
+    fused = layers_of(block, LayerFactory(lowering="fused"))
+    composite = layers_of(block, LayerFactory(lowering="composite"))
+    assert not [name for name in fused + composite if name.endswith(("_bn", "hard_sigmoid"))]
+    assert "expanded_conv_squeeze_excite_conv_1_relu6" in fused
+    assert "expanded_conv_expand_hard_swish" in fused
+    assert [name for name in composite if "expand_" in name] == [
+        "expanded_conv_expand_shifted_relu6",
+        "expanded_conv_expand_hard_swish",
+    ]
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
+def test_symmetric_padding_is_pytorchs(kernel, stride):
+    """floor((side + 2 * margin - kernel) / stride) + 1, with half the kernel on each side."""
+    make = LayerFactory(padding="symmetric")
+    x = tf_keras.Input((11, 12, 4))
+    y = make.depthwise(x, "d", kernel, stride, 1, "linear")
+    assert y.shape[1:3] == ((11 - 1) // stride + 1, (12 - 1) // stride + 1)
+    model = tf_keras.Model(x, y)
+    assert model.get_layer("d_pad").padding == ((kernel // 2,) * 2,) * 2
+    assert model.get_layer("d").padding == "valid"
+
+
+def test_symmetric_padding_grows_with_dilation():
+    x = tf_keras.Input((12, 12, 4))
+    y = LayerFactory(padding="symmetric").depthwise(x, "d", 5, 1, 2, "linear")
+    assert y.shape[1:3] == (12, 12)
+
+
+def test_an_unknown_activation_is_a_bug():
+    with pytest.raises(ValueError, match="Unknown activation 'gelu'"):
+        LayerFactory().activation(tf_keras.Input((4,)), "a", "gelu")
