@@ -37,7 +37,7 @@ def define_flags(values: flags.FlagValues) -> None:
     text("method", None, "How int8 is made: ptq, from pictures without labels.")
     text("calibration", None, "Pictures for int8; the run's training pictures if not given.")
     flags.DEFINE_integer(
-        "calibration_images", 256, "How many of them.", lower_bound=1, flag_values=values
+        "calibration_images", 512, "How many of them.", lower_bound=1, flag_values=values
     )
     text("dataset", None, "Pictures to judge by; the run's, or --calibration's, if not given.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")

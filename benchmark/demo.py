@@ -23,7 +23,7 @@ EXPORTS: dict[str, "Quantize"] = {
     "dynamic": "dynamic",
     "int8": "int8",
 }
-CALIBRATION_IMAGES = 256
+CALIBRATION_IMAGES = 512
 SHOWN = 10
 
 COLUMNS = ("file", "MB", "top-1", "agreement", "parts", "outside", "ms", "ratio")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.export.parity import compare_answers, layer_sqnr
 from mnv3_tf.files import atomic_write
 from mnv3_tf.layers import Lowering
+from mnv3_tf.quantization.bias_correction import correct_biases
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.spec import NetworkSpec
@@ -95,10 +96,12 @@ def export(
     # Opened first: a folder that cannot be written to is found before the work, not after it.
     with atomic_write(out) as temporary:
         lowered = lowered_classifier(spec, trained, lowering)
-        converted = lowered
+        converted, corrected = lowered, None
         if options.quantize == "int8":
-            ranges = calibrate(lowered, np.empty(0) if calibration is None else calibration)
+            pictures = np.empty(0) if calibration is None else calibration
+            ranges = calibrate(lowered, pictures)
             converted = fake_quantized(lowered, ranges)
+            corrected = correct_biases(converted, lowered, ranges, pictures)
         content = convert(converted, options.quantize, options.stored_input, options.output)
         description = f"{spec.name} at {spec.resolution}x{spec.resolution}."
         temporary.write_bytes(metadata.add_metadata(content, class_names, spec.name, description))
@@ -111,6 +114,7 @@ def export(
             "spec_hash": spec.hash,
             "quantize": options.quantize,
             "method": "ptq" if options.quantize == "int8" else None,
+            "bias_correction": corrected and asdict(corrected),
             "hard_swish": file["hard_swish"],
             "hard_swish_reason": reason,
             "target": options.target,

@@ -135,7 +135,7 @@ def least_squares_range(samples: Samples) -> Range:
     if low == high:
         return 0.0, 1.0  # a tensor that is always zero may have any range
     # A little of the plain squared error keeps the choice sound where no gradient was seen.
-    importance = samples.importance / max(samples.importance.mean(), 1e-30) + 1e-3
+    importance = samples.importance / max(samples.importance.mean(), 1e-30) + 1e-6
     importance = np.where(samples.values == 0, 0, importance)
     weight, edges = np.histogram(samples.values, BINS, (low, high), weights=importance)
     value = (edges[1:] + edges[:-1]) / 2
