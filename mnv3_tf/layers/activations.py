@@ -19,7 +19,8 @@ class HardSwish(tf_keras.layers.Layer):
     """x * relu6(x + 3) / 6, which the TFLite converter turns into one HARD_SWISH operator."""
 
     def call(self, inputs: Any) -> Any:
-        return inputs * tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0)
+        # In Keras' order: another rounds otherwise, and a deep network magnifies that.
+        return inputs * (tf.nn.relu6(inputs + 3.0) * (1.0 / 6.0))
 
 
 @tf_keras.utils.register_keras_serializable("mnv3_tf")

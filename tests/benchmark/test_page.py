@@ -1,0 +1,21 @@
+"""Self-contained pages."""
+
+from benchmark import page
+
+
+def test_text_is_escaped_and_pictures_are_inside(tmp_path):
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG...")
+    parts = [
+        page.paragraph("1 < 2"),
+        page.table(("file", "<b>"), [("x & y", 3)]),
+        page.image(picture, 'the "picture"'),
+    ]
+    text = page.document("a <title>", parts)
+    assert "<title>a &lt;title&gt;</title>" in text
+    assert "1 &lt; 2" in text
+    assert "<th>&lt;b&gt;</th>" in text
+    assert "<td>x &amp; y</td><td>3</td>" in text
+    assert 'src="data:image/png;base64,iVBORy4uLg=="' in text
+    assert "http" not in text
+    assert "<script" not in text
