@@ -1,6 +1,6 @@
 """Does an exported file answer as the trained network does, and where does it part from it?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,41 +8,74 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from mnv3_tf.export.runtime import TFLiteModel, open_interpreter, tensor_info
+from mnv3_tf.export.convert import Output
+from mnv3_tf.export.measures import decibels, divergences, softmax
+from mnv3_tf.export.runtime import TFLiteModel
+from mnv3_tf.export.tensors import LayerTensors, counted
 
-SQNR_LIMIT_DB = 150.0  # where two float tensors are the same
+MOST_STEPS = 2
+MOST_BEYOND_ONE_STEP = 0.001
 
 
 @dataclass(frozen=True)
 class Parity:
     """Top-1 of the trained network and of the file on the same pictures, from 0 to 1.
 
-    `agreement` is the part of the pictures to which both give the same class. Without pictures
-    all three are None.
+    `agreement` is the part of the pictures to which both give the same class; `divergence` the
+    mean Kullback-Leibler divergence from the trained network's probabilities to the file's, in
+    nats. `top1_simulated` is the fake-quantised network's, `agreement_simulated` its with the
+    file; None if it was not given. Without pictures all are None.
     """
 
     images: int
     top1_float: float | None
     top1_exported: float | None
     agreement: float | None
+    top1_simulated: float | None = None
+    agreement_simulated: float | None = None
+    divergence: float | None = None
 
 
 def compare_answers(
-    trained: tf_keras.Model, exported: TFLiteModel, batches: Iterable[tuple[Any, Any]]
+    trained: tf_keras.Model,
+    exported: TFLiteModel,
+    batches: Iterable[tuple[Any, Any]],
+    simulated: tf_keras.Model | None = None,
+    output: Output = "probabilities",
 ) -> Parity:
-    """Both on `batches` of (images in [-1, 1], labels)."""
-    images = right_float = right_exported = same = 0
+    """All on `batches` of (images in [-1, 1], labels).
+
+    `trained` and `simulated`, the fake-quantised network that `exported` was made from, give
+    logits; `output` says what the file gives.
+    """
+    images = right_float = right_exported = right_simulated = same = same_simulated = 0
+    divergence = 0.0
     for pictures, labels in batches:
-        expected = np.argmax(trained(pictures, training=False), -1)
-        answered = exported.predict(np.asarray(pictures)).argmax(-1)
         labels = np.asarray(labels)
+        logits = np.asarray(trained(pictures, training=False))
+        answers = exported.predict(np.asarray(pictures))
+        expected, answered = logits.argmax(-1), answers.argmax(-1)
         images += len(labels)
         right_float += int((expected == labels).sum())
         right_exported += int((answered == labels).sum())
         same += int((expected == answered).sum())
+        probabilities = softmax(answers) if output == "logits" else answers
+        divergence += float(divergences(softmax(logits), probabilities).sum())
+        if simulated is not None:
+            rounded = np.asarray(simulated(pictures, training=False)).argmax(-1)
+            right_simulated += int((rounded == labels).sum())
+            same_simulated += int((rounded == answered).sum())
     if images == 0:
         return Parity(0, None, None, None)
-    return Parity(images, right_float / images, right_exported / images, same / images)
+    return Parity(
+        images,
+        right_float / images,
+        right_exported / images,
+        same / images,
+        None if simulated is None else right_simulated / images,
+        None if simulated is None else same_simulated / images,
+        divergence / images,
+    )
 
 
 def layer_sqnr(
@@ -51,45 +84,118 @@ def layer_sqnr(
     """Signal to quantisation noise of the layers of a file, in decibels, in running order.
 
     `lowered` is the float model that was converted, `images` a few pictures (N, H, W, 3) in
-    [-1, 1]. [{"name": layer, "sqnr_db": value}]; the file runs on TFLite's built-in kernels,
-    since a delegate does not show what is inside it.
+    [-1, 1]. [{"name": layer, "sqnr_db": value}]; what a h-swish that follows erases, below -3,
+    is left out.
     """
-    interpreter = open_interpreter(path, delegate=False, keep_tensors=True)
-    interpreter.allocate_tensors()
-    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    produced: dict[str, int] = {}
-    layers = {layer.name for layer in lowered.layers}
-    for operator in interpreter._get_ops_details():
-        if operator["op_name"] == "DEQUANTIZE":
-            continue  # float16 kernels, which have names of layers too
-        for index in operator["outputs"]:
-            # "small/quant_conv/BiasAdd;...": the converter keeps the layer's name.
-            parts = tensors[index]["name"].split(";")[0].split("/")
-            name = parts[1].removeprefix("quant_") if len(parts) > 1 else ""
-            if name in layers:
-                produced[name] = index
-    reference = tf_keras.Model(lowered.inputs, {n: lowered.get_layer(n).output for n in produced})
-    image_input = interpreter.get_input_details()[0]
-    signal = dict.fromkeys(produced, 0.0)
-    noise = dict.fromkeys(produced, 0.0)
+    file = LayerTensors(path)
+    known = {layer.name for layer in lowered.layers}
+    layers = [layer for layer in file.layers if layer.name in known]
+    names = [layer.name for layer in layers]
+    reference = tf_keras.Model(lowered.inputs, {n: lowered.get_layer(n).output for n in names})
+    signal, noise = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for image in images:
         expected = reference(image[None], training=False)
-        stored = tensor_info(image_input).quantize(image[None])
-        interpreter.set_tensor(image_input["index"], stored)
-        interpreter.invoke()
-        for name, index in produced.items():
-            info = tensor_info(tensors[index])
-            value = info.dequantize(interpreter.get_tensor(index))
-            target = expected[name].numpy().reshape(value.shape)
-            signal[name] += float(np.square(target, dtype=np.float64).sum())
-            noise[name] += float(np.square(target - value, dtype=np.float64).sum())
-    return [{"name": n, "sqnr_db": _decibels(signal[n], noise[n])} for n in produced]
+        file.run(image)
+        for layer in layers:
+            value = file.value(layer)
+            target = expected[layer.name].numpy().reshape(value.shape)
+            mask = counted(layer.name, known, target)
+            error = (target - value) * mask
+            signal[layer.name] += float(np.square(target * mask, dtype=np.float64).sum())
+            noise[layer.name] += float(np.square(error, dtype=np.float64).sum())
+    return [{"name": n, "sqnr_db": decibels(signal[n], noise[n])} for n in names]
 
 
-def _decibels(signal: float, noise: float) -> float:
-    if noise == 0:
-        return SQNR_LIMIT_DB
-    if signal == 0:
-        return -SQNR_LIMIT_DB
-    value = 10 * np.log10(signal / noise)
-    return round(float(np.clip(value, -SQNR_LIMIT_DB, SQNR_LIMIT_DB)), 1)
+# -- the file and the fake-quantised network -------------------------------------------------
+
+
+def layer_steps(
+    path: str | Path, simulated: tf_keras.Model, images: np.ndarray
+) -> list[dict[str, Any]]:
+    """How many steps of its int8 tensor each layer of a file is off, in running order.
+
+    `simulated` is the fake-quantised model that was converted; `images` are (N, H, W, 3) in
+    [-1, 1]. In the end the two differ in any deep network, since a value half way between two
+    steps may fall to either side and later layers magnify that. So each Keras layer is run on
+    what *the file* computed up to it: what differs then is the layer's own doing.
+
+    [{"name", "op", "max_steps", "share_beyond_one_step", "steps_off"}]: the first two figures are
+    the layer's own. "steps_off" is the part of the values that are more than a step off when
+    both networks run from the pictures, flips that were handed down included.
+    """
+    file = LayerTensors(path)
+    stored: dict[str, list[np.ndarray]] = {layer.name: [] for layer in file.layers}
+    for image in images:
+        file.run(image)
+        for layer in file.layers:
+            stored[layer.name].append(file.stored(layer)[0])
+    tensors = {
+        layer.name: layer
+        for layer in file.layers
+        if layer.info.scale is not None and f"quant_{layer.name}" in _names(simulated)
+    }
+    # The file's pixels: a picture's grey is half way between two bytes.
+    seen = file.input.dequantize(file.input.quantize(np.asarray(images, np.float32)))
+    alone: dict[str, Any] = {}  # outputs of the Keras layers, the file's in their place if known
+    together: dict[str, Any] = {}
+    rows = {}
+    for layer in simulated.layers:
+        if isinstance(layer, tf_keras.layers.InputLayer):
+            alone[layer.name] = together[layer.name] = seen
+            continue
+        alone[layer.name] = _call(layer, alone)
+        together[layer.name] = _call(layer, together)
+        name = layer.name.removeprefix("quant_")
+        if name in tensors:
+            info = tensors[name].info
+            value = info.dequantize(np.stack(stored[name])).reshape(alone[layer.name].shape)
+            own = _steps(alone[layer.name], value, info.scale)
+            handed_down = _steps(together[layer.name], value, info.scale)
+            rows[name] = {
+                "name": name,
+                "op": tensors[name].op,
+                "max_steps": int(own.max()),
+                "share_beyond_one_step": float((own > 1).mean()),
+                "steps_off": float((handed_down > 1).mean()),
+            }
+            alone[layer.name] = value
+    return [rows[name] for name in tensors]
+
+
+def first_parting(
+    path: str | Path, simulated: tf_keras.Model, images: np.ndarray
+) -> dict[str, Any] | None:
+    """The first layer of a file that computes something else than its fake-quantised twin.
+
+    Arguments are those of `layer_steps`, whose row comes back; None if no layer does.
+    """
+    return parting_of(layer_steps(path, simulated, images))
+
+
+def parting_of(steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first of `layer_steps` that is more than rounding, or None.
+
+    An integer kernel may round any value to the other side: one step. No layer of the released
+    Small goes beyond that, but some kernels round several times over; so one value in a thousand
+    may be two steps off.
+    """
+    for row in steps:
+        if row["max_steps"] > MOST_STEPS or row["share_beyond_one_step"] > MOST_BEYOND_ONE_STEP:
+            return row
+    return None
+
+
+def _names(model: tf_keras.Model) -> set[str]:
+    return {layer.name for layer in model.layers}
+
+
+def _call(layer: Any, values: dict[str, Any]) -> Any:
+    sources = layer.inbound_nodes[0].inbound_layers
+    if isinstance(sources, list):
+        return layer([values[source.name] for source in sources], training=False)
+    return layer(values[sources.name], training=False)
+
+
+def _steps(expected: Any, found: np.ndarray, scale: float | None) -> np.ndarray:
+    assert scale is not None
+    return np.rint(np.abs(np.asarray(expected) - found) / scale)

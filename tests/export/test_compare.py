@@ -1,0 +1,284 @@
+"""Two files layer by layer: gains, matching, and finding the layer that breaks the network."""
+
+import json
+
+import numpy as np
+import pytest
+from random_network import noise, randomise, settle
+
+from mnv3_tf import cli
+from mnv3_tf import inspect as command
+from mnv3_tf.errors import UserError
+from mnv3_tf.export.compare import (
+    Moments,
+    compare,
+    largest_drops,
+    match_layers,
+    open_pair,
+    worst_layers,
+)
+from mnv3_tf.export.runtime import TensorInfo
+from mnv3_tf.export.tensors import LayerTensor, counted, layer_names
+from mnv3_tf.spec import resolve
+
+
+@pytest.mark.parametrize(
+    ("tensor", "names"),
+    [
+        ("m/quant_conv/BiasAdd;m/quant_conv/Conv2D", ["conv", "conv_biasadd"]),
+        ("m/quant_a_relu/Relu;m/quant_a/BiasAdd", ["a_relu", "a_relu_relu", "a"]),
+        ("MobilenetV3/Conv_1/hard_swish/mul_1", ["conv_1_hard_swish", "conv_1_hard_swish_mul_1"]),
+        ("StatefulPartitionedCall/m/conv/Conv2D", ["conv", "conv_conv2d"]),
+        ("conv/Relu6", ["conv", "conv_relu6"]),
+        ("StatefulPartitionedCall:0", [""]),
+        ("Softmax", [""]),
+    ],
+)
+def test_layer_names(tensor, names):
+    assert layer_names(tensor) == names
+
+
+def layer(name, *shape, aliases=()):
+    return LayerTensor(name, "CONV_2D", 0, TensorInfo("float32", shape, None, None), aliases)
+
+
+def test_layers_are_matched_by_name_then_by_alias_and_never_across_shapes():
+    expected = [
+        layer("a", 1, 8, 8, 4),
+        layer("b_relu", 1, 4, 4, 2, aliases=("b_relu_relu", "b")),
+        layer("c", 1, 4, 4, 2),
+        layer("d", 1, 1, 1, 9),
+    ]
+    found = [
+        layer("a", 1, 8, 8, 4),
+        layer("b", 1, 4, 4, 2, aliases=("b_relu",)),
+        layer("c", 1, 4, 4, 3),
+        layer("x", 1, 4, 4, 2, aliases=("b",)),
+        layer("d", 1, 9),
+    ]
+    pairs = [(a.name, b.name) for a, b in match_layers(expected, found)]
+    assert pairs == [("a", "a"), ("b_relu", "b"), ("d", "d")]
+
+
+def moments(x, y):
+    made = Moments()
+    for one, other in zip(x, y, strict=True):
+        made.add(one, other)
+    return made
+
+
+def test_a_gain_is_not_noise():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 16, 16, 8)).astype(np.float32)
+    error = rng.normal(0, 0.1, x.shape).astype(np.float32)
+    plain = moments(x, x + error)
+    assert plain.sqnr_db(False) == pytest.approx(20, abs=0.3)
+    assert plain.gain == pytest.approx(1, abs=0.01)
+    six = moments(x, 6 * (x + error))
+    assert six.gain == pytest.approx(6, rel=0.01)
+    assert six.sqnr_db(False) == plain.sqnr_db(False)
+    gains = np.geomspace(0.1, 10, 8)
+    equalised = moments(x, gains * (x + error))
+    assert equalised.sqnr_db(True) == pytest.approx(20, abs=0.3)
+    assert equalised.sqnr_db(False) < 6
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_channel_that_is_lost_is_noise(per_channel):
+    x = np.random.default_rng(0).choice([-1.0, 1.0], size=(4, 16, 16, 8))
+    y = x.copy()
+    y[..., 3] = 0
+    assert moments(x, y).sqnr_db(per_channel) == pytest.approx(10 * np.log10(8), abs=0.1)
+    assert moments(x, 0 * x).sqnr_db(per_channel) == pytest.approx(0, abs=0.1)
+    assert moments(0 * x, y).gain is None
+
+
+def test_few_values_do_not_get_a_gain_each():
+    """With one value of each channel any gain would fit exactly."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 1, 1, 500))
+    y = x + rng.normal(0, 0.3, x.shape)
+    assert moments(x, y).sqnr_db(True) == moments(x, y).sqnr_db(False) < 13
+    x = rng.normal(size=(16, 1, 1, 500))
+    y = x + rng.normal(0, 0.3, x.shape)
+    assert moments(x, y).sqnr_db(True) == pytest.approx(moments(x, y).sqnr_db(False), abs=0.2)
+
+
+def test_what_a_hard_swish_erases_is_left_out():
+    x = np.array([-5.0, -3.0, -2.0, 4.0])
+    assert counted("a", {"a", "a_hard_swish"}, x).tolist() == [0, 0, 1, 1]
+    assert counted("a", {"a"}, x) == 1
+    assert counted("a", {"a", "a_hard_swish", "a_gate_relu6"}, x) == 1
+
+
+# -- files -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    """Path by kind, of one network: float, and int8 in both forms, and with a broken layer."""
+    from mnv3_tf.export.convert import convert
+    from mnv3_tf.export.lowering import lowered_classifier
+    from mnv3_tf.models import build_classifier
+    from mnv3_tf.quantization.calibration import calibrate
+    from mnv3_tf.quantization.scheme import fake_quantized
+
+    spec = resolve("small", 0.35, 64, 10)
+    spec = spec.replace(blocks=spec.blocks[:5], hidden=64)
+    trained = settle(randomise(build_classifier(spec)), noise(16, 64))
+    fused, composite = (lowered_classifier(spec, trained, form) for form in ("fused", "composite"))
+    ranges = calibrate(composite, noise(16, 64))
+    name = "expanded_conv_2_project"
+    narrow = ranges | {name: (ranges[name][0] / 4, ranges[name][1] / 4)}
+    contents = {
+        "float": convert(fused, "none", output="logits"),
+        "fused": convert(
+            fake_quantized(fused, calibrate(fused, noise(16, 64))), "int8", "uint8", "logits"
+        ),
+        "composite": convert(fake_quantized(composite, ranges), "int8", "int8"),
+        "broken": convert(fake_quantized(composite, narrow), "int8", "uint8", "logits"),
+    }
+    folder = tmp_path_factory.mktemp("compare")
+    for kind, content in contents.items():
+        (folder / f"{kind}.tflite").write_bytes(content)
+    return {kind: folder / f"{kind}.tflite" for kind in contents}
+
+
+def rows_of(networks, reference, file, **options):
+    found = compare(*open_pair(networks[reference], networks[file]), noise(8, 64), **options)
+    return found, {row["name"]: row for row in found["layers"]}
+
+
+def test_a_file_agrees_with_itself(networks):
+    found, rows = rows_of(networks, "float", "float")
+    assert {row["sqnr_db"] for row in rows.values()} == {150.0}
+    assert {row["drop_db"] for row in rows.values()} <= {0.0, None}
+    assert all(row["gain"] == pytest.approx(1) for row in rows.values())
+    assert found["unmatched"] == []
+    assert found["agreement"] == 1
+    assert found["divergence"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("form", ["fused", "composite"])
+def test_either_form_is_compared_with_float(networks, form):
+    found, rows = rows_of(networks, "float", form)
+    gain = 6 if form == "composite" else 1
+    assert rows["conv"]["gain"] == pytest.approx(1, rel=0.05)
+    assert rows["conv_hard_swish"]["gain"] == pytest.approx(gain, rel=0.05)
+    assert rows["conv"]["sqnr_db"] > 25
+    assert rows["conv"]["drop_db"] is None  # it reads the picture
+    assert rows["conv_hard_swish"]["drop_db"] == pytest.approx(
+        rows["conv"]["sqnr_db"] - rows["conv_hard_swish"]["sqnr_db"], abs=0.06
+    )
+    # An addition is held against the worse of its two terms.
+    inputs = [rows[f"expanded_conv_{name}"]["sqnr_db"] for name in ("1_project", "2_project")]
+    add = rows["expanded_conv_2_add"]
+    assert add["drop_db"] == pytest.approx(min(inputs) - add["sqnr_db"], abs=0.06)
+    unmatched = [name for name in found["unmatched"] if "shifted_relu6" not in name]
+    assert unmatched == []
+    assert (found["unmatched"] != []) == (form == "composite")
+    assert found["agreement"] >= 0.5
+    assert 0 < found["divergence"] < 0.3
+    assert [row["index"] for row in found["layers"]] == sorted(r["index"] for r in rows.values())
+
+
+def test_the_broken_layer_is_found(networks):
+    found, _ = rows_of(networks, "float", "broken")
+    _, sound = rows_of(networks, "float", "composite")
+    drops = largest_drops(found["layers"], 3)
+    assert drops[0]["name"] == "expanded_conv_2_project"
+    assert drops[0]["drop_db"] > sound["expanded_conv_2_project"]["drop_db"] + 3
+    worst = worst_layers(found["layers"], 4)
+    assert [r["sqnr_db"] for r in worst] == sorted(r["sqnr_db"] for r in found["layers"])[:4]
+
+
+def test_one_gain_for_a_tensor_can_be_asked_for(networks):
+    _, rows = rows_of(networks, "float", "composite", per_channel=False)
+    assert all(row["sqnr_db"] == row["sqnr_db_one_gain"] for row in rows.values())
+
+
+def test_a_foreign_file_is_matched(networks, shared, tmp_path):
+    """Slim's 8-bit Small against ours with random weights: the same layers, other values."""
+    from mnv3_tf.export.convert import convert
+    from mnv3_tf.models import build_classifier
+
+    ours = tmp_path / "ours.tflite"
+    ours.write_bytes(convert(build_classifier(resolve("small"), "fused"), "none"))
+    theirs = shared / "mnv3_small_imagenet" / "v3-small_224_1.0_uint8.tflite"
+    found = compare(*open_pair(ours, theirs), noise(1, 224))
+    names = {row["name"] for row in found["layers"]}
+    assert len(names) > 70
+    assert {"conv_1", "expanded_conv_7_depthwise_hard_swish", "conv_2_hard_swish"} <= names
+    # It has a class more.
+    assert found["agreement"] is found["divergence"] is None
+
+
+# -- the command -----------------------------------------------------------------------------
+
+
+def run(*arguments):
+    argv = command.with_file_flag(["inspect", *map(str, arguments)])
+    return cli.call(command.main, command.define_flags, argv)
+
+
+def test_the_command_names_the_worst_and_draws_them(networks, tmp_path, capsys):
+    out = tmp_path / "layers.png"
+    arguments = [networks["broken"], f"--compare={networks['float']}", "--images=4", "--json"]
+    assert run(*arguments, f"--out={out}") == 0
+    lines = capsys.readouterr().out.splitlines()
+    text = "\n".join(lines[:-1])
+    assert "4 pictures of noise" in text
+    assert "The 15 worst of" in text
+    after = lines[next(i for i, line in enumerate(lines) if "Where most is lost" in line) + 4 :]
+    assert after[0].split()[0] == "expanded_conv_2_project"
+    report = json.loads(lines[-1])
+    assert report["quantize"] == "int8"  # the report on the file itself is still there
+    compared = report["compare"]
+    assert (compared["images"], compared["dataset"]) == (4, None)
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert run(*arguments, "--all") == 0
+    everything = capsys.readouterr().out
+    assert all(f"{row['name']} " in everything for row in compared["layers"])
+
+
+def test_the_command_takes_real_pictures(networks, capsys):
+    arguments = [networks["fused"], f"--compare={networks['float']}", "--dataset=shapes"]
+    assert run(*arguments, "--images=3", "--json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    compared = json.loads(lines[-1])["compare"]
+    assert (compared["images"], compared["dataset"]) == (3, "shapes")
+    assert not any("pictures of noise" in line for line in lines)
+
+
+def test_what_cannot_be_compared_is_one_sentence(networks, tmp_path, capsys):
+    small = networks["float"]
+    cut = tmp_path / "cut.tflite"
+    cut.write_bytes(small.read_bytes()[:5000])
+    other, stranger = tmp_path / "other.tflite", tmp_path / "stranger.tflite"
+    import tf_keras
+
+    from mnv3_tf.export.convert import convert
+    from mnv3_tf.models import build_classifier
+
+    spec = resolve("small", 0.35, 96, 10)
+    model = build_classifier(spec.replace(blocks=spec.blocks[:1]), "fused")
+    other.write_bytes(convert(model, "none"))
+    x = tf_keras.Input((64, 64, 3))
+    y = tf_keras.layers.Conv2D(2, 64, name="matcher")(x)
+    stranger.write_bytes(convert(tf_keras.Model(x, y), "none", output="logits"))
+    wrong = {
+        "cut short": [small, f"--compare={cut}"],
+        "of one resolution": [small, f"--compare={other}"],
+        "no layer in common": [small, f"--compare={stranger}"],
+        "Cannot read": [small, "--compare=nothing.tflite"],
+        "--compare=float.tflite": [small, "--dataset=shapes"],
+        "must end in .png": [small, f"--compare={small}", "--out=x.svg"],
+        "Unknown dataset": [small, f"--compare={small}", "--dataset=photos"],
+    }
+    for message, arguments in wrong.items():
+        assert run(*arguments) == 2, message
+        out, err = capsys.readouterr()
+        assert message in err
+        assert (out, err.count("\n")) == ("", 1)
+    with pytest.raises(UserError, match="resolution"):
+        open_pair(small, other)
