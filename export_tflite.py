@@ -2,13 +2,17 @@
 
     python export_tflite.py --run=runs/x --quantize=int8 --out=m.tflite
     python export_tflite.py --model=small --weights=imagenet --calibration=folder:photos \
-        --quantize=int8 --out=m.tflite
+        --quantize=int8 --method=qat --out=m.tflite
+
+int8 is made by post-training quantisation (ptq: a minute) or by quantisation-aware training (qat:
+minutes to half an hour; stopped, the same command goes on). Neither needs labels.
 
 Beside m.tflite, m.report.json holds operators, XNNPACK's share of them, accuracy of the network
 and of the file on the same pictures, their agreement, latency, and the error of each layer.
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +23,9 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.spec import resolve
 
 if TYPE_CHECKING:
-    from mnv3_tf.data import Dataset
+    from mnv3_tf.data import Dataset, Split
+    from mnv3_tf.export.int8 import Training
+    from mnv3_tf.export.pictures import Pictures
     from mnv3_tf.trained import Trained
 
 BATCH = 32
@@ -34,14 +40,20 @@ def define_flags(values: flags.FlagValues) -> None:
     cli.define_network_flags(values)
     text("weights", None, 'Weights of --model: "imagenet", or a file.')
     text("quantize", "none", "none, float16, dynamic or int8.")
-    text("method", None, "How int8 is made: ptq, from pictures without labels.")
+    text("method", None, "ptq or qat, for int8; qat where there is a --run, else ptq.")
+    flags.DEFINE_integer("qat_steps", None, "Training steps of qat.", 1, flag_values=values)
     text("calibration", None, "Pictures for int8; the run's training pictures if not given.")
     flags.DEFINE_integer(
         "calibration_images", 512, "How many of them.", lower_bound=1, flag_values=values
     )
     text("dataset", None, "Pictures to judge by; the run's, or --calibration's, if not given.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
-    text("hard_swish", "auto", "fused (one operator), composite (two), or auto: by --target.")
+    text(
+        "hard_swish",
+        "auto",
+        "fused (one operator), composite (two), equalized (composite, and a more exact stem that "
+        "takes longer), or auto: by --target, and by what the stem is worth.",
+    )
     text("target", "xnnpack", "xnnpack, gpu, nnapi, edgetpu or reference.")
     text("input_type", None, "uint8, int8 or float32; uint8 for int8, else float32.")
     text("output", "probabilities", "probabilities or logits.")
@@ -60,17 +72,26 @@ def main(args: flags.FlagValues) -> None:
         args.quantize, args.hard_swish, args.target, args.input_type, args.output, args.threads
     )
     trained = _load(args)
-    calibration, judged = _pictures(args, trained)
-    spec = trained.spec
+    spec, pictures = trained.spec, _pictures(args, trained)
+    calibration = training = None
+    if pictures.source is not None:
+        if pictures.shared:
+            print("Calibrating on the validation pictures: there are no others.")
+        calibration = pictures.calibration(args.calibration_images, spec.resolution)
+        training = _training(args, trained, pictures.source)
+    judged = pictures.judged
     report = export(
         spec,
         trained.model,
         options,
         Path(args.out),
-        _class_names(args, trained, judged),
+        _class_names(args, trained, pictures.judged_set),
         calibration,
-        _validation(judged).eval_batches(BATCH, spec.resolution) if judged else (),
+        judged.eval_batches(BATCH, spec.resolution) if judged else (),
+        training,
     )
+    for warning in report.get("warnings", ()):
+        print(f"Warning: {warning}", file=sys.stderr)
     _show(args.out, report)
     if args.json:
         print(json.dumps(report))
@@ -84,10 +105,12 @@ def _check(args: flags.FlagValues) -> None:
         raise UserError(f"--out={args.out} must end in .tflite.")
     if bool(args.run) == bool(args.weights):
         raise UserError("Give either --run, or --model and --weights.")
-    if args.method not in (None, "ptq"):
-        raise UserError(
-            f"--method={args.method} is not available in this version; use --method=ptq."
-        )
+    if args.method not in (None, "ptq", "qat"):
+        raise UserError(f"--method={args.method} is not one of ptq, qat.")
+    if args.quantize != "int8" and (args.method or args.qat_steps):
+        raise UserError("--method and --qat_steps are of int8; give --quantize=int8.")
+    if args.method == "ptq" and args.qat_steps:
+        raise UserError("--qat_steps is of --method=qat; leave it out, or choose qat.")
     if args.quantize == "int8" and not (args.run or args.calibration):
         raise UserError(
             "int8 needs pictures to calibrate on; give --calibration, such as "
@@ -104,41 +127,43 @@ def _load(args: flags.FlagValues) -> "Trained":
     return load_weights(spec, args.weights)
 
 
-def _pictures(args: flags.FlagValues, trained: "Trained") -> tuple[Any, "Dataset | None"]:
-    """Calibration pictures, where they are needed, and the dataset to judge by."""
-    from mnv3_tf.data import open_dataset
+def _pictures(args: flags.FlagValues, trained: "Trained") -> "Pictures":
+    from mnv3_tf.export.pictures import open_pictures
 
     settings = trained.recorded["settings"] if trained.recorded else {}
-    own: str | None = settings.get("dataset")
-    opened: dict[str, Dataset] = {}
-
-    def dataset(name: str) -> "Dataset":
-        if name not in opened:
-            # With `training`, what calibrates and what judges are never the same pictures.
-            opened[name] = open_dataset(
-                name,
-                data_dir=args.data_dir or settings.get("data_dir"),
-                seed=settings.get("seed", 0),
-                resolution=trained.spec.resolution,
-                training=name in (own, args.calibration),
-            )
-        return opened[name]
-
-    calibration = None
-    if args.quantize == "int8":
-        source = dataset(args.calibration or str(own))
-        split = source.train
-        if split is None:
-            print(f"{source.name} has no training pictures: calibrating on its validation ones.")
-            split = _validation(source)
-        calibration = split.images(args.calibration_images, trained.spec.resolution)
-        print(f"int8 by post-training quantisation on {len(calibration)} pictures.")
-    judged = args.dataset or own or args.calibration
-    return calibration, dataset(judged) if judged else None
+    own = settings.get("dataset")
+    return open_pictures(
+        (args.calibration or own) if args.quantize == "int8" else None,
+        args.dataset or own or args.calibration,
+        trained.spec.resolution,
+        args.data_dir or settings.get("data_dir"),
+        settings.get("seed", 0),
+        own,
+    )
 
 
-def _validation(dataset: "Dataset") -> Any:
-    return dataset.val or dataset.train
+def _training(args: flags.FlagValues, trained: "Trained", split: "Split") -> "Training | None":
+    """With a run's own data at hand int8 is trained, as its recipe draws the pictures."""
+    from mnv3_tf.export.pictures import training_on
+    from mnv3_tf.training import recipe
+
+    method = args.method or ("qat" if args.run or args.qat_steps else "ptq")
+    if method == "ptq":
+        print(f"int8 by post-training quantisation on up to {args.calibration_images} pictures.")
+        return None
+    recorded = trained.recorded
+    training = training_on(
+        split,
+        trained.spec.resolution,
+        args.qat_steps,
+        Path(args.out).with_suffix(".qat"),
+        recipe.from_record(recorded["recipe"]).augmentation if recorded else None,
+    )
+    print(
+        f"int8 by quantisation-aware training, {training.steps} steps on {len(split)} pictures; "
+        "--method=ptq is quicker."
+    )
+    return training
 
 
 def _class_names(
@@ -178,7 +203,13 @@ def _show(out: str, report: dict[str, Any]) -> None:
         rows += [
             ("top-1", f"{top1['exported']:.4f}, network {top1['float']:.4f}"),
             ("agreement", f"{report['agreement']:.4f} on {report['images']} pictures"),
+            ("divergence", f"{report['divergence']:.4f} nats from the network"),
         ]
+    if report.get("stem"):
+        tried = report["stem"]["divergence"]
+        without, given = (f"{tried[stem]:.3f}" for stem in ("composite", "equalized"))
+        chosen = report["stem"]["chosen"]
+        rows.insert(2, ("stem", f"{chosen} (divergence {without}, with a gate of its own {given})"))
     tables.show(out, ("", report["quantize"]), rows)
 
 

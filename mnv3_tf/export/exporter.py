@@ -1,8 +1,9 @@
 """A trained network becomes a .tflite, with a report that proves what it is."""
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,15 +13,14 @@ import tf_keras
 from mnv3_tf.errors import UserError
 from mnv3_tf.export import inspection, metadata, runtime
 from mnv3_tf.export.convert import InputType, Output, Quantize, convert
+from mnv3_tf.export.int8 import Int8, Training, quantize
 from mnv3_tf.export.lowering import lowered_classifier
-from mnv3_tf.export.parity import compare_answers, layer_sqnr
+from mnv3_tf.export.parity import compare_answers, layer_sqnr, layer_steps, parting_of
 from mnv3_tf.files import atomic_write
 from mnv3_tf.layers import Lowering
-from mnv3_tf.quantization.bias_correction import correct_biases
-from mnv3_tf.quantization.calibration import calibrate
-from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.spec import NetworkSpec
 
+HardSwish = Literal["auto", "fused", "composite", "equalized"]
 Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
 SQNR_IMAGES = 8
 
@@ -30,7 +30,7 @@ class ExportOptions:
     """What `export_tflite.py` asks for. `input_type` None is uint8 for int8, else float32."""
 
     quantize: Quantize = "none"
-    hard_swish: Literal["auto", "fused", "composite"] = "auto"
+    hard_swish: HardSwish = "auto"
     target: Target = "xnnpack"
     input_type: InputType | None = None
     output: Output = "probabilities"
@@ -39,7 +39,7 @@ class ExportOptions:
     def __post_init__(self) -> None:
         choices = {
             "quantize": get_args(Quantize),
-            "hard_swish": ("auto", "fused", "composite"),
+            "hard_swish": get_args(HardSwish),
             "target": get_args(Target),
             "output": get_args(Output),
             "input_type": (None, *get_args(InputType)),
@@ -63,7 +63,7 @@ class ExportOptions:
         if self.hard_swish != "auto":
             return self.hard_swish, "asked for"
         if self.quantize == "int8" and self.target == "xnnpack":
-            return "composite", ("XNNPACK has no int8 HARD_SWISH: each would cut the graph in two")
+            return "composite", "XNNPACK has no int8 HARD_SWISH: each would cut the graph in two"
         if self.quantize == "int8":
             return "fused", f"{self.target} computes HARD_SWISH as one operator"
         return "fused", "in float every runtime computes HARD_SWISH as one operator"
@@ -77,6 +77,7 @@ def export(
     class_names: Sequence[str] | None = None,
     calibration: np.ndarray | None = None,
     evaluation: Iterable[tuple[Any, Any]] = (),
+    training: Training | None = None,
 ) -> dict[str, Any]:
     """Writes `out` and `out` with the suffix .report.json, and returns the report.
 
@@ -87,6 +88,8 @@ def export(
       class_names: travel inside the file as TFLite metadata.
       calibration: pictures (N, H, W, 3) in [-1, 1], without labels; int8 needs them.
       evaluation: batches of (pictures in [-1, 1], labels) to compare the file with the network.
+      training: makes int8 by quantisation-aware training. Its checkpoints, if it keeps any, are
+        removed once the file is written.
 
     Raises:
       UserError: options that do not go together, no pictures to calibrate on, or a file that
@@ -95,14 +98,19 @@ def export(
     lowering, reason = options.lowering()
     # Opened first: a folder that cannot be written to is found before the work, not after it.
     with atomic_write(out) as temporary:
-        lowered = lowered_classifier(spec, trained, lowering)
-        converted, corrected = lowered, None
         if options.quantize == "int8":
-            pictures = np.empty(0) if calibration is None else calibration
-            ranges = calibrate(lowered, pictures)
-            converted = fake_quantized(lowered, ranges)
-            corrected = correct_biases(converted, lowered, ranges, pictures)
-        content = convert(converted, options.quantize, options.stored_input, options.output)
+            made = quantize(
+                spec,
+                trained,
+                lowering,
+                may_equalize_stem=options.hard_swish == "auto",
+                pictures=np.empty(0) if calibration is None else calibration,
+                training=training,
+            )
+        else:
+            lowered = lowered_classifier(spec, trained, lowering)
+            made = Int8(lowered, lowered, lowering, {}, {})
+        content = convert(made.quantized, options.quantize, options.stored_input, options.output)
         description = f"{spec.name} at {spec.resolution}x{spec.resolution}."
         temporary.write_bytes(metadata.add_metadata(content, class_names, spec.name, description))
         file = inspection.inspect(temporary)
@@ -113,36 +121,51 @@ def export(
             "model": spec.name,
             "spec_hash": spec.hash,
             "quantize": options.quantize,
-            "method": "ptq" if options.quantize == "int8" else None,
-            "bias_correction": corrected and asdict(corrected),
+            "method": ("qat" if training else "ptq") if options.quantize == "int8" else None,
+            **made.notes,
             "hard_swish": file["hard_swish"],
             "hard_swish_reason": reason,
             "target": options.target,
             **{key: file[key] for key in ("input", "output", "ops", "float_islands", "xnnpack")},
-            **_measured(temporary, trained, lowered, options, calibration, evaluation),
+            **_measured(temporary, trained, made, options, calibration, evaluation),
         }
         with atomic_write(out.with_suffix(".report.json")) as report_file:
             report_file.write_text(json.dumps(report, indent=1) + "\n")
+    if training and training.checkpoints:
+        shutil.rmtree(training.checkpoints, ignore_errors=True)
     return report
 
 
 def _measured(
     path: Path,
     trained: tf_keras.Model,
-    lowered: tf_keras.Model,
+    made: Int8,
     options: ExportOptions,
     calibration: np.ndarray | None,
     evaluation: Iterable[tuple[Any, Any]],
 ) -> dict[str, Any]:
     exported = runtime.TFLiteModel(path, options.threads)
-    parity = compare_answers(trained, exported, evaluation)
-    pictures = _a_few(calibration, evaluation, lowered.input_shape[1:])
+    is_int8 = options.quantize == "int8"
+    simulated = made.quantized if is_int8 else None
+    parity = compare_answers(trained, exported, evaluation, simulated, options.output)
+    pictures = _a_few(calibration, evaluation, made.lowered.input_shape[1:])
+    layers = layer_sqnr(path, made.lowered, pictures)
+    simulation = None
+    if is_int8:
+        steps = layer_steps(path, made.quantized, pictures)
+        simulation = {
+            "top1": parity.top1_simulated,
+            "agreement": parity.agreement_simulated,
+            "first_parting": parting_of(steps),
+        }
     return {
         "images": parity.images,
         "top1": {"float": parity.top1_float, "exported": parity.top1_exported},
         "agreement": parity.agreement,
+        "divergence": parity.divergence,
+        "simulation": simulation,
         "latency_ms": runtime.measure_latency(exported),
-        "layers": layer_sqnr(path, lowered, pictures),
+        "layers": layers,
     }
 
 

@@ -1,6 +1,6 @@
 """The parts of MobileNetV3 as real Keras layers: nothing inside a model is a bare operator."""
 
 from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
-from mnv3_tf.layers.blocks import LayerFactory, Lowering
+from mnv3_tf.layers.blocks import STEM, LayerFactory, Lowering
 
-__all__ = ["HardSigmoid", "HardSwish", "LayerFactory", "Lowering", "ShiftedReLU6"]
+__all__ = ["STEM", "HardSigmoid", "HardSwish", "LayerFactory", "Lowering", "ShiftedReLU6"]

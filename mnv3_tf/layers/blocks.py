@@ -11,8 +11,15 @@ import tf_keras
 from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
 from mnv3_tf.spec import PlacedBlock
 
-Lowering = Literal["fused", "composite"]
-"""How h-swish is written for TFLite: one HARD_SWISH operator, or ADD with RELU6 and then MUL."""
+Lowering = Literal["fused", "composite", "equalized"]
+"""How h-swish is written for TFLite: one HARD_SWISH operator, or ADD with RELU6 and then MUL.
+
+"equalized" is "composite" with another gate in the stem: a 1x1 depthwise convolution in place of
+the ADD, which lets the stem's channels be scaled each by itself (see `export.lowering`).
+"""
+
+STEM = "conv"
+"""The name of a network's first convolution."""
 
 Tensor = Any  # a symbolic Keras tensor, (N, H, W, C)
 
@@ -33,7 +40,13 @@ class LayerFactory:
     lowering: Lowering | None = None
 
     def conv(
-        self, x: Tensor, name: str, filters: int, kernel: int, stride: int, activation: str
+        self,
+        x: Tensor,
+        name: str,
+        filters: int,
+        kernel: int,
+        stride: int,
+        activation: str,
     ) -> Tensor:
         """Convolution, BatchNorm, activation ("linear" for none)."""
         x, padding = self._pad(x, name, kernel, 1)
@@ -114,7 +127,11 @@ class LayerFactory:
                 return layers.ReLU(6.0, name=f"{name}_relu6")(x)
             case "hard_sigmoid":
                 return HardSigmoid(name=f"{name}_hard_sigmoid")(x)
-            case "hard_swish" if self.lowering == "composite":
+            case "hard_swish" if self.lowering == "equalized" and name == STEM:
+                gate = layers.DepthwiseConv2D(1, name=f"{name}_gate")(x)
+                gate = layers.ReLU(6.0, name=f"{name}_gate_relu6")(gate)
+                return layers.Multiply(name=f"{name}_hard_swish")([gate, x])
+            case "hard_swish" if self.lowering in ("composite", "equalized"):
                 gate = ShiftedReLU6(name=f"{name}_shifted_relu6")(x)
                 return layers.Multiply(name=f"{name}_hard_swish")([gate, x])
             case "hard_swish":

@@ -55,6 +55,27 @@ class KernelQuantizer(quantizers.Quantizer):
         return {"depthwise": self.depthwise, "least": self.least}
 
 
+@tf.custom_gradient
+def fake_quantize(values: Any, low: Any, high: Any) -> Any:
+    """Rounds to the 255 steps of a range, with a gradient by which the range can be learnt.
+
+    TensorFlow's own gradient tells a range of what it clips but not of its rounding, so that
+    nothing would ever make it narrower. Here a limit also moves the steps, and each value with
+    them by its rounding error (learned step size quantisation, Esser et al. 2020).
+    """
+
+    def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+        above = tf.cast(values > high, values.dtype)
+        below = tf.cast(values < low, values.dtype)
+        inside = upstream * (1 - above - below)
+        by_width = inside * (rounded - values) / (high - low)
+        to_low = tf.reduce_sum(upstream * below - by_width)
+        return inside, to_low, tf.reduce_sum(upstream * above + by_width)
+
+    rounded = tf.quantization.fake_quant_with_min_max_vars(values, low, high)
+    return rounded, gradient
+
+
 class RangeQuantizer(quantizers.Quantizer):
     """int8 over a range that calibration chose; zero is always a value of the grid."""
 
@@ -70,6 +91,9 @@ class RangeQuantizer(quantizers.Quantizer):
         return {"low": low, "high": high}
 
     def __call__(self, inputs: Any, training: Any, weights: Any, **kwargs: Any) -> Any:
+        if training:
+            return fake_quantize(inputs, weights["low"], weights["high"])
+        # What the converter reads the range off.
         return tf.quantization.fake_quant_with_min_max_vars(inputs, weights["low"], weights["high"])
 
     def get_config(self) -> dict[str, Any]:

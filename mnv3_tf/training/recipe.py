@@ -3,8 +3,9 @@
 import importlib
 import math
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mnv3_tf.data import Augmentation
 from mnv3_tf.errors import UserError
@@ -76,3 +77,12 @@ def load(name: str) -> Recipe:
     recipe = importlib.import_module(f"{recipes.__name__}.{name}").RECIPE
     assert isinstance(recipe, Recipe)
     return recipe
+
+
+def from_record(tree: Mapping[str, Any]) -> Recipe:
+    """The recipe that run.json holds, where every tuple has become a list."""
+    drawn: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in tree["augmentation"].items()
+    }
+    return Recipe(**{**tree, "augmentation": Augmentation(**drawn)})

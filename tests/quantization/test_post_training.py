@@ -6,9 +6,10 @@ from random_network import noise, randomise, settle
 
 from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.models import build_classifier
-from mnv3_tf.quantization import bias_correction
-from mnv3_tf.quantization.bias_correction import correct_biases
+from mnv3_tf.quantization import post_training
 from mnv3_tf.quantization.calibration import calibrate
+from mnv3_tf.quantization.distillation import Rates
+from mnv3_tf.quantization.post_training import tune
 from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.spec import resolve
 
@@ -18,7 +19,7 @@ def network():
     """(lowered model, its ranges, pictures) of the first blocks of a small network."""
     small = resolve("small", 0.35, resolution=32, num_classes=5)
     spec = small.replace(blocks=small.blocks[:4], hidden=32)
-    images = noise(bias_correction.FEWEST_PICTURES, 32)
+    images = noise(post_training.FEWEST_PICTURES, 32)
     lowered = lowered_classifier(
         spec, settle(randomise(build_classifier(spec)), images), "composite"
     )
@@ -31,13 +32,13 @@ def biases(model) -> np.ndarray:
 
 def test_a_shifted_bias_comes_back(network, monkeypatch):
     # Far enough off to stand out from what quantisation does to a random network.
-    monkeypatch.setattr(bias_correction, "RATE", 1e-3)
+    monkeypatch.setattr(post_training, "RATES", Rates(bias=1e-3))
     lowered, ranges, images = network
     quantized = fake_quantized(lowered, ranges)
     logits = quantized.get_layer("quant_logits").layer
     width = np.subtract(*reversed(ranges["logits"]))
     logits.bias.assign_add(width * np.array([0.06, 0, 0, 0, -0.06], np.float32))
-    found = correct_biases(quantized, lowered, ranges, images)
+    found = tune(quantized, lowered, ranges, images)
     assert found.after < 0.5 * found.before
 
 
@@ -45,8 +46,8 @@ def test_biases_that_do_not_help_are_put_back(network, monkeypatch):
     lowered, ranges, images = network
     quantized = fake_quantized(lowered, ranges)
     before = biases(quantized)
-    monkeypatch.setattr(bias_correction, "RATE", 1.0)
-    found = correct_biases(quantized, lowered, ranges, images)
+    monkeypatch.setattr(post_training, "RATES", Rates(bias=1.0))
+    found = tune(quantized, lowered, ranges, images)
     assert found.after == found.before
     np.testing.assert_array_equal(biases(quantized), before)
 
@@ -55,5 +56,5 @@ def test_a_handful_of_pictures_changes_nothing(network):
     lowered, ranges, images = network
     quantized = fake_quantized(lowered, ranges)
     before = biases(quantized)
-    assert correct_biases(quantized, lowered, ranges, images[:-1]) is None
+    assert tune(quantized, lowered, ranges, images[:-1]) is None
     np.testing.assert_array_equal(biases(quantized), before)

