@@ -16,7 +16,9 @@ def test_the_demo_ends_in_a_table_and_a_page(tmp_path, capfd):
     printed = capfd.readouterr()
     assert status == 0, printed.err
     results = json.loads(printed.out.splitlines()[-1])
-    assert [row[0] for row in results["rows"]] == ["float32", "float16", "dynamic", "int8"]
+    assert [row[0] for row in results["rows"]] == list(demo.EXPORTS)
+    methods = [results["exports"][kind]["method"] for kind in ("int8_ptq", "int8")]
+    assert methods == ["ptq", "qat"]
     assert results["exports"]["float32"]["agreement"] == 1.0
     assert results["exports"]["int8"]["xnnpack"]["partitions"] == 1
     assert results["latency"]["models"][0]["ratio"] == 1.0
