@@ -13,6 +13,7 @@ and of the file on the same pictures, their agreement, latency, and the error of
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,13 @@ def define_flags(values: flags.FlagValues) -> None:
     text("quantize", "none", "none, float16, dynamic or int8.")
     text("method", None, "ptq or qat, for int8; qat where there is a --run, else ptq.")
     flags.DEFINE_integer("qat_steps", None, "Training steps of qat.", 1, flag_values=values)
-    text("calibration", None, "Pictures for int8; the run's training pictures if not given.")
+    flags.DEFINE_multi_string(
+        "calibration",
+        None,
+        "Pictures for int8; the run's training pictures if not given. Given several times, the "
+        "first chooses ranges, and qat trains on all.",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "calibration_images", 512, "How many of them.", lower_bound=1, flag_values=values
     )
@@ -74,11 +81,11 @@ def main(args: flags.FlagValues) -> None:
     trained = _load(args)
     spec, pictures = trained.spec, _pictures(args, trained)
     calibration = training = None
-    if pictures.source is not None:
+    if pictures.sources:
         if pictures.shared:
             print("Calibrating on the validation pictures: there are no others.")
         calibration = pictures.calibration(args.calibration_images, spec.resolution)
-        training = _training(args, trained, pictures.source)
+        training = _training(args, trained, pictures.sources)
     judged = pictures.judged
     report = export(
         spec,
@@ -132,9 +139,10 @@ def _pictures(args: flags.FlagValues, trained: "Trained") -> "Pictures":
 
     settings = trained.recorded["settings"] if trained.recorded else {}
     own = settings.get("dataset")
+    named = args.calibration or ([own] if own else [])
     return open_pictures(
-        (args.calibration or own) if args.quantize == "int8" else None,
-        args.dataset or own or args.calibration,
+        named if args.quantize == "int8" else [],
+        args.dataset or own or (named[0] if named else None),
         trained.spec.resolution,
         args.data_dir or settings.get("data_dir"),
         settings.get("seed", 0),
@@ -142,7 +150,9 @@ def _pictures(args: flags.FlagValues, trained: "Trained") -> "Pictures":
     )
 
 
-def _training(args: flags.FlagValues, trained: "Trained", split: "Split") -> "Training | None":
+def _training(
+    args: flags.FlagValues, trained: "Trained", splits: "Sequence[Split]"
+) -> "Training | None":
     """With a run's own data at hand int8 is trained, as its recipe draws the pictures."""
     from mnv3_tf.export.pictures import training_on
     from mnv3_tf.training import recipe
@@ -153,14 +163,15 @@ def _training(args: flags.FlagValues, trained: "Trained", split: "Split") -> "Tr
         return None
     recorded = trained.recorded
     training = training_on(
-        split,
+        splits,
         trained.spec.resolution,
         args.qat_steps,
         Path(args.out).with_suffix(".qat"),
         recipe.from_record(recorded["recipe"]).augmentation if recorded else None,
     )
     print(
-        f"int8 by quantisation-aware training, {training.steps} steps on {len(split)} pictures; "
+        f"int8 by quantisation-aware training, {training.steps} steps on "
+        f"{sum(map(len, splits))} pictures; "
         "--method=ptq is quicker."
     )
     return training

@@ -95,7 +95,7 @@ def _export(run: Path, out: Path) -> dict[str, dict[str, Any]]:
         training = None
         if kind in QAT_STEPS:
             training = training_on(
-                data.train, trained.spec.resolution, QAT_STEPS[kind], out / "int8.qat"
+                [data.train], trained.spec.resolution, QAT_STEPS[kind], out / "int8.qat"
             )
         reports[kind] = export(
             trained.spec,

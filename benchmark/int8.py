@@ -46,7 +46,12 @@ def define_flags(values: flags.FlagValues) -> None:
 
     cli.define_network_flags(values)
     text("weights", None, 'Weights of --model: "imagenet", or a file; random if not given.')
-    text("calibration", None, "Pictures for int8; --methods=qat trains on them too.")
+    flags.DEFINE_multi_string(
+        "calibration",
+        None,
+        "Pictures for int8; --methods=qat trains on them too, and on more if given several times.",
+        flag_values=values,
+    )
     count("calibration_images", 512, "How many of them.")
     text("dataset", None, "Pictures to judge by; without it nothing is judged.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
@@ -107,7 +112,7 @@ def _workshop(args: flags.FlagValues, spec: NetworkSpec) -> "Workshop":
     from mnv3_tf.trained import load_weights
 
     pictures = open_pictures(
-        args.calibration, args.dataset, spec.resolution, args.data_dir, args.seed
+        args.calibration or [], args.dataset, spec.resolution, args.data_dir, args.seed
     )
     calibration = pictures.calibration(args.calibration_images, spec.resolution)
     if calibration is None:
@@ -125,7 +130,7 @@ def _workshop(args: flags.FlagValues, spec: NetworkSpec) -> "Workshop":
         model,
         bool(args.weights),
         calibration,
-        pictures.source,
+        pictures.sources,
         evaluation,
         args.output,
         args.threads,
@@ -142,7 +147,7 @@ class Workshop:
     model: Any
     trained: bool
     calibration: Any
-    source: Any
+    sources: Any
     evaluation: Any
     output: Any
     threads: int
@@ -164,7 +169,7 @@ class Workshop:
             from mnv3_tf.export.pictures import training_on
 
             folder = self.out / "checkpoints"
-            training = training_on(self.source, self.spec.resolution, qat_steps, folder)
+            training = training_on(self.sources, self.spec.resolution, qat_steps, folder)
             yield self.ours("qat", training, quantize="int8", input_type="int8")
         yield self.relu6()
 

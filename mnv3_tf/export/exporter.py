@@ -115,7 +115,7 @@ def export(
         temporary.write_bytes(metadata.add_metadata(content, class_names, spec.name, description))
         file = inspection.inspect(temporary)
         if error := file["xnnpack"]["error"]:
-            raise runtime.refusal(out, error)
+            raise runtime.refusal(out, "; ".join([error, *made.notes.get("warnings", ())]))
         report = {
             **{key: file[key] for key in ("sha256", "bytes")},
             "model": spec.name,

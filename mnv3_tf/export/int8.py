@@ -6,7 +6,7 @@ float network teaches the result (`distillation`).
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,20 +15,21 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf import weights as weight_files
+from mnv3_tf.cost import cost
 from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.export.simplify import simplify
 from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build_classifier
 from mnv3_tf.quantization import aware_training, post_training
 from mnv3_tf.quantization.calibration import calibrate
-from mnv3_tf.quantization.distillation import Distiller
+from mnv3_tf.quantization.distillation import Distiller, divergence_from
 from mnv3_tf.quantization.equalization import channel_gains
 from mnv3_tf.quantization.scheme import Range, fake_quantized
 from mnv3_tf.spec import NetworkSpec
 
 Method = Literal["ptq", "qat"]
 
-TRIAL_IMAGES = 64  # decide whether the stem's second gate is worth its time
+TRIAL_IMAGES = 32  # decide whether the stem's second gate is worth its time
 WORTH_ITS_TIME = 0.75  # of the divergence without it
 FEWEST_PICTURES = post_training.FEWEST_PICTURES
 ALIKE = 0.01  # mean deviation of a pixel, in [-1, 1], over pictures that tell nothing new
@@ -38,9 +39,13 @@ STEMS: tuple[Lowering, ...] = ("composite", "equalized")
 
 @dataclass(frozen=True)
 class Training:
-    """What "qat" needs beside the network: pictures, how long, and where to keep checkpoints."""
+    """What "qat" needs beside the network: pictures, how long, and where to keep checkpoints.
+
+    `pictures` names them, so that checkpoints of a training on others are not taken up.
+    """
 
     batches: aware_training.TrainingBatches
+    pictures: str = ""
     steps: int = aware_training.STEPS
     checkpoints: Path | None = None
 
@@ -83,7 +88,9 @@ def quantize(
         weight_files.assign_layers(network, slim.weights)
     notes: dict[str, Any] = {"simplified": slim.notes}
     if may_equalize_stem and lowering == "composite" and spec.stem.activation == "hard_swish":
-        lowering, notes["stem"] = _choose_stem(slim.spec, network, pictures)
+        print("Trying both stems ...", flush=True)
+        lowering, notes["stem"] = _choose_stem(slim.spec, network, pictures[:TRIAL_IMAGES])
+    print(f"Choosing ranges on {len(pictures)} pictures ...", flush=True)
     found = _calibrated(slim.spec, network, lowering, pictures)
     notes["warnings"] = find_warnings(pictures, found.ranges)
     if training:
@@ -92,14 +99,18 @@ def quantize(
         )
         job = {
             "spec": spec.hash,
-            "weights": _digest(trained),
+            "weights": _digest(trained.get_weights()),
+            "calibration": _digest([pictures[:TRIAL_IMAGES]]),
+            "pictures": training.pictures,
             "lowering": lowering,
             "steps": training.steps,
         }
         aware_training.train(distiller, training.batches, training.steps, training.checkpoints, job)
         notes["qat_steps"] = training.steps
     else:
-        tuned = post_training.tune(found.quantized, found.lowered, found.ranges, pictures)
+        print("Tuning biases ...", flush=True)
+        steps = post_training.steps_for(cost(slim.spec).madds)
+        tuned = post_training.tune(found.quantized, found.lowered, found.ranges, pictures, steps)
         notes["bias_correction"] = tuned and asdict(tuned)
     return replace(found, notes=notes)
 
@@ -113,7 +124,7 @@ def find_warnings(pictures: np.ndarray, ranges: Mapping[str, Range]) -> list[str
             f"Calibrated on {len(pictures)} picture{s}: ranges of rare values are guesses, and "
             f"biases are not tuned; give at least {FEWEST_PICTURES}."
         )
-    spread = float(np.std(pictures, 0).mean())
+    spread = float(np.std(pictures[:TRIAL_IMAGES], 0).mean())
     if len(pictures) > 1 and spread < ALIKE:
         warnings.append(
             f"The calibration pictures are all alike (their pixels differ by {spread:.4f} of 2); "
@@ -132,14 +143,11 @@ def find_warnings(pictures: np.ndarray, ranges: Mapping[str, Range]) -> list[str
 def _choose_stem(
     spec: NetworkSpec, network: tf_keras.Model, pictures: np.ndarray
 ) -> tuple[Lowering, dict[str, Any]]:
-    """Tries both stems on a few pictures, and keeps the cheap one unless the other is worth it."""
-    few = pictures[:TRIAL_IMAGES]
+    """Tries both stems, and keeps the cheap one unless the other is worth its time."""
     divergence: dict[Lowering, float] = {}
     for lowering in STEMS:
-        tried = _calibrated(spec, network, lowering, few)
-        rates = post_training.RATES
-        distiller = Distiller(tried.quantized, tried.lowered, tried.ranges, rates, 1)
-        divergence[lowering] = distiller.mean_divergence(few)
+        tried = _calibrated(spec, network, lowering, pictures)
+        divergence[lowering] = divergence_from(tried.lowered, tried.quantized)(pictures)
     worth = divergence["equalized"] < WORTH_ITS_TIME * divergence["composite"]
     chosen: Lowering = "equalized" if worth else "composite"
     return chosen, {"chosen": chosen, "divergence": divergence}
@@ -155,5 +163,5 @@ def _calibrated(
     return Int8(lowered, fake_quantized(lowered, ranges), lowering, ranges, {})
 
 
-def _digest(network: tf_keras.Model) -> str:
-    return hashlib.sha256(b"".join(w.tobytes() for w in network.get_weights())).hexdigest()
+def _digest(arrays: Sequence[np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()

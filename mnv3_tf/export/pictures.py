@@ -1,5 +1,7 @@
 """Which pictures an export calibrates on, trains on and judges by."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,24 +16,24 @@ from mnv3_tf.training import recipe
 
 @dataclass(frozen=True)
 class Pictures:
-    """`source` calibrates and trains, `judged` is what accuracy is measured on.
+    """The first of `sources` calibrates, all of them train; `judged` measures accuracy.
 
-    Either is None where no dataset was named. They never share a picture, unless one set has
-    but one part: then `shared` is True.
+    What was not named is empty or None. Sources and `judged` never share a picture, unless one
+    set has but one part: then `shared` is True.
     """
 
-    source: Split | None
+    sources: tuple[Split, ...]
     judged: Split | None
     judged_set: Dataset | None = None
     shared: bool = False
 
     def calibration(self, count: int, resolution: int) -> np.ndarray | None:
-        """Up to `count` of the source's pictures, (N, H, W, 3) in [-1, 1], without labels."""
-        return None if self.source is None else self.source.images(count, resolution)
+        """Up to `count` of the first source's pictures, (N, H, W, 3) in [-1, 1]."""
+        return self.sources[0].images(count, resolution) if self.sources else None
 
 
 def open_pictures(
-    source: str | None,
+    sources: Sequence[str],
     judged: str | None,
     resolution: int,
     data_dir: str | None = None,
@@ -52,31 +54,43 @@ def open_pictures(
                 data_dir=data_dir,
                 seed=seed,
                 resolution=resolution,
-                training=name == own or name == source == judged,
+                training=name == own or (name in sources and name == judged),
             )
         return opened[name]
 
-    source_set = dataset(source) if source else None
+    found = [(dataset(name).train or dataset(name).val) for name in sources]
+    splits = tuple(split for split in found if split is not None)
     judged_set = dataset(judged) if judged else None
-    source_split = (source_set.train or source_set.val) if source_set else None
     judged_split = (judged_set.val or judged_set.train) if judged_set else None
-    shared = source_split is not None and source_split is judged_split
-    return Pictures(source_split, judged_split, judged_set, shared)
+    shared = any(split is judged_split for split in splits)
+    return Pictures(splits, judged_split, judged_set, shared)
 
 
 def training_on(
-    split: Split,
+    splits: Sequence[Split],
     resolution: int,
     steps: int | None = None,
     checkpoints: Path | None = None,
     augmentation: Augmentation | None = None,
 ) -> Training:
-    """Quantisation-aware training on random views of a split; fine-tuning's if not told how."""
+    """Quantisation-aware training on random views of the splits, which take turns.
+
+    The views are fine-tuning's if not told how.
+    """
     how = augmentation or recipe.load("finetune").augmentation
-    batch = min(aware_training.BATCH, len(split))
+
+    def views(number: int, start_step: int) -> Any:
+        # Step s is the turn of split s modulo their count.
+        split, turns = splits[number], (start_step - number + len(splits) - 1) // len(splits)
+        batch = min(aware_training.BATCH, len(split))
+        return iter(split.train_batches(batch, resolution, how, seed=0, start_step=max(0, turns)))
 
     def batches(start_step: int) -> Any:
-        views = split.train_batches(batch, resolution, how, seed=0, start_step=start_step)
-        return (pictures for pictures, _ in views)
+        streams = [views(number, start_step) for number in range(len(splits))]
+        for step in itertools.count(start_step):
+            pictures, _ = next(streams[step % len(splits)])
+            yield pictures
 
-    return Training(batches, steps or aware_training.STEPS, checkpoints)
+    sizes = ", ".join(f"{len(split)} pictures" for split in splits)
+    names = f"{sizes}; {how}"
+    return Training(batches, names, steps or aware_training.STEPS, checkpoints)

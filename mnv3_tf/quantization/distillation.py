@@ -7,7 +7,7 @@ bottlenecks. Post-training quantisation moves the biases alone, for seconds; qua
 training moves kernels and ranges too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ class Distiller(tf.Module):
         steps: int,
     ) -> None:
         super().__init__()
-        self.quantized, self._lowered = quantized, lowered
+        self.quantized = quantized
         self._tuned = list(_tuned_variables(quantized, lowered, ranges, rates))
         self.first = [tf.Variable(tuned.variable, trainable=False) for tuned in self._tuned]
         # Every variable is its first value plus a shift, counted in steps of its own size, so
@@ -93,21 +93,27 @@ class Distiller(tf.Module):
         self.step_number.assign_add(1)
         return divergence
 
-    @tf.function
-    def divergence(self, images: Any) -> Any:
-        """From the float network, for each picture: (N,), in nats."""
-        return _divergence(
-            self._lowered(images, training=False), self.quantized(images, training=False)
-        )
-
-    def mean_divergence(self, images: np.ndarray, batch: int = 16) -> float:
-        parts = [self.divergence(images[i : i + batch]) for i in range(0, len(images), batch)]
-        return float(np.mean(np.concatenate(parts)))
-
     def put_back(self) -> None:
         """Undoes all steps."""
         for tuned, first in zip(self._tuned, self.first, strict=True):
             tuned.variable.assign(first)
+
+
+def divergence_from(
+    lowered: tf_keras.Model, quantized: tf_keras.Model, batch: int = 16
+) -> Callable[[np.ndarray], float]:
+    """From pictures (N, H, W, 3) in [-1, 1] to the mean divergence of `quantized`, in nats."""
+
+    @tf.function(reduce_retracing=True)
+    def divergence(pictures: Any) -> Any:
+        return _divergence(lowered(pictures, training=False), quantized(pictures, training=False))
+
+    def mean(images: np.ndarray) -> float:
+        starts = range(0, len(images), batch)
+        parts = [divergence(tf.constant(images[i : i + batch])) for i in starts]
+        return float(np.mean(np.concatenate(parts)))
+
+    return mean
 
 
 def _divergence(expected: Any, found: Any) -> Any:

@@ -8,6 +8,7 @@ a second gate (`export.lowering`, "equalized"). On MobileNetV3-Small the stem ha
 divergence from the float network, and the others take off another fifth once biases are tuned.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,7 +36,7 @@ def channel_gains(
     """
     tensors = dict(_scalable_tensors(spec, lowering))
     names = sorted({name for found in tensors.values() for name in found})
-    if not names:
+    if not names or len(images) == 0:
         return {}
     tapped = tf_keras.Model(lowered.inputs, [lowered.get_layer(name).output for name in names])
     rng = np.random.default_rng(0)
@@ -55,10 +56,12 @@ def channel_gains(
         reach[name] = np.maximum(high, -low)
     gains = {}
     for convolution, found in tensors.items():
-        farthest = np.max([reach[name] for name in found], 0)
-        largest = farthest.max()
-        if largest > 0:
-            gains[convolution] = largest / np.maximum(farthest, largest / LARGEST_GAIN)
+        # Each by its own largest: what a composite h-swish gives is six times what it reads.
+        alive = [
+            reach[name] / reach[name].max() for name in found if 0 < reach[name].max() < np.inf
+        ]
+        if alive:
+            gains[convolution] = 1 / np.maximum(np.max(alive, 0), 1 / LARGEST_GAIN)
     return gains
 
 
@@ -67,11 +70,13 @@ def _scalable_tensors(
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each convolution whose channels may be scaled, and the layers whose outputs that scales."""
     stem = spec.stem.activation
-    if stem == "relu":
-        yield STEM, (f"{STEM}_relu",)
-    elif stem == "hard_swish" and lowering == "equalized":
-        yield STEM, (STEM,)
     placed = list(spec.placed_blocks())
+    # Large's first block adds to the stem's output, and so carries its gains.
+    bound = tuple(f"{p.name}_add" for p in itertools.takewhile(lambda p: p.residual, placed))
+    if stem == "relu":
+        yield STEM, (f"{STEM}_relu", *bound)
+    elif stem == "hard_swish" and lowering == "equalized":
+        yield STEM, (STEM, *bound)
     for index, here in enumerate(placed):
         if here.block.activation == "relu":
             if here.has_expansion:

@@ -13,6 +13,7 @@ from mnv3_tf import cli
 from mnv3_tf.errors import UserError
 from mnv3_tf.export import inspection
 from mnv3_tf.export.exporter import ExportOptions, export
+from mnv3_tf.export.int8 import Training
 from mnv3_tf.export.runtime import TFLiteModel
 from mnv3_tf.models import build_classifier
 from mnv3_tf.spec import NETWORKS, NetworkSpec, resolve
@@ -34,6 +35,8 @@ CONTRACT = {  # keys of the report, and of its parts
     "images": None,
     "top1": {"float", "exported"},
     "agreement": None,
+    "divergence": None,
+    "simulation": None,
     "latency_ms": {"threads", "median", "p95"},
     "layers": None,
 }
@@ -91,12 +94,24 @@ def check_one_partition(report: dict[str, Any]) -> None:
     assert report["float_islands"] == 0
 
 
+def check_partition_of_int8(report: dict[str, Any]) -> None:
+    assert report["float_islands"] == 0
+    assert report["xnnpack"]["partitions"] == 1
+    # XNNPACK has no int8 SOFTMAX, and leaves uint8 to int8 at both ends to the built-in kernels.
+    outside = report["xnnpack"]["outside"]
+    assert set(outside) <= {"SOFTMAX", "QUANTIZE"}
+    assert max(outside.values()) <= 2
+
+
 def check_float(spec: NetworkSpec, out: Path) -> None:
     model, report = exported(spec, out)
     check_report(report, out)
     check_one_partition(report)
     assert report["agreement"] == report["top1"]["float"] == report["top1"]["exported"] == 1.0
     assert (report["quantize"], report["method"]) == ("none", None)
+    assert report["simulation"] is None
+    assert report["divergence"] == pytest.approx(0, abs=1e-6)
+    assert not {"stem", "bias_correction", "qat_steps", "simplified"} & set(report)
     assert report["input"]["dtype"] == report["output"]["dtype"] == "float32"
     pictures = noise(4, spec.resolution, seed=9)
     logits = model(pictures).numpy().astype(np.float64)
@@ -111,12 +126,26 @@ def check_int8(spec: NetworkSpec, out: Path) -> None:
     check_report(report, out)
     assert report["quantize"] == "int8"
     assert report["method"] == "ptq"
-    assert report["float_islands"] == 0
-    assert report["xnnpack"]["partitions"] == 1
-    # XNNPACK has no int8 SOFTMAX, and leaves uint8 to int8 at both ends to the built-in kernels.
-    outside = report["xnnpack"]["outside"]
-    assert set(outside) <= {"SOFTMAX", "QUANTIZE"}
-    assert max(outside.values()) <= 2
+    assert report["bias_correction"] is None  # of so few pictures
+    assert len(report["warnings"]) == 1
+    assert "qat_steps" not in report
+    assert set(report["simplified"]) == {
+        "squeeze_excite_removed",
+        "constant_gates",
+        "constant_hidden",
+    }
+    if spec.stem.activation == "hard_swish":
+        tried = report["stem"]["divergence"]
+        assert report["stem"]["chosen"] in tried
+        assert set(tried) == {"composite", "equalized"}
+    else:
+        assert "stem" not in report
+    # Random networks are no judges of agreement, but no layer may compute something else.
+    assert report["simulation"]["first_parting"] is None
+    assert 0 <= report["simulation"]["top1"] <= 1
+    assert 0.5 <= report["simulation"]["agreement"] <= 1
+    assert report["divergence"] > 0
+    check_partition_of_int8(report)
     assert "HARD_SWISH" not in report["ops"]
     assert "DEQUANTIZE" not in report["ops"]
     assert report["input"]["dtype"] == report["output"]["dtype"] == "uint8"
@@ -141,6 +170,7 @@ def test_float(name, tmp_path):
     check_float(resolve(name, 0.35, SIDE, CLASSES), tmp_path / "m.tflite")
 
 
+@pytest.mark.slow
 @EVERY
 def test_int8(name, tmp_path):
     check_int8(resolve(name, 0.35, SIDE, CLASSES), tmp_path / "m.tflite")
@@ -166,13 +196,14 @@ def test_a_side_that_is_no_multiple_of_32(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lowering", ["fused", "composite"])
+@pytest.mark.parametrize("lowering", ["fused", "composite", "equalized"])
 @pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_both_lowerings_of_small(quantize, lowering, tmp_path):
+def test_all_lowerings_of_small(quantize, lowering, tmp_path):
     spec = resolve("small", 0.35, SIDE, CLASSES)
     out = tmp_path / "m.tflite"
     _, report = exported(spec, out, quantize=quantize, hard_swish=lowering)
-    assert report["hard_swish"] == lowering
+    # "equalized" is composite but for the stem's gate, which is a convolution.
+    assert report["hard_swish"] == ("fused" if lowering == "fused" else "composite")
     assert report["hard_swish_reason"] == "asked for"
     assert ("HARD_SWISH" in report["ops"]) == (lowering == "fused")
     assert report["float_islands"] == 0
@@ -196,7 +227,8 @@ def test_float16_and_dynamic(quantize, tmp_path):
     [("int8", 1 / 127.5, (-1, 0)), ("float32", None, (None,))],
 )
 def test_other_input_types(input_type, scale, zero_points, tmp_path):
-    _, report = exported(TINY, tmp_path / "m.tflite", quantize="int8", input_type=input_type)
+    options = {"hard_swish": "composite", "input_type": input_type}
+    _, report = exported(TINY, tmp_path / "m.tflite", quantize="int8", **options)
     for side in ("input", "output"):
         assert report[side]["dtype"] == input_type
     assert report["input"]["scale"] == (scale and pytest.approx(scale, rel=1e-3))
@@ -214,9 +246,65 @@ def test_logits(tmp_path):
 
 
 def test_int8_logits(tmp_path):
-    _, report = exported(TINY, tmp_path / "m.tflite", quantize="int8", output="logits")
+    options = {"hard_swish": "composite", "output": "logits"}
+    _, report = exported(TINY, tmp_path / "m.tflite", quantize="int8", **options)
     assert "SOFTMAX" not in report["ops"]
     assert report["xnnpack"]["partitions"] == 1
+
+
+def test_quantisation_aware_training(tmp_path):
+    """Its checkpoints are there while they may be needed, and gone when the file is written."""
+    out, folder = tmp_path / "m.tflite", tmp_path / "m.qat"
+    model, pictures = trained(TINY), noise(16, SIDE)
+    seen = []
+
+    def batches(start: int) -> Iterator[np.ndarray]:
+        for step in range(start, 3):
+            seen.append((step, (folder / "job.json").is_file()))
+            yield noise(8, SIDE, seed=step)
+
+    report = export(
+        TINY,
+        model,
+        ExportOptions("int8", "composite"),
+        out,
+        NAMES,
+        pictures,
+        [(pictures, model(pictures).numpy().argmax(-1))],
+        Training(batches, 3, folder),
+    )
+    assert seen == [(0, True), (1, True), (2, True)]
+    check_report(report, out)  # which finds nothing beside the file and its report
+    assert (report["method"], report["qat_steps"]) == ("qat", 3)
+    assert not {"stem", "bias_correction"} & set(report)
+    assert report["simulation"]["first_parting"] is None
+    check_partition_of_int8(report)
+
+
+def test_checkpoints_outlive_a_failed_export(tmp_path, monkeypatch):
+    """So that the same command need not train again."""
+    from mnv3_tf.export import exporter
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(exporter, "convert", fail)
+    training = Training(lambda start: iter([noise(8, SIDE)]), 1, tmp_path / "m.qat")
+    options, out = ExportOptions("int8", "composite"), tmp_path / "m.tflite"
+    with pytest.raises(RuntimeError, match="out of memory"):
+        export(TINY, trained(TINY), options, out, None, noise(8, SIDE), (), training)
+    assert (tmp_path / "m.qat" / "job.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.qat"]
+
+
+def test_a_network_that_has_exploded_is_refused(tmp_path):
+    model = trained(TINY)
+    norm = model.get_layer("expanded_conv_2_project_bn")
+    norm.gamma.assign(norm.gamma * 1e6)
+    options, out = ExportOptions("int8", "composite"), tmp_path / "m.tflite"
+    with pytest.raises(UserError, match=r"m\.tflite does not load under XNNPACK"):
+        export(TINY, model, options, out, None, noise(8, SIDE))
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_pictures_to_judge_by(tmp_path):
@@ -260,7 +348,7 @@ def test_how_h_swish_is_written(quantize, target, expected):
     lowering, reason = ExportOptions(quantize, target=target).lowering()
     assert lowering == expected
     assert len(reason) > 10
-    for asked in ("fused", "composite"):
+    for asked in ("fused", "composite", "equalized"):
         assert ExportOptions(quantize, asked, target).lowering() == (asked, "asked for")
 
 
@@ -268,7 +356,10 @@ def test_how_h_swish_is_written(quantize, target, expected):
     ("options", "sentence"),
     [
         ({"quantize": "int4"}, "--quantize=int4 is not one of none, float16, dynamic, int8"),
-        ({"hard_swish": "swish"}, "--hard_swish=swish is not one of auto, fused, composite"),
+        (
+            {"hard_swish": "swish"},
+            "--hard_swish=swish is not one of auto, fused, composite, equalized",
+        ),
         ({"target": "dsp"}, "--target=dsp is not one of xnnpack, gpu, nnapi, edgetpu, reference"),
         ({"output": "labels"}, "--output=labels is not one of probabilities, logits"),
         ({"input_type": "int16"}, "--input_type=int16 is not one of uint8, int8, float32"),

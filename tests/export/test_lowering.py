@@ -13,11 +13,12 @@ from mnv3_tf.export.lowering import _not_constant, lower_weights, lowered_classi
 from mnv3_tf.export.runtime import open_interpreter
 from mnv3_tf.models import build_classifier
 from mnv3_tf.quantization.calibration import calibrate
+from mnv3_tf.quantization.equalization import _scalable_tensors
 from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.spec import NETWORKS, NetworkSpec, resolve
 from mnv3_tf.weights import collect
 
-LOWERINGS = pytest.mark.parametrize("lowering", ["fused", "composite"])
+LOWERINGS = pytest.mark.parametrize("lowering", ["fused", "composite", "equalized"])
 SIDE = 64
 
 
@@ -68,6 +69,57 @@ def test_same_logits_of_variants(variant, lowering):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_same_logits_at_full_size(name, lowering):
     check(resolve(name), lowering)
+
+
+# -- channels scaled each by itself ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("lowering", ["composite", "equalized"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gains_of_channels_keep_the_logits(name, lowering):
+    """Whatever the gains: of the stem, expansions, depthwise convolutions and bottlenecks."""
+    spec, pictures = resolve(name, 0.35, SIDE, 10), noise(4, SIDE)
+    trained = settle(randomise(build_classifier(spec)), pictures)
+    plain = lowered_classifier(spec, trained, lowering)
+    rng = np.random.default_rng(3)
+    gains = {
+        convolution: np.exp(
+            rng.uniform(0, np.log(64), plain.get_layer(convolution).output.shape[-1])
+        )
+        for convolution, _ in _scalable_tensors(spec, lowering)
+    }
+    scaled = lowered_classifier(spec, trained, lowering, gains)
+    expected = trained(pictures).numpy()
+    assert np.ptp(expected) > 0.1
+    assert relative_error(expected, scaled(pictures)) <= 1e-4
+    for convolution, gain in gains.items():
+        # It is this very convolution that they scale, by so much, whatever feeds it.
+        bias = plain.get_layer(convolution).bias.numpy()
+        np.testing.assert_allclose(scaled.get_layer(convolution).bias, bias * gain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["small", "large"])
+def test_the_stem_that_is_equalized_has_a_gate_of_its_own(name):
+    spec = resolve(name, 0.35, SIDE, 10)
+    trained = randomise(build_classifier(spec))
+    filters = spec.stem.filters
+    gain = np.geomspace(1, 64, filters)
+    lowered = lowered_classifier(spec, trained, "equalized", {"conv": gain})
+    plain = lowered_classifier(spec, trained, "composite")
+    for layer, factor in (("conv", gain), ("conv_gate", 1.0)):
+        found = tf_keras.Model(lowered.inputs, lowered.get_layer(layer).output)(noise(1, SIDE))
+        expected = tf_keras.Model(plain.inputs, plain.get_layer("conv").output)(noise(1, SIDE))
+        shift = 3.0 if layer == "conv_gate" else 0.0
+        assert relative_error(expected.numpy() * factor + shift, found) <= 1e-5
+    others = {layer.name for layer in lowered.layers} ^ {layer.name for layer in plain.layers}
+    assert others == {"conv_gate", "conv_gate_relu6", "conv_shifted_relu6"}
+
+
+@pytest.mark.parametrize("name", ["v2", "mnasnet_a1", "small_minimalistic"])
+def test_without_h_swish_in_the_stem_there_is_nothing_to_equalize_it_for(name):
+    spec = resolve(name, 0.35, SIDE, 10)
+    equalized, composite = (build_classifier(spec, how) for how in ("equalized", "composite"))
+    assert [x.name for x in equalized.layers] == [x.name for x in composite.layers]
 
 
 def test_the_trained_network_is_left_as_it_was():

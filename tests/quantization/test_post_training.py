@@ -9,7 +9,7 @@ from mnv3_tf.models import build_classifier
 from mnv3_tf.quantization import post_training
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Rates
-from mnv3_tf.quantization.post_training import tune
+from mnv3_tf.quantization.post_training import steps_for, tune
 from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.spec import resolve
 
@@ -58,3 +58,23 @@ def test_a_handful_of_pictures_changes_nothing(network):
     before = biases(quantized)
     assert tune(quantized, lowered, ranges, images[:-1]) is None
     np.testing.assert_array_equal(biases(quantized), before)
+
+
+@pytest.mark.parametrize(
+    ("madds", "steps"), [(57e6, 120), (1e6, 120), (114e6, 60), (220e6, 40), (1e9, 40)]
+)
+def test_a_larger_network_gets_fewer_steps(madds, steps):
+    assert steps_for(madds) == steps
+
+
+def test_so_many_steps_are_made(network, monkeypatch):
+    lowered, ranges, images = network
+    made = []
+
+    class Counting(post_training.Distiller):
+        def step(self, pictures):
+            made.append(len(pictures))
+
+    monkeypatch.setattr(post_training, "Distiller", Counting)
+    tune(fake_quantized(lowered, ranges), lowered, ranges, images, 7)
+    assert made == [post_training.BATCH] * 7
