@@ -271,7 +271,7 @@ def test_quantisation_aware_training(tmp_path):
         NAMES,
         pictures,
         [(pictures, model(pictures).numpy().argmax(-1))],
-        Training(batches, 3, folder),
+        Training(batches, steps=3, checkpoints=folder),
     )
     assert seen == [(0, True), (1, True), (2, True)]
     check_report(report, out)  # which finds nothing beside the file and its report
@@ -289,7 +289,9 @@ def test_checkpoints_outlive_a_failed_export(tmp_path, monkeypatch):
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(exporter, "convert", fail)
-    training = Training(lambda start: iter([noise(8, SIDE)]), 1, tmp_path / "m.qat")
+    training = Training(
+        lambda start: iter([noise(8, SIDE)]), steps=1, checkpoints=tmp_path / "m.qat"
+    )
     options, out = ExportOptions("int8", "composite"), tmp_path / "m.tflite"
     with pytest.raises(RuntimeError, match="out of memory"):
         export(TINY, trained(TINY), options, out, None, noise(8, SIDE), (), training)

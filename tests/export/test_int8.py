@@ -145,7 +145,9 @@ def test_training_goes_in_the_place_of_tuning(tmp_path):
     before = [weight.copy() for weight in model.get_weights()]
     plain = quantize(TINY, model, "composite", False, pictures)
     folder = tmp_path / "m.qat"
-    made = quantize(TINY, model, "composite", False, pictures, Training(batches, 3, folder))
+    made = quantize(
+        TINY, model, "composite", False, pictures, Training(batches, steps=3, checkpoints=folder)
+    )
     assert made.notes["qat_steps"] == 3
     assert "bias_correction" not in made.notes
     assert made.ranges == plain.ranges  # from which it started
@@ -174,7 +176,14 @@ def test_a_training_of_other_weights_is_another_job(tmp_path, capsys):
 
     def make(seed: int, pictures_of: Any) -> None:
         model = trained(spec, pictures, seed)
-        quantize(spec, model, "composite", False, pictures, Training(pictures_of, 2, folder))
+        quantize(
+            spec,
+            model,
+            "composite",
+            False,
+            pictures,
+            Training(pictures_of, steps=2, checkpoints=folder),
+        )
 
     with pytest.raises(KeyboardInterrupt):
         make(0, stopping)
