@@ -163,7 +163,7 @@ def test_the_training_steps_without_being_told(monkeypatch):
         export_tflite.define_flags(values)
         values(["export_tflite.py", "--quantize=int8", "--out=x/m.tflite", *arguments])
         trained = Trained(resolve("small"), None)
-        return export_tflite._training(values, trained, range(5))
+        return export_tflite._training(values, trained, [[None] * 5])
 
     assert training("--weights=w") is None
     assert training("--run=r", "--method=ptq") is None

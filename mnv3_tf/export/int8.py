@@ -24,7 +24,7 @@ from mnv3_tf.quantization import aware_training, post_training
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Distiller, divergence_from
 from mnv3_tf.quantization.equalization import channel_gains
-from mnv3_tf.quantization.scheme import Range, fake_quantized
+from mnv3_tf.quantization.scheme import Range, fake_quantized, round_biases
 from mnv3_tf.spec import NetworkSpec
 
 Method = Literal["ptq", "qat"]
@@ -112,6 +112,7 @@ def quantize(
         steps = post_training.steps_for(cost(slim.spec).madds)
         tuned = post_training.tune(found.quantized, found.lowered, found.ranges, pictures, steps)
         notes["bias_correction"] = tuned and asdict(tuned)
+    round_biases(found.quantized)
     return replace(found, notes=notes)
 
 

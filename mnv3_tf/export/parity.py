@@ -62,7 +62,9 @@ def compare_answers(
         probabilities = softmax(answers) if output == "logits" else answers
         divergence += float(divergences(softmax(logits), probabilities).sum())
         if simulated is not None:
-            rounded = np.asarray(simulated(pictures, training=False)).argmax(-1)
+            rounded = np.asarray(simulated(exported.input.seen(pictures), training=False)).argmax(
+                -1
+            )
             right_simulated += int((rounded == labels).sum())
             same_simulated += int((rounded == answered).sum())
     if images == 0:
@@ -134,8 +136,7 @@ def layer_steps(
         for layer in file.layers
         if layer.info.scale is not None and f"quant_{layer.name}" in _names(simulated)
     }
-    # The file's pixels: a picture's grey is half way between two bytes.
-    seen = file.input.dequantize(file.input.quantize(np.asarray(images, np.float32)))
+    seen = file.input.seen(images)
     alone: dict[str, Any] = {}  # outputs of the Keras layers, the file's in their place if known
     together: dict[str, Any] = {}
     rows = {}

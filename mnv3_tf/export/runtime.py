@@ -58,6 +58,10 @@ class TensorInfo:
             return stored.astype(np.float32)
         return (stored.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
+    def seen(self, real: Any) -> npt.NDArray[np.float32]:
+        """What is left of real values once this tensor has stored them."""
+        return self.dequantize(self.quantize(np.asarray(real, np.float32)))
+
     @property
     def _stores_camera_bytes(self) -> bool:
         if self.scale is None or self.zero_point is None or self.dtype not in ("uint8", "int8"):

@@ -17,6 +17,7 @@ import tf_keras
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.quantization.scheme import (
+    PICTURE_RANGE,
     Range,
     input_range,
     kernel_of,
@@ -51,7 +52,7 @@ def calibrate(model: tf_keras.Model, images: np.ndarray, seed: int = 0) -> dict[
         raise UserError("Calibration needs pictures, but there are none; give --calibration.")
     collected = collect_samples(model, images, seed)
     ranges = {name: least_squares_range(samples) for name, samples in collected.items()}
-    ranges["input"] = (-1.0, 1.0)  # what a picture can hold, whatever these pictures held
+    ranges["input"] = PICTURE_RANGE  # what a picture can hold, whatever these pictures held
     for layer in model.layers:
         if kernel := kernel_of(layer):
             largest = float(np.abs(getattr(layer, kernel).numpy()).max())

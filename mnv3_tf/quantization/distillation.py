@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.quantization.scheme import Range, kernel_of, range_layer
+from mnv3_tf.quantization.scheme import Range, as_stored, kernel_of, range_layer, variables_of
 
 FEATURES = ("_project", "_add", "pool")  # ends of the names of layers whose outputs are compared
 FEATURE_WEIGHT = 0.3
@@ -79,7 +79,7 @@ class Distiller(tf.Module):
         *expected, logits = self._teacher(images, training=False)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([tuned.variable for tuned in self._tuned])
-            *found, answers = self._student(images, training=True)
+            *found, answers = self._student(as_stored(images), training=True)
             divergence = tf.reduce_mean(_divergence(logits, answers))
             loss = divergence + FEATURE_WEIGHT * _feature_error(expected, found)
         gradients = tape.gradient(
@@ -106,7 +106,8 @@ def divergence_from(
 
     @tf.function(reduce_retracing=True)
     def divergence(pictures: Any) -> Any:
-        return _divergence(lowered(pictures, training=False), quantized(pictures, training=False))
+        expected = lowered(pictures, training=False)
+        return _divergence(expected, quantized(as_stored(pictures), training=False))
 
     def mean(images: np.ndarray) -> float:
         starts = range(0, len(images), batch)
@@ -146,7 +147,7 @@ def _tuned_variables(
         if not hasattr(wrapper, "layer"):
             continue
         layer = wrapper.layer
-        variables = {v.name.rpartition("/")[2].partition(":")[0]: v for v in wrapper.weights}
+        variables = variables_of(wrapper)
         if kernel_name := kernel_of(layer):
             low, high = ranges[range_layer(lowered.get_layer(layer.name)).name]
             yield _Tuned(variables["bias"], rates.bias * (high - low))

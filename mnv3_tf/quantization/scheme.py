@@ -20,6 +20,9 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
 
 Range = tuple[float, float]
 
+GREY = 1 / 127.5  # the step between two bytes of a picture in [-1, 1]
+PICTURE_RANGE: Range = (-128 * GREY, 127 * GREY)
+
 _PASSES_ITS_INPUT_ON = (
     tf_keras.layers.Flatten,
     tf_keras.layers.Dropout,
@@ -161,10 +164,15 @@ def range_layer(layer: Any) -> Any:
 
 def input_range(layer: Any, ranges: Mapping[str, Range]) -> Range:
     """The range of what a convolution reads."""
+    return ranges[_source(layer).name]
+
+
+def _source(layer: Any) -> Any:
+    """The layer whose int8 tensor a layer reads."""
     source = layer.inbound_nodes[0].inbound_layers
-    while isinstance(source, _PASSES_ITS_INPUT_ON):
+    while isinstance(getattr(source, "layer", source), _PASSES_ITS_INPUT_ON):
         source = source.inbound_nodes[0].inbound_layers
-    return ranges[source.name]
+    return source
 
 
 def least_limits(layer: Any, ranges: Mapping[str, Range]) -> np.ndarray:
@@ -177,6 +185,40 @@ def least_limits(layer: Any, ranges: Mapping[str, Range]) -> np.ndarray:
     low, high = input_range(layer, ranges)
     bias = np.abs(layer.bias.numpy().astype(np.float64))
     return np.maximum(127 * bias / ((high - low) / 255 * 2**30), 1e-30).astype(np.float32)
+
+
+def variables_of(wrapper: Any) -> dict[str, Any]:
+    """By name: a wrapped layer's "kernel" or "depthwise_kernel", "bias", "output_low", ..."""
+    return {v.name.rpartition("/")[2].partition(":")[0]: v for v in wrapper.weights}
+
+
+def as_stored(pictures: Any) -> Any:
+    """Pictures in [-1, 1] as an int8 network is given them: half a grey level darker.
+
+    A byte b stands for (b - 127.5) / 127.5, but zero must be a value of the grid, so that the
+    network reads (b - 128) / 127.5. Without the shift every pixel would be half way between two
+    steps, and fall to either side.
+    """
+    return pictures - np.float32(GREY / 2)
+
+
+def round_biases(quantized: tf_keras.Model) -> None:
+    """Rounds the biases of a fake-quantised model as the file will, to int32.
+
+    The steps are fine, but one value in a few hundred falls to another int8 step by them, and
+    every later layer magnifies that.
+    """
+    for wrapper in quantized.layers:
+        kernel = kernel_of(getattr(wrapper, "layer", wrapper))
+        if kernel is None:
+            continue
+        read, own = variables_of(_source(wrapper)), variables_of(wrapper)
+        axes = (0, 1, 3) if kernel == "depthwise_kernel" else (0, 1, 2)
+        limits = np.abs(own[kernel].numpy().astype(np.float64)).max(axes)
+        limits = np.maximum(limits, wrapper.quantize_config.least)
+        width = float(read["output_high"]) - float(read["output_low"])
+        step = width / 255 * limits / 127
+        own["bias"].assign(np.rint(own["bias"].numpy() / step) * step)
 
 
 def fake_quantized(model: tf_keras.Model, ranges: Mapping[str, Range]) -> tf_keras.Model:

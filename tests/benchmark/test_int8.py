@@ -48,7 +48,7 @@ class Refusing(Recorder):
 
 def recorder(spec: Any, trained: bool = True, kind: type[Recorder] = Recorder) -> Recorder:
     pictures = np.zeros((2, 32, 32, 3), np.float32)
-    return kind(Path("out"), spec, None, trained, pictures, [0] * 40, (), "logits", 1, 0)
+    return kind(Path("out"), spec, None, trained, pictures, [[0] * 40], (), "logits", 1, 0)
 
 
 def test_each_method_brings_its_files():

@@ -14,7 +14,13 @@ from mnv3_tf.quantization.calibration import (
     collect_samples,
     least_squares_range,
 )
-from mnv3_tf.quantization.scheme import input_range, kernel_of, quantized_layers, range_layer
+from mnv3_tf.quantization.scheme import (
+    PICTURE_RANGE,
+    input_range,
+    kernel_of,
+    quantized_layers,
+    range_layer,
+)
 from mnv3_tf.spec import resolve
 
 
@@ -94,7 +100,7 @@ def lowered() -> tf_keras.Model:
 def test_every_int8_tensor_gets_a_range(lowered):
     ranges = calibrate(lowered, noise(16, 64))
     assert set(ranges) == set(quantized_layers(lowered))
-    assert ranges["input"] == (-1.0, 1.0)
+    assert ranges["input"] == PICTURE_RANGE
     for name, (low, high) in ranges.items():
         assert low <= 0 <= high, name
         assert low < high, name
