@@ -22,7 +22,7 @@ from mnv3_tf.quantization.distillation import Distiller, Rates
 from mnv3_tf.training.checkpoints import Checkpoints
 from mnv3_tf.training.progress import Progress
 
-RATES = Rates(bias=1e-4, kernel=5e-4, range=1e-3)
+RATES = Rates(bias=1e-4, kernel=1e-4, range=1e-3)
 BATCH = 32
 STEPS = 600
 CHECKPOINT_EVERY = 100  # steps
