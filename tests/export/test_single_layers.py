@@ -44,7 +44,12 @@ LAYERS = {
     "conv": (lambda x: L.Conv2D(16, 3, 2, "same", name="conv")(x), 8, "CONV_2D"),
     "conv_relu": (lambda x: L.ReLU(name="r")(L.Conv2D(16, 3, name="conv")(x)), 8, "CONV_2D"),
     "depthwise": (
-        lambda x: L.DepthwiseConv2D(3, padding="same", name="depthwise")(x),
+        lambda x: L.DepthwiseConv2D(5, 2, "same", name="depthwise")(x),
+        8,
+        "DEPTHWISE_CONV_2D",
+    ),
+    "dilated": (
+        lambda x: L.DepthwiseConv2D(3, 1, "same", dilation_rate=2, name="depthwise")(x),
         8,
         "DEPTHWISE_CONV_2D",
     ),

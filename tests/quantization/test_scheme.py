@@ -1,22 +1,25 @@
-"""Where int8 goes, and that the file computes what the fake-quantised layers do."""
+"""Where int8 goes: kernels, biases, ranges."""
 
 import numpy as np
 import pytest
 import tf_keras
 from random_network import noise, randomise, settle
 
-from mnv3_tf.export.convert import convert
 from mnv3_tf.export.lowering import lowered_classifier
-from mnv3_tf.export.runtime import TFLiteModel
+from mnv3_tf.export.runtime import TensorInfo
 from mnv3_tf.models import build_classifier
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import (
+    GREY,
+    PICTURE_RANGE,
     KernelQuantizer,
+    as_stored,
     fake_quantized,
     input_range,
     least_limits,
     quantized_layers,
     range_layer,
+    round_biases,
 )
 from mnv3_tf.spec import resolve
 
@@ -129,81 +132,27 @@ def test_the_range_rounds_and_clips():
     np.testing.assert_allclose(found / step, np.round(found / step), atol=1e-3)
 
 
-# -- one layer at a time: the file against the fake-quantised layers -------------------------
+def test_a_byte_is_not_between_two_steps():
+    """As a file's input stores it, whatever Keras rounds with."""
+    pixels = (np.arange(256, dtype=np.float32) / 127.5 - 1).reshape(1, 256, 1, 1)
+    x = tf_keras.Input((256, 1, 1))
+    model = tf_keras.Model(x, L.Activation("linear", name="input")(x))
+    found = fake_quantized(model, {"input": PICTURE_RANGE})(as_stored(pixels)).numpy()
+    np.testing.assert_allclose(found.ravel(), (np.arange(256) - 128) / 127.5, atol=1e-6)
+    stored = TensorInfo("int8", pixels.shape, GREY, 0)
+    np.testing.assert_allclose(stored.seen(pixels), found, atol=1e-6)
 
 
-def conv(x):
-    return L.Conv2D(5, 3, 2, "same", name="layer")(x)
-
-
-def conv_relu(x):
-    return L.ReLU(6.0, name="relu")(L.Conv2D(5, 3, 1, "same", name="layer")(x))
-
-
-def depthwise(x):
-    return L.DepthwiseConv2D(5, 2, "same", name="layer")(x)
-
-
-def dilated(x):
-    return L.DepthwiseConv2D(3, 1, "same", dilation_rate=2, name="layer")(x)
-
-
-def add(x):
-    return L.Add(name="layer")([x, L.Conv2D(3, 1, name="side")(x)])
-
-
-def multiply(x):
-    return L.Multiply(name="layer")([x, L.Conv2D(3, 1, name="side")(x)])
-
-
-def scale_channels(x):
-    return L.Multiply(name="layer")([x, L.GlobalAveragePooling2D(keepdims=True, name="pool")(x)])
-
-
-def shifted_relu6(x):
-    from mnv3_tf.layers import ShiftedReLU6
-
-    return ShiftedReLU6(name="layer")(x)
-
-
-def mean(x):
-    return L.GlobalAveragePooling2D(keepdims=True, name="layer")(x)
-
-
-@pytest.mark.parametrize(
-    ("layer", "part"),  # of the values that may be off by one
-    [
-        (conv, 0.05),
-        (conv_relu, 0.05),
-        (depthwise, 0.05),
-        (dilated, 0.05),
-        (add, 0.05),
-        (multiply, 0.05),
-        (scale_channels, 0.05),
-        (shifted_relu6, 0.05),
-        (mean, 0.6),  # the built-in kernel rounds half of its values otherwise
-    ],
-    ids=lambda value: getattr(value, "__name__", ""),
-)
-@pytest.mark.parametrize("delegate", [True, False], ids=["xnnpack", "builtin"])
-def test_a_single_layer_is_within_one_step(layer, part, delegate, tmp_path):
-    # On the grid of the input, so that nothing but the layer rounds.
-    pictures = np.round(noise(16, 12) * 127) * np.float32(2 / 255)
-    x = tf_keras.Input((12, 12, 3))
-    y = layer(L.Activation("linear", name="input")(x))
-    model = randomise(tf_keras.Model(x, L.Flatten(name="flatten")(y)))
-    names = quantized_layers(model)
-    tapped = tf_keras.Model(x, [model.get_layer(name).output for name in names])(pictures)
-    ranges = {
-        name: (min(0.0, float(np.min(values))), max(0.0, float(np.max(values))))
-        for name, values in zip(names, tapped, strict=True)
-    } | {"input": (-1.0, 1.0)}
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_biases_are_whole_numbers_of_the_steps_of_their_sums(depthwise):
+    x = tf_keras.Input((4, 4, 3))
+    layer = L.DepthwiseConv2D(3, name="conv") if depthwise else L.Conv2D(3, 3, name="conv")
+    model = randomise(tf_keras.Model(x, layer(L.Activation("linear", name="input")(x))))
+    kernel, bias = (w.numpy().astype(np.float64) for w in layer.weights)
+    steps = 2 / 255 * np.abs(kernel).max((0, 1, 3) if depthwise else (0, 1, 2)) / 127
+    ranges = {"input": (-1.0, 1.0), "conv": (-3.0, 3.0)}
     quantized = fake_quantized(model, ranges)
-    path = tmp_path / "m.tflite"
-    path.write_bytes(convert(quantized, "int8", "float32", "logits"))
-    expected = quantized(pictures).numpy()
-    found = TFLiteModel(path, delegate=delegate).predict(pictures)
-    low, high = ranges[names[-1]]
-    steps = np.abs(found - expected) / (high - low) * 255
-    assert steps.max() <= 1.01
-    assert (steps > 0.5).mean() < part
+    round_biases(quantized)
+    rounded = quantized.get_layer("quant_conv").layer.bias.numpy()
+    np.testing.assert_allclose(rounded / steps, np.rint(bias / steps), atol=0.01)
+    assert not np.array_equal(rounded, bias.astype(np.float32))
