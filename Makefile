@@ -1,4 +1,4 @@
-# make demo     train, export and time a small network: about five minutes, ends in a table
+# make demo     train, export and time a small network: about six minutes, ends in a table
 # make test     lint, types and the quick tests
 # make test-all the slow tests too
 # make lint     ruff and mypy alone
