@@ -25,8 +25,15 @@ class Answers:
 
     def __init__(self, classes):
         self.classes = iter(classes)
+        self.input = self
+        self.shown = []
+
+    def seen(self, pictures):
+        """As a file rounds them."""
+        return np.round(pictures)
 
     def predict(self, pictures):
+        self.shown.append(pictures)
         return np.eye(5)[[next(self.classes) for _ in pictures]]
 
     def __call__(self, pictures, training):
@@ -47,11 +54,15 @@ def test_top1_and_agreement_are_counted_over_all_batches():
 
 
 def test_the_fake_quantised_network_is_counted_too():
-    batches = [(np.zeros((4, 2, 2, 3), np.float32), [0, 1, 2, 4])]
+    pictures = np.full((4, 2, 2, 3), 0.6, np.float32)
+    batches = [(pictures, [0, 1, 2, 4])]
     network, file, simulated = Answers([0, 1, 3, 4]), Answers([0, 2, 3, 0]), Answers([0, 2, 2, 0])
     found = compare_answers(network, file, batches, simulated, "logits")
     assert (found.top1_simulated, found.agreement_simulated) == (0.5, 0.75)
     assert found.top1_exported == 0.25
+    # It is shown what the file makes of the pictures.
+    np.testing.assert_array_equal(simulated.shown[0], np.ones_like(pictures))
+    np.testing.assert_array_equal(network.shown[0], pictures)
 
 
 def test_divergence_reads_the_file_as_what_it_gives():
