@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.quantization.scheme import Range, as_stored, kernel_of, range_layer, variables_of
+from mnv3_tf.training import losses
 
 FEATURES = ("_project", "_add", "pool")  # ends of the names of layers whose outputs are compared
 FEATURE_WEIGHT = 0.3
@@ -80,7 +81,7 @@ class Distiller(tf.Module):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([tuned.variable for tuned in self._tuned])
             *found, answers = self._student(as_stored(images), training=True)
-            divergence = tf.reduce_mean(_divergence(logits, answers))
+            divergence = tf.reduce_mean(losses.divergence(logits, answers))
             loss = divergence + FEATURE_WEIGHT * _feature_error(expected, found)
         gradients = tape.gradient(
             loss, [tuned.variable for tuned in self._tuned], unconnected_gradients="zero"
@@ -107,7 +108,7 @@ def divergence_from(
     @tf.function(reduce_retracing=True)
     def divergence(pictures: Any) -> Any:
         expected = lowered(pictures, training=False)
-        return _divergence(expected, quantized(as_stored(pictures), training=False))
+        return losses.divergence(expected, quantized(as_stored(pictures), training=False))
 
     def mean(images: np.ndarray) -> float:
         starts = range(0, len(images), batch)
@@ -115,11 +116,6 @@ def divergence_from(
         return float(np.mean(np.concatenate(parts)))
 
     return mean
-
-
-def _divergence(expected: Any, found: Any) -> Any:
-    expected, found = tf.nn.log_softmax(expected), tf.nn.log_softmax(found)
-    return tf.reduce_sum(tf.exp(expected) * (expected - found), -1)
 
 
 def _feature_error(expected: list[Any], found: list[Any]) -> Any:

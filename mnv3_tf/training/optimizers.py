@@ -1,9 +1,10 @@
 """Optimisers, and the phases of a run that they serve."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.training.recipe import Recipe
@@ -19,37 +20,58 @@ class Phase:
     end: int
     variables: Sequence[Any]
     optimizer: Any
-    schedule: str
-    peak: float
-    warmup_steps: int
+    schedule: Callable[[int, int], float]
 
     def learning_rate(self, step: int) -> float:
         """The rate at step `step` of the run."""
-        steps = self.end - self.start
-        return learning_rate(self.schedule, self.peak, step - self.start, steps, self.warmup_steps)
+        return self.schedule(step - self.start, self.end - self.start)
 
 
 def make_optimizer(recipe: Recipe, variables: Sequence[Any]) -> Any:
-    """The recipe's optimiser, built for `variables`; weight decay touches kernels only."""
-    decay: dict[str, Any] = {"weight_decay": recipe.weight_decay or None, "jit_compile": False}
+    """The recipe's optimiser, built for `variables`; weight decay touches some kernels only.
+
+    RMSProp is TensorFlow's: epsilon under the root, the rate inside the momentum, and a mean
+    square that starts at one instead of zero, which keeps the first steps small.
+    """
+    common: dict[str, Any] = {"weight_decay": recipe.weight_decay or None, "jit_compile": False}
+    if recipe.epsilon is not None:
+        common["epsilon"] = recipe.epsilon
     match recipe.optimizer:
         case "adamw":
-            optimizer = tf_keras.optimizers.Adam(beta_1=recipe.momentum, **decay)
+            optimizer = tf_keras.optimizers.Adam(beta_1=recipe.momentum, **common)
         case "rmsprop":
-            # Epsilon and rho as in the paper's training code.
+            # Unless told otherwise, epsilon as in the paper's training code.
             optimizer = tf_keras.optimizers.RMSprop(
-                rho=0.9, momentum=recipe.momentum, epsilon=1e-3, **decay
+                rho=recipe.rho, momentum=recipe.momentum, **{"epsilon": 1e-3} | common
             )
         case "sgd":
-            optimizer = tf_keras.optimizers.SGD(momentum=recipe.momentum, **decay)
-    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_kernel(v)])
+            common.pop("epsilon", None)
+            optimizer = tf_keras.optimizers.SGD(momentum=recipe.momentum, **common)
+    decayed = {id(variable) for variable in decayed_variables(recipe, variables)}
+    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if id(v) not in decayed])
     optimizer.build(variables)
+    if recipe.optimizer == "rmsprop":
+        for mean_square in optimizer._velocities:
+            mean_square.assign(tf.ones_like(mean_square))
     return optimizer
+
+
+def decayed_variables(recipe: Recipe, variables: Sequence[Any]) -> list[Any]:
+    """Those that weight decay and l2 shrink: kernels, and depthwise ones if the recipe says so."""
+
+    def spared(variable: Any) -> bool:
+        return _own_name(variable) == "depthwise_kernel" and not recipe.decay_depthwise
+
+    return [v for v in variables if is_kernel(v) and not spared(v)]
 
 
 def is_kernel(variable: Any) -> bool:
     """Convolution and dense weights; not biases, nor BatchNorm's gamma and beta."""
-    return variable.name.split("/")[-1].split(":")[0].endswith("kernel")
+    return _own_name(variable).endswith("kernel")
+
+
+def _own_name(variable: Any) -> str:
+    return variable.name.split("/")[-1].split(":")[0]
 
 
 def phases(
@@ -57,23 +79,27 @@ def phases(
 ) -> list[Phase]:
     """The head alone for `freeze_epochs`, then everything; the first is left out at 0 epochs."""
     frozen_steps = min(recipe.freeze_epochs * steps_per_epoch, total_steps)
+
+    def constant(step: int, steps: int) -> float:
+        return recipe.head_learning_rate * recipe.rate_scale
+
+    def scheduled(step: int, steps: int) -> float:
+        return learning_rate(
+            recipe.schedule,
+            recipe.learning_rate * recipe.rate_scale,
+            step,
+            steps,
+            round(recipe.warmup_epochs * steps_per_epoch),
+            recipe.decay_rate,
+            recipe.decay_epochs * steps_per_epoch,
+        )
+
     found = []
     if frozen_steps:
         optimizer = make_optimizer(recipe, head)
-        rate = recipe.head_learning_rate
-        found.append(Phase("head", 0, frozen_steps, head, optimizer, "constant", rate, 0))
+        found.append(Phase("head", 0, frozen_steps, head, optimizer, constant))
     if frozen_steps < total_steps:
         everything = [*body, *head]
-        found.append(
-            Phase(
-                "all",
-                frozen_steps,
-                total_steps,
-                everything,
-                make_optimizer(recipe, everything),
-                recipe.schedule,
-                recipe.learning_rate,
-                round(recipe.warmup_epochs * steps_per_epoch),
-            )
-        )
+        optimizer = make_optimizer(recipe, everything)
+        found.append(Phase("all", frozen_steps, total_steps, everything, optimizer, scheduled))
     return found

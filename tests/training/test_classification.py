@@ -1,20 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from mnv3_tf.models import build_classifier
 from mnv3_tf.spec import resolve
-from mnv3_tf.training.classification import Classification, cross_entropy, measure
+from mnv3_tf.training import losses
+from mnv3_tf.training.classification import Classification, ema_decay, measure
+from mnv3_tf.training.optimizers import phases
 from mnv3_tf.training.recipe import Recipe
-
-
-def test_label_smoothing_is_the_mix_with_a_uniform_target():
-    rng = np.random.default_rng(0)
-    logits, labels = rng.normal(size=(6, 4)), np.array([0, 1, 2, 3, 3, 0])
-    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    wanted = -0.9 * log_p[np.arange(6), labels] - 0.1 * log_p.mean(1)
-    found = cross_entropy(tf.constant(logits, tf.float32), labels, 0.1)
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_accuracy_counts_by_rank_and_breaks_ties_as_argmax_does():
@@ -77,3 +71,108 @@ def test_frozen_batch_norm_still_trains_gamma_and_beta(network):
     names = [variable.name for variable in task.body]
     assert "conv_bn/gamma:0" in names
     assert "conv_bn/beta:0" in names
+
+
+def test_l2_is_half_the_square_of_the_kernels(network):
+    def loss_and_gradient(l2):
+        recipe = Recipe(1, 8, 0.1, batch_norm="frozen", l2=l2, decay_depthwise=False)
+        task = Classification(network, recipe, 0)
+        variables = [*task.body, *task.head]
+        with tf.GradientTape() as tape:
+            loss = task.loss(*batch(), tf.constant(0, tf.int64), head_only=False)
+        return float(loss), variables, tape.gradient(loss, variables)
+
+    loss, variables, plain = loss_and_gradient(0.0)
+    penalised, _, gradients = loss_and_gradient(0.1)
+    kernels = [v for v in variables if v.name.endswith("/kernel:0")]
+    wanted = 0.05 * sum(float(tf.reduce_sum(v**2)) for v in kernels)
+    assert penalised - loss == pytest.approx(wanted, rel=1e-4)
+    assert any("depthwise_kernel" in v.name for v in variables)
+    for variable, before, after in zip(variables, plain, gradients, strict=True):
+        is_kernel = variable.name.endswith("/kernel:0")
+        np.testing.assert_allclose(after - before, 0.1 * variable * is_kernel, atol=1e-5)
+
+
+def test_averages_of_all_weights(tiny_model):
+    network = build_classifier(resolve(tiny_model, num_classes=4))
+    task = Classification(network, Recipe(1, 8, 0.1, ema_decay=0.5), 0)
+    rng = np.random.default_rng(0)
+    averages = network.get_weights()
+    for step in range(5):
+        network.set_weights([w + rng.normal(size=w.shape) for w in network.get_weights()])
+        number = tf.constant(step, tf.int64)
+        task.average_weights(number)
+        task.average_statistics(number)
+        decay = min(0.5, (1 + step) / (10 + step))
+        averages = [
+            decay * a + (1 - decay) * w
+            for a, w in zip(averages, network.get_weights(), strict=True)
+        ]
+    for found, wanted in zip(task.evaluated.get_weights(), averages, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert task.evaluated is not network
+
+
+def test_the_decay_of_averages_rises_to_the_recipes():
+    found = [float(ema_decay(0.9999, step)) for step in (0, 9, 90, 10**6)]
+    assert found == pytest.approx([0.1, 10 / 19, 0.91, 0.9999])
+
+
+def test_without_averages_the_model_itself_is_kept(network):
+    assert Classification(network, Recipe(1, 8, 0.1), 0).evaluated is network
+
+
+def test_the_loss_of_the_first_steps_is_that_of_a_reference_in_numpy(network):
+    """The head on frozen features: softmax regression, smoothing, l2 and RMSProp."""
+    recipe = Recipe(
+        2,
+        8,
+        0.05,
+        optimizer="rmsprop",
+        epsilon=2e-3,
+        l2=1e-2,
+        label_smoothing=0.1,
+        batch_norm="frozen",
+        freeze_epochs=1,
+        head_learning_rate=0.05,
+    )
+    task = Classification(network, recipe, 0)
+    (phase, _) = phases(recipe, task.body, task.head, 5, 10)
+    images, labels = batch()
+    features = tf_keras.Model(network.input, network.get_layer("logits").input)(images)
+    features = features.numpy().reshape(8, -1).astype(np.float64)
+    kernel, bias = (v.numpy().astype(np.float64).reshape(-1, 4) for v in task.head)
+    others = [v for v in task.body if v.name.endswith("kernel:0")]
+    penalty = 0.5e-2 * sum(float(tf.reduce_sum(v**2)) for v in others)
+    target = np.eye(4)[labels] * 0.9 + 0.1 / 4
+    slots = [[np.ones_like(v), np.zeros_like(v)] for v in (kernel, bias)]
+    for step in range(5):
+        scores = features @ kernel + bias
+        p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+        wanted = -(target * np.log(p)).sum(1).mean() + penalty + 0.5e-2 * (kernel**2).sum()
+        with tf.GradientTape() as tape:
+            loss = task.loss(images, labels, tf.constant(step, tf.int64), head_only=True)
+        assert float(loss) == pytest.approx(wanted, rel=1e-5)
+        phase.optimizer.learning_rate = phase.learning_rate(step)
+        gradients = tape.gradient(loss, task.head)
+        phase.optimizer.apply_gradients(zip(gradients, task.head, strict=True))
+        error = (p - target) / 8
+        gradients = [features.T @ error + 1e-2 * kernel, error.sum(0, keepdims=True)]
+        for variable, slot, gradient in zip((kernel, bias), slots, gradients, strict=True):
+            slot[0] = 0.9 * slot[0] + 0.1 * gradient**2
+            slot[1] = 0.9 * slot[1] + 0.05 * gradient / np.sqrt(slot[0] + 2e-3)
+            variable -= slot[1]
+
+
+def test_a_teacher_takes_its_part_of_the_loss(network):
+    teacher_scores = tf.constant(np.random.default_rng(3).normal(size=(8, 4)), tf.float32)
+
+    def loss(part):
+        recipe = Recipe(1, 8, 0.1, batch_norm="frozen", distillation=part, temperature=2.0)
+        task = Classification(network, recipe, 0, teacher=lambda images: teacher_scores)
+        return float(task.loss(*batch(), tf.constant(0, tf.int64), head_only=False))
+
+    answers = network(batch()[0], training=False)
+    taught = float(tf.reduce_mean(losses.distillation(teacher_scores, answers, 2.0)))
+    assert loss(1.0) == pytest.approx(taught, rel=1e-4)
+    assert loss(0.25) == pytest.approx(0.75 * loss(0.0) + 0.25 * taught, rel=1e-4)

@@ -5,8 +5,8 @@ import tf_keras
 
 from mnv3_tf.models import build_classifier
 from mnv3_tf.spec import resolve
-from mnv3_tf.training.optimizers import is_kernel, make_optimizer, phases
-from mnv3_tf.training.recipe import Recipe
+from mnv3_tf.training.optimizers import decayed_variables, is_kernel, make_optimizer, phases
+from mnv3_tf.training.recipe import Recipe, load
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,43 @@ def test_a_run_may_end_before_the_head_is_done():
     variable = [tf.Variable(1.0)]
     (only,) = phases(recipe, [], variable, steps_per_epoch=10, total_steps=7)
     assert (only.name, only.end) == ("head", 7)
+
+
+def test_rmsprop_is_tensorflows():
+    """Epsilon under the root, the rate inside the momentum, a mean square that starts at one."""
+    recipe = Recipe(1, 1, 0.1, optimizer="rmsprop", momentum=0.9, rho=0.8, epsilon=0.01)
+    variable = tf.Variable([1.0, -2.0], name="a/kernel")
+    optimizer = make_optimizer(recipe, [variable])
+    weight, square, momentum = np.array([1.0, -2.0]), np.ones(2), np.zeros(2)
+    for step in range(4):
+        gradient, rate = np.array([0.5, -3.0]) * (step + 1), 0.1 / (step + 1)
+        optimizer.learning_rate = rate
+        optimizer.apply_gradients([(tf.constant(gradient, tf.float32), variable)])
+        square = 0.8 * square + 0.2 * gradient**2
+        momentum = 0.9 * momentum + rate * gradient / np.sqrt(square + 0.01)
+        weight = weight - momentum
+        np.testing.assert_allclose(variable, weight, rtol=1e-5)
+
+
+@pytest.mark.parametrize("spared", [True, False])
+def test_a_recipe_may_spare_depthwise_kernels(network, spared):
+    recipe = Recipe(1, 1, 0.1, weight_decay=0.5, decay_depthwise=not spared)
+    decayed = {v.name for v in decayed_variables(recipe, network.trainable_variables)}
+    assert any("depthwise_kernel" in name for name in decayed) != spared
+    assert "logits/kernel:0" in decayed
+
+
+def test_rates_scale_with_the_batch(network):
+    recipe = Recipe(4, 512, 0.1, rate_batch_size=4096, schedule="constant")
+    (phase,) = phases(recipe, [], network.trainable_variables, 10, 40)
+    assert phase.learning_rate(0) == pytest.approx(0.1 / 8)
+
+
+def test_the_papers_schedule():
+    """Times 0.99 every 3 epochs, after a linear rise over 5 (of 10 steps each)."""
+    recipe = load("imagenet_paper")
+    (phase,) = phases(recipe, [], [tf.Variable(1.0)], 10, recipe.epochs * 10)
+    wanted = {0: 0.1 / 50, 24: 0.05, 49: 0.1, 50: 0.1 * 0.99, 59: 0.1 * 0.99, 60: 0.1 * 0.99**2}
+    wanted[5999] = 0.1 * 0.99**199
+    found = {step: phase.learning_rate(step) for step in wanted}
+    assert found == pytest.approx(wanted)
