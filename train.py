@@ -14,7 +14,7 @@ from absl import flags
 
 from mnv3_tf import cli
 from mnv3_tf.errors import UserError
-from mnv3_tf.training.settings import STRATEGIES, TASKS, Settings
+from mnv3_tf.training.settings import PRECISIONS, STRATEGIES, TASKS, Settings
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -34,19 +34,40 @@ def define_flags(values: flags.FlagValues) -> None:
         "resolution", None, "Side of the square input, in pixels; the network's own if not given."
     )
     text("weights", None, 'Weights to start from: "imagenet", or a file.')
-    text("recipe", None, "How to train; finetune if --weights is given, else quick.")
+    text(
+        "recipe", None, "How to train; distill with --teacher, finetune with --weights, else quick."
+    )
     whole("epochs", None, "Epochs, instead of the recipe's.")
     whole("steps", None, "Training steps of the whole run, instead of epochs.")
     whole("batch_size", None, "Pictures in a step, instead of the recipe's.")
     flags.DEFINE_float(
         "learning_rate", None, "Peak learning rate, instead of the recipe's.", flag_values=values
     )
+    flags.DEFINE_multi_string(
+        "override",
+        [],
+        "FIELD=VALUE of the recipe, such as ema_decay=0.999 or augmentation.erase=0.2; may be "
+        "given several times.",
+        flag_values=values,
+    )
+    text("teacher", None, "Learn from this run folder, SavedModel or MODEL:WEIGHTS.")
     whole("seed", 0, "Decides initial weights, order, augmentation and dropout.")
     flags.DEFINE_bool(
         "deterministic", False, "Same seed, same bits, also after a kill.", flag_values=values
     )
     whole("checkpoint_every", 0, "Steps between checkpoints, besides each epoch and 5 minutes.")
-    text("strategy", "auto", f"Devices to train on: {' or '.join(STRATEGIES)}.")
+    whole("keep_checkpoints", 2, "How many of the last checkpoints to keep.")
+    text("strategy", "auto", f"Devices to train on: {', '.join(STRATEGIES)}.")
+    flags.DEFINE_bool(
+        "sync_batch_norm", False, "BatchNorm's statistics over all devices.", flag_values=values
+    )
+    text("precision", "auto", f"One of {', '.join(PRECISIONS)}.")
+    flags.DEFINE_bool(
+        "jit_compile",
+        None,
+        "Compile the training step with XLA; on GPUs if not given.",
+        flag_values=values,
+    )
     flags.DEFINE_bool("overwrite", False, "Replace the run in --out.", flag_values=values)
     cli.define_json_flag(values)
 

@@ -94,15 +94,24 @@ class Split:
         augmentation: Augmentation,
         seed: int,
         start_step: int = 0,
+        host: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Endless (images, labels): float32 (B, H, W, 3) RGB in [-1, 1], and int32 (B,).
 
         Every epoch has its own order; what does not fill a batch at its end is left out. The
-        first batch is number `start_step` of the run.
+        first batch is number `start_step` of the run. Host i of n, `host` (i, n), gets its part of
+        every batch, B = `batch_size` / n pictures; the parts put together are the batch.
 
         Raises:
-          UserError: the split is smaller than a batch.
+          UserError: the split is smaller than a batch, or a batch cannot be divided evenly.
         """
+        number_of_host, hosts = host
+        if batch_size % hosts:
+            raise UserError(
+                f"A batch of {batch_size} pictures cannot be divided among {hosts} hosts; choose "
+                f"a multiple of {hosts}."
+            )
+        part = batch_size // hosts
         steps = self.steps_per_epoch(batch_size)
         per_epoch = steps * batch_size
         start_epoch, step = divmod(start_step, steps)
@@ -120,19 +129,29 @@ class Split:
             return training_view(content, resolution, picture_seed, augmentation), label
 
         stream = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(one_epoch)
+        if hosts > 1:
+            stream = stream.filter(
+                lambda position, key: position % batch_size // part == number_of_host
+            )
         stream = stream.map(view, tf.data.AUTOTUNE)
-        return _finish(stream.batch(batch_size, drop_remainder=True))
+        return _finish(stream.batch(part, drop_remainder=True))
 
     def eval_batches(
-        self, batch_size: int, resolution: int, resize: str | None = None
+        self,
+        batch_size: int,
+        resolution: int,
+        resize: str | None = None,
+        host: tuple[int, int] = (0, 1),
     ) -> tf.data.Dataset:
         """Finite (images, labels) in order, each picture once; the last batch may be smaller.
 
         `resize` is "resize256_crop" or "resize" (see `decode.evaluation_view`); None is what
-        suits the source.
+        suits the source. Host i of n, `host` (i, n), gets every n-th picture from i on.
         """
-        views = self._evaluation_views(self._source.in_order(), resolution, resize)
-        return _finish(views.batch(batch_size))
+        keys = self._source.in_order()
+        if host != (0, 1):
+            keys = keys.shard(host[1], host[0])
+        return _finish(self._evaluation_views(keys, resolution, resize).batch(batch_size))
 
     def images(self, count: int, resolution: int, seed: int = 0) -> np.ndarray:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""

@@ -15,6 +15,7 @@ from mnv3_tf.training.classification import Classification
 from mnv3_tf.training.optimizers import Phase, phases
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run_folder import Row, RunFolder, best_row
+from mnv3_tf.training.strategies import distributed, filled
 from mnv3_tf.training.tensorboard import ScalarWriter
 
 
@@ -65,20 +66,28 @@ class Trainer:
         resolution: int,
         seed: int,
         checkpoint_every: int = 0,
+        jit_compile: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         self.task, self.plan, self.folder, self.state = task, plan, folder, State()
         self._train, self._val = train, val
-        self._resolution, self._seed = resolution, seed
-        self._phases = phases(
-            task.recipe, task.body, task.head, plan.steps_per_epoch, plan.total_steps
-        )
-        optimizers = {f"{phase.name}_optimizer": phase.optimizer for phase in self._phases}
+        self._resolution, self._seed, self._jit_compile = resolution, seed, jit_compile
+        self._strategy = strategy or tf.distribute.get_strategy()
+        with self._strategy.scope():
+            self._phases = phases(
+                task.recipe, task.body, task.head, plan.steps_per_epoch, plan.total_steps
+            )
+        tracked: dict[str, Any] = {
+            f"{phase.name}_optimizer": phase.optimizer for phase in self._phases
+        }
+        if task.evaluated is not task.model:
+            tracked["averaged"] = task.evaluated
         self._checkpoints = Checkpoints(
-            folder.checkpoints, checkpoint_every, model=task.model, state=self.state, **optimizers
+            folder.checkpoints, checkpoint_every, model=task.model, state=self.state, **tracked
         )
         self._rows: list[Row] = []
         self._steps = {phase.name: self._compile_step(phase) for phase in self._phases}
-        self._predict = tf.function(lambda images: task.model(images, training=False))
+        self._tally = self._compile_tally()
 
     def fit(self) -> tuple[list[Row], float]:
         """Returns the rows of metrics.jsonl and the seconds that the run has taken, stops left out.
@@ -127,10 +136,28 @@ class Trainer:
         print(f"Going on after step {step} of {self.plan.total_steps}.", flush=True)
 
     def _batches(self, step: int) -> Any:
+        """Training batches from `step` on, each replica's part of the pictures apart."""
         recipe = self.task.recipe
-        return self._train.train_batches(
-            recipe.batch_size, self._resolution, recipe.augmentation, self._seed, step
-        )
+
+        def of_host(host: tuple[int, int]) -> tf.data.Dataset:
+            return self._train.train_batches(
+                recipe.batch_size, self._resolution, recipe.augmentation, self._seed, step, host
+            )
+
+        return distributed(self._strategy, of_host, recipe.batch_size)
+
+    def _val_batches(self) -> Any:
+        batch_size = self.task.recipe.batch_size
+
+        def of_host(host: tuple[int, int]) -> tf.data.Dataset:
+            assert self._val is not None
+            steps = math.ceil(len(self._val) / batch_size)
+            size = batch_size // host[1]
+            part = self._val.eval_batches(size, self._resolution, host=host)
+            # Replicas want equal parts.
+            return filled(part, size, steps) if self._strategy.num_replicas_in_sync > 1 else part
+
+        return distributed(self._strategy, of_host, batch_size)
 
     def _phase(self, step: int) -> Phase:
         return next(phase for phase in self._phases if step < phase.end)
@@ -148,20 +175,47 @@ class Trainer:
 
     def _compile_step(self, phase: Phase) -> Any:
         """(images, labels) -> loss; it counts the step too, so that both are done or neither."""
-        task, state = self.task, self.state
+        task, state, strategy = self.task, self.state, self._strategy
+        replicas = strategy.num_replicas_in_sync
+
+        def replica_step(images: Any, labels: Any, number: Any) -> Any:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(phase.variables)
+                # The optimiser adds the gradients of all replicas.
+                loss = task.loss(images, labels, number, phase.name == "head") / replicas
+            gradients = tape.gradient(loss, phase.variables)
+            phase.optimizer.apply_gradients(zip(gradients, phase.variables, strict=True))
+            task.average_statistics(number)
+            return loss
+
+        if self._jit_compile:
+            replica_step = tf.function(replica_step, jit_compile=True)
 
         @tf.function
         def step(images: Any, labels: Any) -> Any:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(phase.variables)
-                loss = task.loss(images, labels, state.step, head_only=phase.name == "head")
-            gradients = tape.gradient(loss, phase.variables)
-            phase.optimizer.apply_gradients(zip(gradients, phase.variables, strict=True))
+            number = tf.identity(state.step)
+            losses = strategy.run(replica_step, (images, labels, number))
+            loss = strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+            task.average_weights(number)
             state.loss_sum.assign_add(tf.cast(loss, tf.float64))
             state.step.assign_add(1)
             return loss
 
         return step
+
+    def _compile_tally(self) -> Any:
+        """(images, labels) -> what `classification.tally` counts, over all replicas."""
+        task, strategy = self.task, self._strategy
+
+        def replica_tally(images: Any, labels: Any) -> Any:
+            return classification.tally(task.evaluated(images, training=False), labels)
+
+        @tf.function
+        def tally(images: Any, labels: Any) -> Any:
+            tallies = strategy.run(replica_tally, (images, labels))
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, tallies, axis=None)
+
+        return tally
 
     def _finish_epoch(self) -> Row:
         """Evaluates, and writes the row, a checkpoint, and the weights if they are the best."""
@@ -179,9 +233,7 @@ class Trainer:
             "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
         }
         if self._val is not None:
-            found = classification.measure(
-                self._predict, self._val.eval_batches(batch_size, self._resolution)
-            )
+            found = classification.accuracy(self._tally(*batch) for batch in self._val_batches())
             row |= {"val_loss": found.loss, "val_top1": found.top1, "val_top5": found.top5}
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)
@@ -199,7 +251,7 @@ class Trainer:
         best = best_row(self._rows)
         if best and best["epoch"] == epoch:
             with atomic_write(self.folder.best_weights) as temporary:
-                self.task.model.save_weights(temporary)
+                self.task.evaluated.save_weights(temporary)
 
 
 class _Clock:

@@ -1,10 +1,12 @@
 """From settings to a run folder."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import platform
 import statistics
+import tempfile
 from importlib import metadata
 from typing import Any
 
@@ -18,8 +20,9 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import load_classifier
 from mnv3_tf.spec import NetworkSpec, resolve
-from mnv3_tf.training import curves
+from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
+from mnv3_tf.training import teacher as teachers
 from mnv3_tf.training.classification import Classification
 from mnv3_tf.training.loop import Plan, Trainer
 from mnv3_tf.training.recipe import Recipe
@@ -45,6 +48,8 @@ def train(settings: Settings) -> Summary:
             print(f"{folder.path} is finished; --overwrite trains anew.", flush=True)
             return read_json(folder.summary)
 
+    # Before all else of TensorFlow: several workers find each other here.
+    strategy = strategies.make(settings.strategy)
     spec = resolve(settings.model, settings.width, settings.resolution)
     dataset = open_dataset(
         settings.dataset,
@@ -59,48 +64,76 @@ def train(settings: Settings) -> Summary:
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     spec = spec.replace(num_classes=dataset.num_classes)
-    # A run that goes on takes its weights from a checkpoint, but it may have none yet.
-    spec, model = load_classifier(spec, settings.weights)
+    with strategy.scope():
+        # A run that goes on takes its weights from a checkpoint, but it may have none yet.
+        with strategies.computing_in(settings.precision):
+            spec, model = load_classifier(spec, settings.weights)
+        if settings.sync_batch_norm:
+            model = strategies.with_synchronised_batch_norm(model)
+        teacher = _load_teacher(settings, spec)
+        task = Classification(model, recipe, settings.seed, teacher)
 
     record = _record(settings, recipe, plan, dataset, spec)
     if recorded:
         for part in ("recipe", "plan", "dataset", "spec_hash"):
             _require_same(folder, part, recorded, record[part])
-        folder.sweep()
-    else:
+    with contextlib.ExitStack() as stack:
+        strategies.meet(strategy)  # so that all workers have seen the folder as it was
+        if strategies.is_chief(strategy):
+            _begin(folder, record, spec, anew=not recorded)
+        strategies.meet(strategy)
+        if not strategies.is_chief(strategy):
+            # The others take part in all that is computed; what they write is thrown away.
+            scratch = stack.enter_context(tempfile.TemporaryDirectory())
+            folder = folder.copied_to(scratch)
+        trainer = Trainer(
+            task,
+            plan,
+            train_split,
+            dataset.val,
+            folder,
+            spec.resolution,
+            settings.seed,
+            settings.checkpoint_every,
+            strategies.has_gpu() if settings.jit_compile is None else settings.jit_compile,
+            strategy,
+        )
+        rows, wall_seconds = trainer.fit()
+
+        title = f"{spec.name} on {dataset.name}, recipe {record['settings']['recipe']}"
+        curves.draw(rows, title, folder.curves)
+        summary = _summary(settings, spec, dataset, plan, rows, wall_seconds)
+        write_json(folder.summary, summary)
+    _say_skipped(dataset)
+    return summary
+
+
+def _begin(folder: RunFolder, record: dict[str, Any], spec: NetworkSpec, anew: bool) -> None:
+    """Makes the folder ready for training, from its start or on from where it was."""
+    if anew:
         folder.begin(record)
+    else:
+        folder.sweep()
     # Also on going on: a kill may have come between run.json and spec.json.
     with atomic_write(folder.spec) as temporary:
         temporary.write_text(spec.to_json())
-    trainer = Trainer(
-        Classification(model, recipe, settings.seed),
-        plan,
-        train_split,
-        dataset.val,
-        folder,
-        spec.resolution,
-        settings.seed,
-        settings.checkpoint_every,
-    )
-    rows, wall_seconds = trainer.fit()
-
-    title = f"{spec.name} on {dataset.name}, recipe {record['settings']['recipe']}"
-    curves.draw(rows, title, folder.curves)
-    summary = _summary(settings, spec, dataset, plan, rows, wall_seconds)
-    write_json(folder.summary, summary)
-    _say_skipped(dataset)
-    return summary
 
 
 def resolve_recipe(settings: Settings) -> Recipe:
     """The named recipe with what the settings override."""
     recipe = recipes.load(settings.recipe_name)
-    overrides = {
+    given = {
         name: getattr(settings, name)
         for name in ("epochs", "batch_size", "learning_rate")
         if getattr(settings, name) is not None
     }
-    return dataclasses.replace(recipe, **overrides)
+    return recipes.overridden(dataclasses.replace(recipe, **given), settings.override)
+
+
+def _load_teacher(settings: Settings, spec: NetworkSpec) -> teachers.Teacher | None:
+    if settings.teacher is None:
+        return None
+    return teachers.load(settings.teacher, spec.num_classes, spec.resolution)
 
 
 def _require_train(dataset: Dataset) -> Split:

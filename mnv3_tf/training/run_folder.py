@@ -83,6 +83,15 @@ class RunFolder:
         for left_over in self.checkpoints.glob("*_temp"):
             shutil.rmtree(left_over)
 
+    def copied_to(self, path: str | Path) -> "RunFolder":
+        """Another folder with all that a run goes on from."""
+        other = RunFolder(path)
+        if self.metrics.exists():
+            shutil.copy(self.metrics, other.metrics)
+        if self.checkpoints.exists():
+            shutil.copytree(self.checkpoints, other.checkpoints)
+        return other
+
     def read_metrics(self) -> list[Row]:
         if not self.metrics.exists():
             return []

@@ -1,24 +1,37 @@
 """What a user asks of a training run."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mnv3_tf.errors import UserError
 
 TASKS = ("classify", "detect", "segment")
-STRATEGIES = ("auto", "one")
+STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
-# They say where and how often to write, not what to compute: a run may go on with others.
-_NOT_CONFIGURATION = ("out", "overwrite", "checkpoint_every")
+# They say where to write and where to compute, not what: a run may go on with others.
+_NOT_CONFIGURATION = (
+    "out",
+    "overwrite",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "strategy",
+    "precision",
+    "jit_compile",
+)
 
 
 @dataclass(frozen=True)
 class Settings:
     """The flags of `train.py`; None leaves the choice to the recipe, the spec or the dataset.
 
-    `recipe` None is finetune where `weights` are given, else quick. `steps` counts training steps
-    of the whole run and overrides `epochs`. `checkpoint_every` is in steps; 0 is for none besides
-    those at every epoch and every few minutes.
+    `recipe` None is distill where there is a `teacher`, finetune where `weights` are given, else
+    quick. `override` are changes to it (`recipe.overridden`). `steps` counts training steps of the
+    whole run and overrides `epochs`. `checkpoint_every` is in steps; 0 is for none besides those
+    at every epoch and every few minutes. `teacher` is a run folder, a SavedModel, or
+    MODEL:WEIGHTS. `sync_batch_norm` takes BatchNorm's statistics over all replicas. `jit_compile`
+    compiles the training step with XLA; None does on GPUs.
     """
 
     dataset: str
@@ -34,10 +47,16 @@ class Settings:
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    override: Sequence[str] = ()
+    teacher: str | None = None
     seed: int = 0
     deterministic: bool = False
     checkpoint_every: int = 0
+    keep_checkpoints: int = 2
     strategy: str = "auto"
+    sync_batch_norm: bool = False
+    precision: str = "auto"
+    jit_compile: bool | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -47,11 +66,13 @@ class Settings:
             raise UserError(
                 f"--task={self.task} cannot be trained yet; only --task=classify works."
             )
-        if self.strategy not in STRATEGIES:
-            raise UserError(
-                f"--strategy={self.strategy} is not available; training runs on one device "
-                "(--strategy=auto or one)."
-            )
+        for name, known in (("strategy", STRATEGIES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"Unknown --{name}={getattr(self, name)}; choose one of {', '.join(known)}."
+                )
+        if self.keep_checkpoints < 1:
+            raise UserError(f"--keep_checkpoints={self.keep_checkpoints} must be at least 1.")
         if self.checkpoint_every < 0:
             raise UserError(
                 f"--checkpoint_every={self.checkpoint_every} must be a number of steps, or 0."
@@ -63,9 +84,13 @@ class Settings:
 
     @property
     def recipe_name(self) -> str:
-        return self.recipe or ("finetune" if self.weights else "quick")
+        if self.recipe:
+            return self.recipe
+        if self.teacher:
+            return "distill"
+        return "finetune" if self.weights else "quick"
 
     def configuration(self) -> dict[str, Any]:
         """The part that decides the outcome; two runs that agree in it are the same run."""
         tree = {k: v for k, v in asdict(self).items() if k not in _NOT_CONFIGURATION}
-        return tree | {"recipe": self.recipe_name}
+        return tree | {"recipe": self.recipe_name, "override": list(self.override)}

@@ -175,7 +175,7 @@ class TestGoingOn:
             def stop(*args):
                 raise KeyboardInterrupt
 
-            patch.setattr("mnv3_tf.training.classification.measure", stop)
+            patch.setattr("mnv3_tf.training.classification.accuracy", stop)
             with pytest.raises(KeyboardInterrupt):
                 train(settings())
         assert rows_of(settings().out) == []
@@ -255,7 +255,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"recipe": "slow"}, "Unknown recipe 'slow'; choose one of finetune, quick"),
+            ({"recipe": "slow"}, "Unknown recipe 'slow'; choose one of distill, finetune"),
             ({"model": "medium"}, "Unknown model 'medium'"),
             ({"model": "small", "width": 0.0}, "Width multiplier 0.0"),
             ({"model": "small", "width": -1.0}, "Width multiplier -1.0"),
@@ -277,7 +277,7 @@ class TestBadInput:
         [
             ({"task": "detect"}, "--task=detect cannot be trained yet"),
             ({"task": "dance"}, "Unknown task 'dance'"),
-            ({"strategy": "tpu"}, "--strategy=tpu is not available"),
+            ({"strategy": "many"}, "Unknown --strategy=many; choose one of auto, one"),
             ({"steps": 0}, "--steps=0"),
             ({"checkpoint_every": -1}, "--checkpoint_every=-1"),
             ({"seed": -1}, "--seed=-1"),
