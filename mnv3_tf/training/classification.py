@@ -46,11 +46,10 @@ class Classification:
         for layer in model.layers:
             if isinstance(layer, tf_keras.layers.BatchNormalization):
                 layer.momentum = recipe.batch_norm_momentum
-        trained: tf_keras.Model = model
+        self._features = tf_keras.Model(model.input, self._logits.input)
         self._drop_paths: list[DropPathAdd] = []
         if recipe.drop_path:
-            trained, self._drop_paths = with_drop_path(model, recipe.drop_path)
-        self._features = tf_keras.Model(trained.input, trained.get_layer("logits").input)
+            self._features, self._drop_paths = with_drop_path(self._features, recipe.drop_path)
 
     def loss(self, images: Any, labels: Any, step: Any, head_only: bool) -> Any:
         """Mean loss of a training batch, a scalar; `step` seeds what is drawn.

@@ -43,6 +43,19 @@ def test_dropout_is_a_function_of_seed_and_step(network):
     assert len({loss(1, 5), loss(1, 6), loss(2, 5)}) == 3
 
 
+@pytest.mark.parametrize("drawn", ["drop_path", "mixup", "cutmix"])
+def test_so_is_all_else_that_is_drawn(drawn):
+    network = build_classifier(resolve("small", 0.35, 32, 4))
+
+    def loss(step, amount=0.5):
+        recipe = Recipe(1, 8, 0.1, **{drawn: amount})
+        task = Classification(network, recipe, 1)
+        return float(task.loss(*batch(), tf.constant(step, tf.int64), head_only=False))
+
+    assert loss(5) == loss(5)
+    assert len({loss(5), loss(6), loss(5, 0.0)}) == 3
+
+
 @pytest.mark.parametrize(
     ("mode", "head_only", "moves"),
     [("train", False, True), ("frozen", False, False), ("train", True, False)],
