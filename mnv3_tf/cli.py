@@ -9,14 +9,15 @@ import contextlib
 import importlib
 import inspect
 import os
+import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from absl import flags
 
-from mnv3_tf.errors import UserError
+from mnv3_tf.errors import Failure, Terminated, UserError
 
 Define = Callable[[flags.FlagValues], None]
 Main = Callable[[flags.FlagValues], None]
@@ -65,7 +66,10 @@ def call(main: Main, define_flags: Define, argv: Sequence[str]) -> int:
         print("\nFlags:\n" + values.get_help())
         return 0
     try:
-        main(values)
+        with _ending_on_sigterm():
+            main(values)
+    except Terminated:
+        return _say("Terminated.", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
         return _say("Interrupted.", 130)
     except Exception as error:
@@ -73,8 +77,28 @@ def call(main: Main, define_flags: Define, argv: Sequence[str]) -> int:
             traceback.print_exc()
         if isinstance(error, UserError):
             return _say(error, 2)
+        if isinstance(error, Failure):
+            return _say(error, 1)
         return _say(f"{type(error).__name__}: {error} (--verbosity=1 shows where.)", 1)
     return 0
+
+
+@contextlib.contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl-C does, so that work under way is saved or removed."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def import_tensorflow(args: flags.FlagValues) -> None:

@@ -1,4 +1,4 @@
-"""The one exception that users are meant to read."""
+"""The exceptions that users are meant to read."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,14 @@ class UserError(ValueError):
 
     Commands print it without a traceback and leave with exit status 2.
     """
+
+
+class Failure(RuntimeError):
+    """What went wrong on the way, told in one sentence that names the value and the remedy.
+
+    Commands print it without a traceback and leave with exit status 1.
+    """
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM)."""

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from mnv3_tf.data.decode import decode_window, normalize, resize_bilinear
+from mnv3_tf.data.rand_augment import LARGEST_MAGNITUDE, rand_augment
 
 Tensor = Any
 
@@ -23,7 +24,9 @@ class Augmentation:
 
     `crop_scale` is the window's part of the picture's area and `crop_ratio` its width by its
     height. `brightness`, `contrast` and `saturation` are strengths s, for factors drawn from
-    [1 - s, 1 + s]; 0 leaves out the step.
+    [1 - s, 1 + s]; 0 leaves out the step. `randaugment_layers` operations of RandAugment are drawn
+    at `randaugment_magnitude` (0 to 10). `erase` is the part of the views of which a window is
+    filled with noise.
     """
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
@@ -32,6 +35,9 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    randaugment_layers: int = 0
+    randaugment_magnitude: float = 9.0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         low, high = self.crop_scale
@@ -40,21 +46,33 @@ class Augmentation:
         low, high = self.crop_ratio
         if not 0 < low <= high:
             raise ValueError(f"crop_ratio is {self.crop_ratio}; give 0 < low <= high")
-        for name in ("brightness", "contrast", "saturation"):
+        if self.randaugment_layers < 0:
+            raise ValueError(f"randaugment_layers is {self.randaugment_layers}; give 0 or more")
+        if not 0 <= self.randaugment_magnitude <= LARGEST_MAGNITUDE:
+            raise ValueError(f"randaugment_magnitude is {self.randaugment_magnitude}; give 0 to 10")
+        for name in ("brightness", "contrast", "saturation", "erase"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 0 to 1")
 
 
 def training_view(content: Tensor, resolution: int, seed: Tensor, how: Augmentation) -> Tensor:
     """Encoded bytes, or uint8 (H, W, 3), to float32 (resolution, resolution, 3) in [-1, 1]."""
-    for_window, for_flip, for_color = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    for_window, for_flip, for_color, for_operations, for_erasing = tf.unstack(
+        tf.random.experimental.stateless_split(seed, 5)
+    )
     window = decode_window(
         content, lambda shape: random_window(shape, for_window, how.crop_scale, how.crop_ratio)
     )
-    picture = normalize(resize_bilinear(window, (resolution, resolution)))
+    picture = resize_bilinear(window, (resolution, resolution))
     if how.flip:
         picture = random_flip(picture, for_flip)
-    return jitter_color(picture, for_color, how.brightness, how.contrast, how.saturation)
+    if how.randaugment_layers:
+        picture = rand_augment(
+            picture, for_operations, how.randaugment_layers, how.randaugment_magnitude
+        )
+    picture = normalize(picture)
+    picture = jitter_color(picture, for_color, how.brightness, how.contrast, how.saturation)
+    return random_erasing(picture, for_erasing, how.erase) if how.erase else picture
 
 
 def random_window(
@@ -112,6 +130,29 @@ def jitter_color(
         gray = tf.image.rgb_to_grayscale(picture)
         picture = _blend(gray, picture, 1.0 + saturation * draws[2])
     return picture * 2.0 - 1.0
+
+
+def random_erasing(picture: Tensor, seed: Tensor, probability: float) -> Tensor:
+    """Fills a window with noise, evenly from [-1, 1], in a part of the draws (Zhong et al. 2020).
+
+    It takes 2 % to a third of the picture's area, with a ratio of sides from 0.3 to 1 / 0.3.
+    """
+    for_choice, for_window, for_noise = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+
+    def erased() -> Tensor:
+        size = tf.shape(picture)
+        top, left, height, width = tf.unstack(
+            random_window(size[:2], for_window, (0.02, 1 / 3), (0.3, 1 / 0.3))
+        )
+        rows, columns = tf.range(size[0])[:, None], tf.range(size[1])[None]
+        inside = (
+            (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
+        )
+        noise = tf.random.stateless_uniform(size, for_noise, -1.0, 1.0, picture.dtype)
+        return tf.where(inside[..., None], noise, picture)
+
+    chosen = tf.random.stateless_uniform((), for_choice) < probability
+    return tf.cond(chosen, erased, lambda: picture)
 
 
 def _blend(base: Tensor, picture: Tensor, factor: Tensor) -> Tensor:

@@ -8,15 +8,13 @@ photographs serve. A training that was stopped goes on from its last checkpoint.
 import json
 import math
 import shutil
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mnv3_tf.errors import UserError
+from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.quantization.distillation import Distiller, Rates
 from mnv3_tf.training.checkpoints import Checkpoints
@@ -59,7 +57,7 @@ def train(
     JSON can hold) goes on from them; those of another are discarded. The folder is left to the
     caller, who knows when its product is safe.
 
-    Raises RuntimeError where the divergence is not finite. On KeyboardInterrupt a checkpoint is
+    Raises Failure where the divergence is not finite. On KeyboardInterrupt a checkpoint is
     saved.
     """
     checkpoints = None
@@ -69,22 +67,21 @@ def train(
         if checkpoints.restore():
             print(f"Going on after step {int(distiller.step_number)} of {steps}.", flush=True)
     step = int(distiller.step_number)
-    stream, lines = iter(batches(step)), _Lines(steps, step)
+    stream = iter(batches(step))
     try:
         with Progress(1, steps, step) as progress:
             while step < steps:
                 images = mixed(next(stream), step)
                 divergence = float(distiller.step(images))
                 if not math.isfinite(divergence):
-                    raise RuntimeError(
+                    raise Failure(
                         f"Quantisation-aware training diverged in step {step + 1}; "
                         "use --method=ptq."
                     )
                 step += 1
                 progress.step(1, step, divergence, len(images))
-                lines.step(step, divergence)
-                if checkpoints:
-                    checkpoints.save_if_due(step)
+                if checkpoints and checkpoints.due(step):
+                    checkpoints.save()
     except KeyboardInterrupt:
         if checkpoints:
             checkpoints.save()
@@ -105,21 +102,3 @@ def _begin(folder: Path, job: dict[str, Any]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         with atomic_write(description) as temporary:
             temporary.write_text(json.dumps(job) + "\n")
-
-
-class _Lines:
-    """What is shown where there is no terminal for a bar: ten lines, with the time left."""
-
-    def __init__(self, steps: int, first: int) -> None:
-        self._steps, self._first, self._begin = steps, first, time.monotonic()
-
-    def step(self, step: int, divergence: float) -> None:
-        every = max(1, self._steps // 10)
-        if sys.stdout.isatty() or (step % every and step != self._steps):
-            return
-        pace = (time.monotonic() - self._begin) / (step - self._first)
-        left = pace * (self._steps - step)
-        print(
-            f"step {step} of {self._steps}: divergence {divergence:.4f} nats, {left:.0f} s left",
-            flush=True,
-        )

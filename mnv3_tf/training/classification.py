@@ -92,8 +92,8 @@ class Classification:
     def _average(self, averages: list[Any], weights: list[Any], step: Any) -> None:
         if self.evaluated is self.model:
             return
+        decay = ema_decay(self.recipe.ema_decay, step)
         for average, weight in zip(averages, weights, strict=True):
-            decay = ema_decay(self.recipe.ema_decay, step)
             average.assign_sub((1.0 - decay) * (average - weight))
 
     def _seeds(self, step: Any) -> Iterator[Any]:

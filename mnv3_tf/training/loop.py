@@ -3,11 +3,12 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import tensorflow as tf
 
 from mnv3_tf.data import Split
+from mnv3_tf.errors import Failure
 from mnv3_tf.files import atomic_write
 from mnv3_tf.training import classification
 from mnv3_tf.training.checkpoints import Checkpoints, State
@@ -15,12 +16,15 @@ from mnv3_tf.training.classification import Classification
 from mnv3_tf.training.optimizers import Phase, phases
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run_folder import Row, RunFolder, best_row
-from mnv3_tf.training.strategies import distributed, filled
+from mnv3_tf.training.strategies import distributed, filled, workers
 from mnv3_tf.training.tensorboard import ScalarWriter
 
 
-class Diverged(RuntimeError):
-    """The loss is no number any more."""
+class Diverged(Failure):
+    """The loss, or a weight, is no number any more."""
+
+
+LARGEST_UNREADABLE_PART = 0.01
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Trainer:
         resolution: int,
         seed: int,
         checkpoint_every: int = 0,
+        keep_checkpoints: int = 2,
         jit_compile: bool = False,
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
@@ -82,8 +87,16 @@ class Trainer:
         }
         if task.evaluated is not task.model:
             tracked["averaged"] = task.evaluated
+        # Several workers save together, so each has to do it after the same step.
+        self._alone = workers(self._strategy) == 1
         self._checkpoints = Checkpoints(
-            folder.checkpoints, checkpoint_every, model=task.model, state=self.state, **tracked
+            folder.checkpoints,
+            checkpoint_every,
+            keep_checkpoints,
+            by_time=self._alone,
+            model=task.model,
+            state=self.state,
+            **tracked,
         )
         self._rows: list[Row] = []
         self._steps = {phase.name: self._compile_step(phase) for phase in self._phases}
@@ -92,7 +105,13 @@ class Trainer:
     def fit(self) -> tuple[list[Row], float]:
         """Returns the rows of metrics.jsonl and the seconds that the run has taken, stops left out.
 
-        Raises Diverged where the loss is not finite. On KeyboardInterrupt a checkpoint is saved.
+        On KeyboardInterrupt a checkpoint is saved, unless there are other workers.
+
+        Raises:
+          Diverged: the loss is not finite, or a weight when a checkpoint is due; those before
+            have finite weights.
+          Failure: a checkpoint cannot be written or read, or more than 1 % of an epoch's pictures
+            cannot be decoded.
         """
         self._resume()
         plan, state, step = self.plan, self.state, int(self.state.step)
@@ -113,12 +132,14 @@ class Trainer:
                     step += 1
                     clock.trained()
                     progress.step(plan.epoch_of(step - 1), step, loss, self.task.recipe.batch_size)
-                    self._checkpoints.save_if_due(step)
+                    if self._checkpoints.due(step):
+                        self._save()
         except KeyboardInterrupt:
-            self._checkpoints.save()
+            if self._alone:
+                self._save()
             print(
                 f"Stopped after step {int(state.step)} of {plan.total_steps}; the same command "
-                "goes on from there.",
+                f"goes on from {'there' if self._alone else 'the last checkpoint'}.",
                 flush=True,
             )
             raise
@@ -167,11 +188,22 @@ class Trainer:
         phase.optimizer.learning_rate = phase.learning_rate(step)
         loss = float(self._steps[phase.name](images, labels))
         if not math.isfinite(loss):
-            raise Diverged(
-                f"The loss became {loss} in step {step + 1}; train again with a lower "
-                "--learning_rate and --overwrite."
-            )
+            self._diverged(f"The loss became {loss}", step)
         return loss
+
+    def _save(self) -> None:
+        weights = [v for v in self.task.evaluated.variables if v.dtype.is_floating]
+        if not all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in weights):
+            self._diverged("A weight is no finite number", int(self.state.step) - 1)
+        self._checkpoints.save()
+
+    def _diverged(self, what: str, step: int) -> NoReturn:
+        batch = step % self.plan.steps_per_epoch + 1
+        raise Diverged(
+            f"{what} in step {step + 1} (batch {batch} of epoch {self.plan.epoch_of(step)}); "
+            f"{self.folder.checkpoints} keeps the weights of before. Train again with a lower "
+            "--learning_rate and --overwrite."
+        )
 
     def _compile_step(self, phase: Phase) -> Any:
         """(images, labels) -> loss; it counts the step too, so that both are done or neither."""
@@ -186,7 +218,8 @@ class Trainer:
             gradients = tape.gradient(loss, phase.variables)
             phase.optimizer.apply_gradients(zip(gradients, phase.variables, strict=True))
             task.average_statistics(number)
-            return loss
+            unreadable = tf.reduce_sum(tf.cast(labels < 0, loss.dtype))
+            return tf.stack([loss, unreadable])
 
         if self._jit_compile:
             replica_step = tf.function(replica_step, jit_compile=True)
@@ -194,10 +227,12 @@ class Trainer:
         @tf.function
         def step(images: Any, labels: Any) -> Any:
             number = tf.identity(state.step)
-            losses = strategy.run(replica_step, (images, labels, number))
-            loss = strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+            found = strategy.run(replica_step, (images, labels, number))
+            found = strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
+            loss, unreadable = tf.unstack(found)
             task.average_weights(number)
             state.loss_sum.assign_add(tf.cast(loss, tf.float64))
+            state.unreadable.assign_add(tf.cast(unreadable, tf.int64))
             state.step.assign_add(1)
             return loss
 
@@ -231,14 +266,21 @@ class Trainer:
             "val_top5": None,
             "lr": self._phase(step - 1).learning_rate(step - 1),
             "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
+            "unreadable": int(state.unreadable),
         }
+        if row["unreadable"] > LARGEST_UNREADABLE_PART * steps * batch_size:
+            raise Failure(
+                f"{row['unreadable']} of the {steps * batch_size} pictures of epoch {epoch} could "
+                "not be decoded, more than 1 %; make the dataset anew."
+            )
         if self._val is not None:
             found = classification.accuracy(self._tally(*batch) for batch in self._val_batches())
             row |= {"val_loss": found.loss, "val_top1": found.top1, "val_top5": found.top5}
+            row["unreadable"] += len(self._val) - found.images
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)
         state.finish_epoch()
-        self._checkpoints.save()
+        self._save()
         self._write_weights_if_best(epoch)
         return row
 

@@ -1,18 +1,23 @@
-"""What a user sees while training: a bar on a terminal, else a line per epoch."""
+"""What a user sees while training: a bar on a terminal, else lines."""
 
 import sys
 import time
 from types import TracebackType
 from typing import Any
 
+SECONDS = 60.0
+"""Between two lines within an epoch, where there is no terminal."""
+
 
 class Progress:
     """A context manager around the loop; `epochs` and `total_steps` are those of the whole run."""
 
     def __init__(self, epochs: int, total_steps: int, step: int) -> None:
-        self._epochs = epochs
+        self._epochs, self._total_steps = epochs, total_steps
+        self._begun = self._said = time.monotonic()
+        self._first_step = self._step = step
         self._bar: Any = None
-        self._pace: tuple[float, int] | None = None
+        self._last: float | None = None
         self._images_per_s = 0.0
         if sys.stdout.isatty():
             from rich import progress
@@ -45,33 +50,58 @@ class Progress:
 
     def step(self, epoch: int, step: int, loss: float, images: int) -> None:
         """After each training step of `images` pictures."""
-        if not self._bar:
-            return
         now = time.monotonic()
-        if self._pace:
-            latest = images / max(1e-9, now - self._pace[0])
+        self._step = step
+        if self._last is not None:
+            latest = images / max(1e-9, now - self._last)
             # A slow average: single steps vary too much to be read.
             smooth = 0.95 if self._images_per_s else 0.0
             self._images_per_s = smooth * self._images_per_s + (1 - smooth) * latest
-        self._pace = (now, step)
-        self._bar.update(
-            self._task,
-            completed=step,
-            loss=loss,
-            pace=self._images_per_s,
-            description=f"epoch {epoch}/{self._epochs}",
-        )
+        self._last = now
+        if self._bar:
+            self._bar.update(
+                self._task,
+                completed=step,
+                loss=loss,
+                pace=self._images_per_s,
+                description=f"epoch {epoch}/{self._epochs}",
+            )
+        elif now - self._said >= SECONDS:
+            self._say(
+                f"step {step}/{self._total_steps}",
+                f"loss {loss:.4f}",
+                f"{self._images_per_s:.0f} images/s",
+            )
 
     def epoch(self, row: dict[str, Any]) -> None:
         """After each epoch, with its line of metrics.jsonl."""
         parts = [f"epoch {row['epoch']}/{self._epochs}", f"loss {row['train_loss']:.4f}"]
         if row["val_top1"] is not None:
             parts += [f"val loss {row['val_loss']:.4f}", f"val top-1 {row['val_top1']:.4f}"]
-        parts += [f"{row['images_per_s']:.0f} images/s"]
-        line = "  ".join(parts)
+        self._say(*parts, f"{row['images_per_s']:.0f} images/s")
+        # Evaluation and writing are not part of the pace.
+        self._last = None
+
+    def _say(self, *parts: str) -> None:
         if self._bar:
-            self._bar.console.print(line, highlight=False)
-            # Evaluation and writing are not part of the pace.
-            self._pace = None
-        else:
-            print(line, flush=True)
+            self._bar.console.print("  ".join(parts), highlight=False)
+            return
+        self._said = now = time.monotonic()
+        steps_left = self._total_steps - self._step
+        if steps_left and self._step > self._first_step:
+            seconds = (now - self._begun) * steps_left / (self._step - self._first_step)
+            parts = (*parts, f"{duration(seconds)} left")
+        print("  ".join(parts), flush=True)
+
+
+def duration(seconds: float) -> str:
+    """As people say it: "40 s", "12 min", "3 h 20 min", "2 d 5 h"."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24} d {hours % 24} h"

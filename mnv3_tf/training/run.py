@@ -94,9 +94,12 @@ def train(settings: Settings) -> Summary:
             folder,
             spec.resolution,
             settings.seed,
-            settings.checkpoint_every,
-            strategies.has_gpu() if settings.jit_compile is None else settings.jit_compile,
-            strategy,
+            checkpoint_every=settings.checkpoint_every,
+            keep_checkpoints=settings.keep_checkpoints,
+            jit_compile=(
+                strategies.has_gpu() if settings.jit_compile is None else settings.jit_compile
+            ),
+            strategy=strategy,
         )
         rows, wall_seconds = trainer.fit()
 
@@ -223,6 +226,7 @@ def _summary(
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "wall_s": round(wall_seconds, 1),
         "skipped": len(dataset.skipped),
+        "unreadable": rows[-1]["unreadable"],
     }
 
 

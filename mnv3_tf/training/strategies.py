@@ -58,6 +58,14 @@ def is_chief(strategy: Strategy) -> bool:
     return resolver.task_type == "chief" or (not has_chief and resolver.task_id == 0)
 
 
+def workers(strategy: Strategy) -> int:
+    """How many processes train together."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+        return 1
+    return max(1, resolver.cluster_spec().num_tasks())
+
+
 def meet(strategy: Strategy) -> None:
     """Returns when all workers have come here."""
 
@@ -158,12 +166,12 @@ def _has_bfloat16() -> bool:
 def _automatic() -> str:
     if os.environ.get("TPU_NAME"):
         return "tpu"
-    if len(_workers()) > 1:
+    if len(_addresses()) > 1:
         return "multi_worker"
     return "mirrored" if len(tf.config.list_logical_devices("GPU")) > 1 else "one"
 
 
-def _workers() -> list[str]:
+def _addresses() -> list[str]:
     """The addresses in TF_CONFIG's cluster that train."""
     try:
         cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
@@ -176,7 +184,7 @@ def _workers() -> list[str]:
 
 
 def _require_cluster() -> None:
-    if not _workers():
+    if not _addresses():
         raise UserError(
             "--strategy=multi_worker needs the addresses of the workers in TF_CONFIG; set it on "
             "each of them, or use another --strategy."
@@ -186,4 +194,11 @@ def _require_cluster() -> None:
         raise UserError(
             'TF_CONFIG has no task; add "task": {"type": "worker", "index": N}, with a number of '
             "its own on each worker."
+        )
+    cluster = json.loads(os.environ["TF_CONFIG"])["cluster"]
+    kind, index = task["type"], task["index"]
+    if index not in range(len(cluster.get(kind, []))):
+        raise UserError(
+            f"TF_CONFIG says that this is {kind} {index!r}, but its cluster has "
+            f"{len(cluster.get(kind, []))} of that type; number them from 0."
         )

@@ -300,7 +300,9 @@ class TestBadInput:
             train(settings())
 
     def test_a_loss_that_is_no_number_names_the_step(self, settings):
-        with pytest.raises(Diverged, match=r"in step \d+; .*--learning_rate"):
+        with pytest.raises(
+            Diverged, match=r"in step \d+ \(batch \d+ of epoch \d+\); .*--learning_rate"
+        ):
             train(settings(recipe="finetune", learning_rate=1e30, epochs=9))
 
 

@@ -108,7 +108,7 @@ def test_after_one_is_killed_both_go_on_from_the_last_checkpoint(start, tmp_path
     )
 
 
-def test_a_batch_that_cannot_be_divided(monkeypatch):
+def test_a_batch_that_cannot_be_divided():
     class Three:
         num_replicas_in_sync = 3
 
@@ -122,6 +122,10 @@ def test_a_batch_that_cannot_be_divided(monkeypatch):
         (None, "needs the addresses of the workers in TF_CONFIG"),
         ("{", "is no JSON object with a cluster"),
         ('{"cluster": {"worker": ["localhost:1"]}}', "TF_CONFIG has no task"),
+        (
+            '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 1}}',
+            "this is worker 1, but its cluster has 1 of that type",
+        ),
     ],
 )
 def test_a_cluster_that_is_not_described(monkeypatch, config, says):

@@ -2,7 +2,7 @@
 
 python train.py --model=small --dataset=folder:photos --teacher=runs/large --out=runs/small
 python train.py --model=small --dataset=tfds:imagenet2012 --teacher=large:imagenet \
-    --override=epochs=300 --out=runs/small
+    --epochs=300 --out=runs/small
 
 The teacher is a run folder, a SavedModel, or MODEL:WEIGHTS, with the same classes. Long training on
 strong views is what makes it work, and the teacher sees the same view (Beyer et al. 2022); the
