@@ -25,7 +25,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_integer(name, default, meaning, flag_values=values)
 
     text("out", None, "Folder of the run.")
-    text("dataset", None, "shapes, folder:DIR, csv:FILE or tfds:NAME.")
+    text("dataset", None, "shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
     text("task", "classify", f"One of {', '.join(TASKS)}.")
     text("model", "large", "A network's name, or the path of a spec JSON.")

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +58,15 @@ def random_model() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def images() -> np.ndarray:
     return np.random.default_rng(1).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes, made of memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a disk of its own")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

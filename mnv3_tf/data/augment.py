@@ -4,7 +4,6 @@ A seed is an integer tensor (2,), as `tf.random.stateless_*` takes it; the same 
 same view, eagerly and inside tf.data.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from mnv3_tf.data.rand_augment import LARGEST_MAGNITUDE, rand_augment
 
 Tensor = Any
 
-_WINDOW_ATTEMPTS = 10
+_WINDOW_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,11 @@ def training_view(content: Tensor, resolution: int, seed: Tensor, how: Augmentat
         tf.random.experimental.stateless_split(seed, 5)
     )
     window = decode_window(
-        content, lambda shape: random_window(shape, for_window, how.crop_scale, how.crop_ratio)
+        content,
+        lambda shape: random_window(shape, for_window, how.crop_scale, how.crop_ratio),
+        resolution,
     )
-    picture = resize_bilinear(window, (resolution, resolution))
+    picture = resize_bilinear(window, (resolution, resolution), smooth_from=3.0)
     if how.flip:
         picture = random_flip(picture, for_flip)
     if how.randaugment_layers:
@@ -80,31 +81,22 @@ def random_window(
 ) -> Tensor:
     """A window of a picture of `shape` (height, width): int32 (4,), top, left, height, width.
 
-    Area uniform in `scale`, width by height log-uniform in `ratio`, the first of ten draws that
-    fits; failing that, the largest central window whose ratio is allowed (as in torchvision's
-    RandomResizedCrop; Szegedy et al. 2015, section 6).
+    Its width by height is drawn from `ratio`, then its height from those that make its area a part
+    in `scale` of the picture's, all evenly, until one fits; failing that, it is the whole picture
+    (as slim draws; Szegedy et al. 2015, section 6).
     """
-    for_sizes, for_place = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-    size = tf.cast(shape, tf.float32)
-    height, width = size[0], size[1]
-    draws = tf.random.stateless_uniform((2, _WINDOW_ATTEMPTS), for_sizes)
-    areas = height * width * _between(draws[0], *scale)
-    ratios = tf.exp(_between(draws[1], math.log(ratio[0]), math.log(ratio[1])))
-    heights, widths = tf.round(tf.sqrt(areas / ratios)), tf.round(tf.sqrt(areas * ratios))
-    fits = (heights >= 1) & (widths >= 1) & (heights <= height) & (widths <= width)
-    # argmax of booleans is the first that holds, and 0 where none does.
-    first = tf.argmax(tf.cast(fits, tf.int32))
-    fallback = tf.maximum(
-        tf.floor([tf.minimum(height, width / ratio[0]), tf.minimum(width, height * ratio[1])]), 1.0
+    # One kernel: as many small operations take longer than the rest of a view but for decoding.
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.concat([shape, [3]], 0),
+        tf.zeros((1, 0, 4)),
+        tf.cast(seed, tf.int64),
+        min_object_covered=0.0,
+        aspect_ratio_range=ratio,
+        area_range=scale,
+        max_attempts=_WINDOW_ATTEMPTS,
+        use_image_if_no_bounding_boxes=True,
     )
-    chosen = tf.where(tf.reduce_any(fits), tf.stack([heights[first], widths[first]]), fallback)
-    place = tf.where(
-        tf.reduce_any(fits), tf.random.stateless_uniform((2,), for_place), tf.constant([0.5, 0.5])
-    )
-    # The draw is below 1, but its product may round up to `room + 1`.
-    room = size - chosen
-    corner = tf.minimum(tf.floor(place * (room + 1)), room)
-    return tf.cast(tf.concat([corner, chosen], 0), tf.int32)
+    return tf.concat([begin[:2], size[:2]], 0)
 
 
 def random_flip(picture: Tensor, seed: Tensor) -> Tensor:
@@ -157,7 +149,3 @@ def random_erasing(picture: Tensor, seed: Tensor, probability: float) -> Tensor:
 
 def _blend(base: Tensor, picture: Tensor, factor: Tensor) -> Tensor:
     return tf.clip_by_value(base + (picture - base) * factor, 0.0, 1.0)
-
-
-def _between(draws: Tensor, low: float, high: float) -> Tensor:
-    return low + (high - low) * draws

@@ -9,9 +9,13 @@ import tensorflow as tf
 
 from mnv3_tf.data.augment import Augmentation, training_view
 from mnv3_tf.data.decode import decode, evaluation_view
+from mnv3_tf.data.streams import Host, batches_with_gaps
 from mnv3_tf.errors import UserError
 
 Tensor = Any
+View = Callable[..., tuple[Tensor, Tensor]]
+"""A key (or a position and a key) to a picture, float32 (H, W, 3), and its label."""
+
 _ENDLESS = np.iinfo(np.int64).max
 
 
@@ -19,7 +23,10 @@ class Source(Protocol):
     """Where a split's pictures come from.
 
     Its datasets are of keys, cheap to shuffle and skip; `load` turns a key into the picture.
+    `checked` says that all of them are known to decode.
     """
+
+    checked: bool
 
     def __len__(self) -> int: ...
 
@@ -32,12 +39,17 @@ class Source(Protocol):
     def epoch(self, order_seed: Tensor) -> tf.data.Dataset:
         """Each key once, in an order that depends on `order_seed` (int64 (2,)) alone."""
 
+    def of_host(self, host: Host) -> "Source | None":
+        """What one host reads by itself; None where each has to go through all keys."""
+
     def load(self, key: Tensor) -> tuple[Tensor, Tensor]:
         """Encoded bytes (string scalar) or uint8 (H, W, 3), and the label (int32 scalar)."""
 
 
 class IndexedSource:
     """Pictures that can be read by their index, in any order."""
+
+    checked = True
 
     def __init__(self, labels: Sequence[int] | np.ndarray, read: Callable[[Tensor], Tensor]):
         """`read` takes an index (int64 scalar) and returns what `load` does for a picture."""
@@ -46,6 +58,9 @@ class IndexedSource:
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    def of_host(self, host: Host) -> None:
+        return None  # an index costs nothing
 
     def in_order(self) -> tf.data.Dataset:
         return tf.data.Dataset.range(len(self))
@@ -94,13 +109,15 @@ class Split:
         augmentation: Augmentation,
         seed: int,
         start_step: int = 0,
-        host: tuple[int, int] = (0, 1),
+        host: Host = (0, 1),
     ) -> tf.data.Dataset:
         """Endless (images, labels): float32 (B, H, W, 3) RGB in [-1, 1], and int32 (B,).
 
         Every epoch has its own order; what does not fill a batch at its end is left out. The
         first batch is number `start_step` of the run. Host i of n, `host` (i, n), gets its part of
-        every batch, B = `batch_size` / n pictures; the parts put together are the batch.
+        every batch, B = `batch_size` / n pictures; the parts put together are the batch. Of sets
+        in several files it reads its own files only, and the batches depend on n too. A picture
+        that cannot be decoded is black and has the label -1.
 
         Raises:
           UserError: the split is smaller than a batch, or a batch cannot be divided evenly.
@@ -113,35 +130,41 @@ class Split:
             )
         part = batch_size // hosts
         steps = self.steps_per_epoch(batch_size)
-        per_epoch = steps * batch_size
+        own = self._source.of_host(host) if hosts > 1 else None
+        source = own or self._source
+        size = part if own else batch_size
         start_epoch, step = divmod(start_step, steps)
 
         def one_epoch(number: Tensor) -> tf.data.Dataset:
-            first = tf.where(number == start_epoch, tf.constant(step * batch_size, tf.int64), 0)
+            first = tf.where(number == start_epoch, tf.constant(step * size, tf.int64), 0)
+            begin = number * steps * size
             # Negative, so that no epoch shares its seed with a picture's position.
-            order = self._source.epoch(tf.stack([tf.constant(seed, tf.int64), -1 - number]))
-            positions = tf.data.Dataset.range(number * per_epoch + first, (number + 1) * per_epoch)
+            order = source.epoch(tf.stack([tf.constant(seed, tf.int64), -1 - number]))
+            if own:
+                order = order.repeat()  # a host's files may hold less than its part
+            positions = tf.data.Dataset.range(begin + first, begin + steps * size)
             return tf.data.Dataset.zip((positions, order.skip(first)))
 
         def view(position: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-            content, label = self._source.load(key)
+            content, label = source.load(key)
+            if own:
+                position = position * hosts + number_of_host
             picture_seed = tf.stack([tf.constant(seed, tf.int64), position])
             return training_view(content, resolution, picture_seed, augmentation), label
 
         stream = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(one_epoch)
-        if hosts > 1:
+        if hosts > 1 and not own:
             stream = stream.filter(
                 lambda position, key: position % batch_size // part == number_of_host
             )
-        stream = stream.map(view, tf.data.AUTOTUNE)
-        return _finish(stream.batch(part, drop_remainder=True))
+        return _batches(source, stream, view, part, drop_remainder=True)
 
     def eval_batches(
         self,
         batch_size: int,
         resolution: int,
         resize: str | None = None,
-        host: tuple[int, int] = (0, 1),
+        host: Host = (0, 1),
     ) -> tf.data.Dataset:
         """Finite (images, labels) in order, each picture once; the last batch may be smaller.
 
@@ -151,23 +174,39 @@ class Split:
         keys = self._source.in_order()
         if host != (0, 1):
             keys = keys.shard(host[1], host[0])
-        return _finish(self._evaluation_views(keys, resolution, resize).batch(batch_size))
+        view = self._evaluation_view(resolution, resize)
+        return _batches(self._source, keys, view, batch_size)
+
+    def encoded(self, seed: int | None = None) -> tf.data.Dataset:
+        """Finite (content, label), each picture once: JPEG and other files as they are, else PNG.
+
+        In order, or shuffled under `seed`.
+        """
+        if seed is None:
+            keys = self._source.in_order()
+        else:
+            keys = self._source.epoch(tf.constant([seed, 0], tf.int64))
+
+        def encode(key: Tensor) -> tuple[Tensor, Tensor]:
+            content, label = self._source.load(key)
+            return content if content.dtype == tf.string else tf.io.encode_png(content), label
+
+        return keys.map(encode, tf.data.AUTOTUNE)
 
     def images(self, count: int, resolution: int, seed: int = 0) -> np.ndarray:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
         keys = self._source.sample(count, seed)
-        views = _finish(self._evaluation_views(keys, resolution, None))
-        return np.stack([picture for picture, _ in views.as_numpy_iterator()])
+        batches = _batches(self._source, keys, self._evaluation_view(resolution, None), 32)
+        found = [pictures[labels >= 0] for pictures, labels in batches.as_numpy_iterator()]
+        return np.concatenate(found)
 
-    def _evaluation_views(
-        self, keys: tf.data.Dataset, resolution: int, resize: str | None
-    ) -> tf.data.Dataset:
+    def _evaluation_view(self, resolution: int, resize: str | None) -> View:
         def view(key: Tensor) -> tuple[Tensor, Tensor]:
             content, label = self._source.load(key)
             content = decode(content) if content.dtype == tf.string else content
             return evaluation_view(content, resolution, resize or self.resize), label
 
-        return keys.map(view, tf.data.AUTOTUNE)
+        return view
 
 
 def in_memory(
@@ -184,7 +223,14 @@ def on_cpu(values: Any) -> Tensor:
         return tf.constant(values)
 
 
-def _finish(batches: tf.data.Dataset) -> tf.data.Dataset:
+def _batches(
+    source: Source, keys: tf.data.Dataset, view: View, size: int, drop_remainder: bool = False
+) -> tf.data.Dataset:
+    """(images, labels), in the order of the keys."""
+    if source.checked:
+        batches = keys.map(view, tf.data.AUTOTUNE).batch(size, drop_remainder)
+    else:
+        batches = batches_with_gaps(keys, view, size, drop_remainder)
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA

@@ -3,7 +3,7 @@
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.errors import UserError
 
-FORMS = "shapes, folder:DIR, csv:FILE or tfds:NAME"
+FORMS = "shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME"
 
 
 def open_dataset(
@@ -14,7 +14,7 @@ def open_dataset(
     resolution: int = 224,
     training: bool = False,
 ) -> Dataset:
-    """Opens "shapes", "folder:DIR", "csv:FILE" or "tfds:NAME".
+    """Opens "shapes", "folder:DIR", "csv:FILE", "shards:DIR" or "tfds:NAME".
 
     Args:
       name: the source, as `--dataset` gives it.
@@ -40,6 +40,10 @@ def open_dataset(
         from mnv3_tf.data.csv_table import open_csv
 
         return open_csv(rest, seed, training)
+    if source == "shards" and rest:
+        from mnv3_tf.data.shards import open_shards
+
+        return open_shards(rest)
     if source == "tfds" and rest:
         from mnv3_tf.data.tfds import open_tfds
 

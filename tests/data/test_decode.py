@@ -57,7 +57,7 @@ def test_a_decoded_window_is_the_window_of_the_decoded(make_photo, encode_photo,
         return tf.constant([7, 11, 20, 17])
 
     np.testing.assert_array_equal(
-        decode_window(content, choose), decode(content)[7 : 7 + 20, 11 : 11 + 17]
+        decode_window(content, choose, 16), decode(content)[7 : 7 + 20, 11 : 11 + 17]
     )
     assert seen == [(40, 50)]
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mnv3_tf.data import Augmentation, Split
 from mnv3_tf.data.dataset import in_memory
-from mnv3_tf.data.tfds import StreamedSource
+from mnv3_tf.data.streams import StreamedSource
 from mnv3_tf.errors import UserError
 
 WHOLE = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
@@ -24,7 +24,7 @@ def pixels():
 def streamed(contents, labels):
     keys = {"content": contents, "label": tf.constant(labels, tf.int32)}
     pictures = tf.data.Dataset.from_tensor_slices(keys)
-    return StreamedSource(pictures, len(labels))
+    return StreamedSource(lambda host: pictures, len(labels))
 
 
 @pytest.fixture(params=["indexed", "streamed"])
