@@ -15,6 +15,8 @@ from mnv3_tf.data.rand_augment import LARGEST_MAGNITUDE, rand_augment
 Tensor = Any
 
 _WINDOW_ATTEMPTS = 100
+_GRAY = (0.2989, 0.587, 0.114)
+"""Of red, green and blue in a gray (ITU-R 601)."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ def training_view(content: Tensor, resolution: int, seed: Tensor, how: Augmentat
         lambda shape: random_window(shape, for_window, how.crop_scale, how.crop_ratio),
         resolution,
     )
-    picture = resize_bilinear(window, (resolution, resolution), smooth_from=3.0)
     if how.flip:
-        picture = random_flip(picture, for_flip)
+        window = random_flip(window, for_flip)
+    picture = resize_bilinear(window, (resolution, resolution), smooth_from=3.0)
     if how.randaugment_layers:
         picture = rand_augment(
             picture, for_operations, how.randaugment_layers, how.randaugment_magnitude
@@ -108,20 +110,23 @@ def random_flip(picture: Tensor, seed: Tensor) -> Tensor:
 def jitter_color(
     picture: Tensor, seed: Tensor, brightness: float, contrast: float, saturation: float
 ) -> Tensor:
-    """Random factors for brightness, contrast and saturation, in this order, in [-1, 1]."""
+    """Random factors for brightness, contrast and saturation, in this order, in [-1, 1].
+
+    Brightness is a factor of the values, contrast of their distance from the mean gray, and
+    saturation of that from each pixel's gray; values are clipped at the end. All three together
+    are linear in a pixel's colour, so it is one product of matrices.
+    """
     if not (brightness or contrast or saturation):
         return picture
     draws = tf.random.stateless_uniform((3,), seed, -1.0, 1.0)
-    picture = (picture + 1.0) / 2.0
-    if brightness:
-        picture = tf.clip_by_value(picture * (1.0 + brightness * draws[0]), 0.0, 1.0)
-    if contrast:
-        mean = tf.reduce_mean(tf.image.rgb_to_grayscale(picture))
-        picture = _blend(mean, picture, 1.0 + contrast * draws[1])
-    if saturation:
-        gray = tf.image.rgb_to_grayscale(picture)
-        picture = _blend(gray, picture, 1.0 + saturation * draws[2])
-    return picture * 2.0 - 1.0
+    light, distance, colour = tf.unstack(1.0 + draws * [brightness, contrast, saturation])
+    gray = tf.constant(_GRAY)
+    mean = tf.tensordot(tf.reduce_mean(picture, (0, 1)), gray, 1)
+    matrix = light * distance * (colour * tf.eye(3) + (1.0 - colour) * gray[:, None])
+    # Black is -1 here: what light takes away from it, and what distance leaves of the mean.
+    offset = light - 1.0 + (1.0 - distance) * light * mean
+    changed = tf.reshape(tf.reshape(picture, (-1, 3)) @ matrix, tf.shape(picture))
+    return tf.ensure_shape(tf.clip_by_value(changed + offset, -1.0, 1.0), picture.shape)
 
 
 def random_erasing(picture: Tensor, seed: Tensor, probability: float) -> Tensor:
@@ -132,20 +137,14 @@ def random_erasing(picture: Tensor, seed: Tensor, probability: float) -> Tensor:
     for_choice, for_window, for_noise = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
 
     def erased() -> Tensor:
-        size = tf.shape(picture)
         top, left, height, width = tf.unstack(
-            random_window(size[:2], for_window, (0.02, 1 / 3), (0.3, 1 / 0.3))
+            random_window(tf.shape(picture)[:2], for_window, (0.02, 1 / 3), (0.3, 1 / 0.3))
         )
-        rows, columns = tf.range(size[0])[:, None], tf.range(size[1])[None]
-        inside = (
-            (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
-        )
-        noise = tf.random.stateless_uniform(size, for_noise, -1.0, 1.0, picture.dtype)
-        return tf.where(inside[..., None], noise, picture)
+        noise = tf.random.stateless_uniform((height, width, 3), for_noise, -1.0, 1.0, picture.dtype)
+        rows = picture[top : top + height]
+        rows = tf.concat([rows[:, :left], noise, rows[:, left + width :]], 1)
+        erased = tf.concat([picture[:top], rows, picture[top + height :]], 0)
+        return tf.ensure_shape(erased, picture.shape)
 
     chosen = tf.random.stateless_uniform((), for_choice) < probability
     return tf.cond(chosen, erased, lambda: picture)
-
-
-def _blend(base: Tensor, picture: Tensor, factor: Tensor) -> Tensor:
-    return tf.clip_by_value(base + (picture - base) * factor, 0.0, 1.0)

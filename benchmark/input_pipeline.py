@@ -1,0 +1,120 @@
+"""Images a second of the training pipeline, beside the bound that decoding sets.
+
+The bound decodes the same JPEGs whole, as many at once, and does nothing else with them. The
+pipeline decodes, crops at random, resizes, flips and normalises; then come further augmentations,
+one at a time. All files are in memory.
+
+    python -m benchmark input_pipeline --pictures=photographs
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mnv3_tf import cli
+from mnv3_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from benchmark.throughput import Turn
+
+WARM_UP = 16
+"""Batches before the clock runs: what starts up, and what is ready in buffers, does not count."""
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("pictures", None, "Folder with JPEGs, searched whole.", flag_values=values)
+    flags.DEFINE_integer("resolution", 224, "Side of the views.", 1, flag_values=values)
+    flags.DEFINE_integer("batch_size", 32, "Pictures in a batch.", 1, flag_values=values)
+    flags.DEFINE_integer("batches", 64, "Batches in a turn.", 1, flag_values=values)
+    flags.DEFINE_integer("rounds", 10, "How often each takes a turn.", 5, flag_values=values)
+    flags.DEFINE_string("out", None, "Folder for results.json.", flag_values=values)
+    cli.define_json_flag(values)
+
+
+def main(args: flags.FlagValues) -> None:
+    if not args.pictures:
+        raise UserError("--pictures is missing; give a folder with JPEGs.")
+    paths = sorted(p for p in Path(args.pictures).rglob("*") if p.suffix in (".jpg", ".jpeg"))
+    if not paths:
+        raise UserError(f"--pictures={args.pictures} holds no .jpg; give a folder that does.")
+    cli.import_tensorflow(args)
+    from benchmark import throughput
+
+    rows = throughput.compare(
+        turns(paths, args.resolution, args.batch_size, args.batches), args.rounds
+    )
+    names = ("pictures", "resolution", "batch_size", "batches", "rounds")
+    words = [f"--{name}={args[name].value}" for name in names]
+    results = throughput.report(
+        f"Input pipeline, {len(paths)} JPEGs to {args.resolution} x {args.resolution}",
+        shlex.join(["python", "-m", "benchmark", "input_pipeline", *words]),
+        rows,
+    )
+    view = next(row for row in rows if row["name"] == "view")
+    for row in rows[rows.index(view) + 1 :]:
+        row["cost_percent"] = 100 * (view["images_per_s"] / row["images_per_s"] - 1)
+        print(f"{row['name']}: {row['cost_percent']:+.0f} % of a view's time")
+    if args.out:
+        throughput.write(results, args.out)
+    if args.json:
+        print(json.dumps(results))
+
+
+def turns(
+    paths: Sequence[Path], resolution: int, batch_size: int, batches: int
+) -> dict[str, "Turn"]:
+    """What `throughput.compare` takes; the bound is the first."""
+    import tensorflow as tf
+
+    from mnv3_tf.data import Augmentation, Split
+    from mnv3_tf.data.dataset import in_memory
+
+    contents = [path.read_bytes() for path in paths]
+    source = in_memory(contents, [0] * len(contents))
+    unchecked = in_memory(contents, [0] * len(contents))
+    unchecked.checked = False
+
+    def bound() -> tf.data.Dataset:
+        keys = tf.data.Dataset.range(2**40).map(lambda n: n % len(contents))
+        decoded = keys.map(
+            lambda key: tf.shape(tf.io.decode_jpeg(source.load(key)[0], channels=3)),
+            tf.data.AUTOTUNE,
+        )
+        return decoded.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def views(split: Split, **how: Any) -> Callable[[], tf.data.Dataset]:
+        return lambda: split.train_batches(batch_size, resolution, Augmentation(**how), 0)
+
+    ways = {
+        "bound: decode whole": bound,
+        "view": views(Split(source)),
+        "view, unchecked files": views(Split(unchecked)),
+        "view, colour": views(Split(source), brightness=0.4, contrast=0.4, saturation=0.4),
+        "view, erase": views(Split(source), erase=0.25),
+        "view, RandAugment": views(Split(source), randaugment_layers=2),
+    }
+    return {name: _turn(make(), batch_size, batches) for name, make in ways.items()}
+
+
+def _turn(endless: "tf.data.Dataset", batch_size: int, batches: int) -> "Turn":
+    from benchmark.throughput import timed
+
+    def turn() -> float:
+        stream = iter(endless)
+        for _ in islice(stream, WARM_UP):
+            pass
+
+        def work() -> None:
+            for _ in islice(stream, batches):
+                pass
+
+        return timed(work, batch_size * batches)
+
+    return turn

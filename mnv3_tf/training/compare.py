@@ -1,0 +1,198 @@
+"""Several runs side by side: a table and a plot of their curves.
+
+    python -m mnv3_tf.training.compare runs/* --out=comparison.png
+
+The best run comes first. "differs" names the settings and the fields of the recipe in which the
+runs are not alike; runs that differ in nothing but the seed are one line of the table, with mean
+and spread (lowest to highest), and one curve with a band. Folders without a run are passed over.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from mnv3_tf import cli, tables
+from mnv3_tf.errors import UserError
+from mnv3_tf.files import atomic_write
+from mnv3_tf.training.run_folder import Row, RunFolder, best_row
+
+COLUMNS = ("run", "seeds", "epochs", "val top-1", "val loss", "images/s", "differs")
+_ALWAYS_DIFFERENT = {"seed", "override"}
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_multi_string(
+        "runs", [], "Folders that train.py wrote; need no flag.", flag_values=values
+    )
+    flags.DEFINE_string("out", None, "A PNG of the curves.", flag_values=values)
+    cli.define_json_flag(values)
+
+
+def main(args: flags.FlagValues) -> None:
+    if not args.runs:
+        raise UserError("No run to compare; give folders that train.py wrote.")
+    runs = [run for run in map(read_run, args.runs) if run]
+    if not runs:
+        raise UserError(
+            f"None of {', '.join(args.runs)} holds a run; give folders that train.py wrote."
+        )
+    groups = grouped(runs)
+    tables.show("Runs, the best first", COLUMNS, [_line(group) for group in groups])
+    if args.out:
+        draw(groups, Path(args.out))
+        print(f"Curves: {args.out}")
+    if args.json:
+        print(json.dumps({"runs": [_result(group) for group in groups]}))
+
+
+@dataclass(frozen=True)
+class Run:
+    """`choices` are its settings and recipe, flat: {"recipe": ..., "augmentation.flip": ...}."""
+
+    name: str
+    seed: int
+    choices: Mapping[str, Any]
+    rows: Sequence[Row]
+
+    @property
+    def best(self) -> Row | None:
+        return best_row(list(self.rows))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone; `differs` is what tells them from the other groups."""
+
+    runs: tuple[Run, ...]
+    differs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.runs[0].name
+
+    def values(self, name: str) -> list[float]:
+        """That of each run's best epoch, where there is one."""
+        rows = [run.best for run in self.runs]
+        return [row[name] for row in rows if row and row[name] is not None]
+
+
+def read_run(folder: str | Path) -> Run | None:
+    """None where `folder` holds no run. Raises UserError where it cannot be read."""
+    path = RunFolder(folder)
+    recorded = path.recorded()
+    if recorded is None:
+        return None
+    choices = dict(recorded["settings"])
+    for name, value in recorded["recipe"].items():
+        if name == "augmentation":
+            choices |= {f"augmentation.{inner}": one for inner, one in value.items()}
+        else:
+            choices[name] = value
+    choices["recipe"] = recorded["settings"]["recipe"]
+    return Run(str(folder), recorded["seed"], choices, path.read_metrics())
+
+
+def grouped(runs: Sequence[Run]) -> list[Group]:
+    """Groups, the one of the highest mean accuracy first."""
+    names = sorted({name for run in runs for name in run.choices} - _ALWAYS_DIFFERENT)
+    apart = [name for name in names if len({_key(run.choices.get(name)) for run in runs}) > 1]
+    by_choices: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps([run.choices.get(name) for name in apart])
+        by_choices.setdefault(key, []).append(run)
+    groups = [
+        Group(tuple(group), {name: group[0].choices.get(name) for name in apart})
+        for group in by_choices.values()
+    ]
+    return sorted(groups, key=lambda group: -_mean(group.values("val_top1"), -1.0))
+
+
+def draw(groups: Sequence[Group], path: Path) -> None:
+    """Accuracy and losses over the epochs: a line for a group's mean, a band for its spread."""
+    # Not pyplot: it would choose a backend for the whole process.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(13, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = {"val_top1": "val top-1 (%)", "val_loss": "val loss", "train_loss": "train loss"}
+    for axes, (name, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for group in groups:
+            epochs = min(len(run.rows) for run in group.runs)
+            curves = [[row[name] for row in run.rows[:epochs]] for run in group.runs]
+            if not epochs or any(value is None for curve in curves for value in curve):
+                continue
+            scale = 100 if name == "val_top1" else 1
+            by_epoch = [[scale * value for value in values] for values in zip(*curves, strict=True)]
+            places = range(1, epochs + 1)
+            (line,) = axes.plot(places, [_mean(v) for v in by_epoch], label=_label(group))
+            if len(group.runs) > 1:
+                low, high = [min(v) for v in by_epoch], [max(v) for v in by_epoch]
+                axes.fill_between(places, low, high, color=line.get_color(), alpha=0.2)
+        axes.set(xlabel="epoch", title=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if not handles:
+        handles, labels = figure.axes[2].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value)
+
+
+def _mean(values: Sequence[float], otherwise: float = float("nan")) -> float:
+    return sum(values) / len(values) if values else otherwise
+
+
+def _label(group: Group) -> str:
+    return f"{group.name} ({len(group.runs)} seeds)" if len(group.runs) > 1 else group.name
+
+
+def _shown(values: Sequence[float], form: str) -> str:
+    if not values:
+        return ""
+    mean = f"{_mean(values):{form}}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
+def _line(group: Group) -> tuple[str, ...]:
+    return (
+        group.name,
+        ",".join(str(run.seed) for run in group.runs),
+        "/".join(
+            dict.fromkeys(f"{len(run.rows)} of {run.choices['epochs']}" for run in group.runs)
+        ),
+        _shown(group.values("val_top1"), ".4f"),
+        _shown(group.values("val_loss"), ".3f"),
+        f"{_mean(group.values('images_per_s')):.0f}",
+        " ".join(f"{name}={value}" for name, value in group.differs.items() if name != "out"),
+    )
+
+
+def _result(group: Group) -> dict[str, Any]:
+    return {
+        "runs": [run.name for run in group.runs],
+        "seeds": [run.seed for run in group.runs],
+        "differs": dict(group.differs),
+        "val_top1": group.values("val_top1"),
+        "val_loss": group.values("val_loss"),
+    }
+
+
+def with_run_flags(argv: Sequence[str]) -> list[str]:
+    """The command line with its bare arguments, the folders, as --runs."""
+    return [f"--runs={a}" if i and not a.startswith("-") else a for i, a in enumerate(argv)]
+
+
+if __name__ == "__main__":
+    cli.run(main, define_flags, with_run_flags(sys.argv))
