@@ -2,9 +2,9 @@
 
     python -m mnv3_tf.training.compare runs/* --out=comparison.png
 
-The best run comes first. "differs" names the settings and the fields of the recipe in which the
-runs are not alike; runs that differ in nothing but the seed are one line of the table, with mean
-and spread (lowest to highest), and one curve with a band. Folders without a run are passed over.
+The best run comes first; below the table stand the settings in which the runs are not alike. Runs
+that differ in nothing but the seed are one line, with their mean and how far the lowest and the
+highest lie apart, and one curve with a band. Folders without a run are passed over.
 """
 
 import json
@@ -21,8 +21,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.training.run_folder import Row, RunFolder, best_row
 
-COLUMNS = ("run", "seeds", "epochs", "val top-1", "val loss", "images/s", "differs")
-_ALWAYS_DIFFERENT = {"seed", "override"}
+COLUMNS = ("run", "seeds", "epochs", "top-1", "spread", "loss", "images/s")
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -43,6 +42,9 @@ def main(args: flags.FlagValues) -> None:
         )
     groups = grouped(runs)
     tables.show("Runs, the best first", COLUMNS, [_line(group) for group in groups])
+    for group in groups if len(groups) > 1 else ():
+        told = [f"{name}={value}" for name, value in group.differs.items() if value is not None]
+        print(f"{group.name}: {' '.join(told)}")
     if args.out:
         draw(groups, Path(args.out))
         print(f"Curves: {args.out}")
@@ -52,11 +54,12 @@ def main(args: flags.FlagValues) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """`choices` are its settings and recipe, flat: {"recipe": ..., "augmentation.flip": ...}."""
+    """`choices` are what the user asked for: settings, and fields of the recipe by --override."""
 
     name: str
     seed: int
     choices: Mapping[str, Any]
+    epochs: int
     rows: Sequence[Row]
 
     @property
@@ -88,19 +91,16 @@ def read_run(folder: str | Path) -> Run | None:
     if recorded is None:
         return None
     choices = dict(recorded["settings"])
-    for name, value in recorded["recipe"].items():
-        if name == "augmentation":
-            choices |= {f"augmentation.{inner}": one for inner, one in value.items()}
-        else:
-            choices[name] = value
-    choices["recipe"] = recorded["settings"]["recipe"]
-    return Run(str(folder), recorded["seed"], choices, path.read_metrics())
+    seed, override = choices.pop("seed"), choices.pop("override")
+    choices |= dict(change.split("=", 1) for change in override)
+    epochs = recorded["plan"]["epochs"]
+    return Run(Path(folder).name, seed, choices, epochs, path.read_metrics())
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
     """Groups, the one of the highest mean accuracy first."""
-    names = sorted({name for run in runs for name in run.choices} - _ALWAYS_DIFFERENT)
-    apart = [name for name in names if len({_key(run.choices.get(name)) for run in runs}) > 1]
+    names = sorted({name for run in runs for name in run.choices})
+    apart = [name for name in names if len({json.dumps(run.choices.get(name)) for run in runs}) > 1]
     by_choices: dict[str, list[Run]] = {}
     for run in runs:
         key = json.dumps([run.choices.get(name) for name in apart])
@@ -146,10 +146,6 @@ def draw(groups: Sequence[Group], path: Path) -> None:
         figure.savefig(temporary, dpi=110)
 
 
-def _key(value: Any) -> str:
-    return json.dumps(value)
-
-
 def _mean(values: Sequence[float], otherwise: float = float("nan")) -> float:
     return sum(values) / len(values) if values else otherwise
 
@@ -158,24 +154,17 @@ def _label(group: Group) -> str:
     return f"{group.name} ({len(group.runs)} seeds)" if len(group.runs) > 1 else group.name
 
 
-def _shown(values: Sequence[float], form: str) -> str:
-    if not values:
-        return ""
-    mean = f"{_mean(values):{form}}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
-
-
 def _line(group: Group) -> tuple[str, ...]:
+    top1 = group.values("val_top1")
+    done = dict.fromkeys(f"{len(run.rows)} of {run.epochs}" for run in group.runs)
     return (
         group.name,
         ",".join(str(run.seed) for run in group.runs),
-        "/".join(
-            dict.fromkeys(f"{len(run.rows)} of {run.choices['epochs']}" for run in group.runs)
-        ),
-        _shown(group.values("val_top1"), ".4f"),
-        _shown(group.values("val_loss"), ".3f"),
+        ", ".join(done),
+        f"{_mean(top1):.4f}",
+        f"{max(top1) - min(top1):.4f}" if len(top1) > 1 else "",
+        f"{_mean(group.values('val_loss')):.3f}",
         f"{_mean(group.values('images_per_s')):.0f}",
-        " ".join(f"{name}={value}" for name, value in group.differs.items() if name != "out"),
     )
 
 
