@@ -42,7 +42,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(name, default, meaning, flag_values=values)
 
     text("model_file", None, 'A run folder, a .tflite, or weights (a file, or "imagenet").')
-    text("dataset", None, "shapes, folder:DIR, csv:FILE or tfds:NAME.")
+    text("dataset", None, "shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
     cli.define_network_flags(values)
     flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", 1, flag_values=values)

@@ -39,7 +39,9 @@ def define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(name, None, meaning, flag_values=values)
 
     text("compare", "A reference .tflite, best float: find the layers that differ from it.")
-    text("dataset", "Pictures to compare on: shapes, folder:DIR, csv:FILE or tfds:NAME.")
+    text(
+        "dataset", "Pictures to compare on: shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME."
+    )
     text("data_dir", "Where tensorflow_datasets keeps its sets.")
     flags.DEFINE_integer("images", 32, "How many pictures.", 1, flag_values=values)
     flags.DEFINE_bool("all", False, f"All layers, not the {WORST} worst.", flag_values=values)
