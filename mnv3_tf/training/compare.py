@@ -1,16 +1,18 @@
 """Several runs side by side: a table and a plot of their curves.
 
-    python -m mnv3_tf.training.compare runs/* --out=comparison.png
+    python -m mnv3_tf.training.compare runs/* --out=curves.png --accuracies=accuracies.png
 
 The best run comes first; below the table stand the settings in which the runs are not alike. Runs
 that differ in nothing but the seed are one line, with their mean and how far the lowest and the
-highest lie apart, and one curve with a band. Folders without a run are passed over.
+highest lie apart, and one curve with a band; their name is what their names begin with. Folders
+without a run are passed over.
 """
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ def define_flags(values: flags.FlagValues) -> None:
         "runs", [], "Folders that train.py wrote; need no flag.", flag_values=values
     )
     flags.DEFINE_string("out", None, "A PNG of the curves.", flag_values=values)
+    flags.DEFINE_string(
+        "accuracies", None, "A PNG of the best accuracies, a dot for each run.", flag_values=values
+    )
     cli.define_json_flag(values)
 
 
@@ -48,6 +53,9 @@ def main(args: flags.FlagValues) -> None:
     if args.out:
         draw(groups, Path(args.out))
         print(f"Curves: {args.out}")
+    if args.accuracies:
+        draw_accuracies(groups, Path(args.accuracies))
+        print(f"Accuracies: {args.accuracies}")
     if args.json:
         print(json.dumps({"runs": [_result(group) for group in groups]}))
 
@@ -76,7 +84,9 @@ class Group:
 
     @property
     def name(self) -> str:
-        return self.runs[0].name
+        letters = zip(*(run.name for run in self.runs), strict=False)
+        shared = "".join(one[0] for one in takewhile(lambda one: len(set(one)) == 1, letters))
+        return shared if len(self.runs) == 1 else shared.rstrip("-_. ") or self.runs[0].name
 
     def values(self, name: str) -> list[float]:
         """That of each run's best epoch, where there is one."""
@@ -146,6 +156,33 @@ def draw(groups: Sequence[Group], path: Path) -> None:
         figure.savefig(temporary, dpi=110)
 
 
+def draw_accuracies(groups: Sequence[Group], path: Path) -> None:
+    """A line for each group, the best on top: a dot for each run, a tick for their mean."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.35 * len(groups)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for y, group in enumerate(groups):
+        top1 = [100 * value for value in group.values("val_top1")]
+        if not top1:
+            continue
+        axes.plot([min(top1), max(top1)], [y, y], color="#4c72b0", alpha=0.3, linewidth=6)
+        axes.plot(top1, [y] * len(top1), "o", color="#4c72b0")
+        axes.plot(_mean(top1), y, "|", color="black", markersize=16)
+        axes.annotate(
+            f"{_mean(top1):.1f}", (max(top1), y), (8, 0), textcoords="offset points", va="center"
+        )
+    axes.set_yticks(range(len(groups)), [group.name for group in groups])
+    axes.invert_yaxis()
+    axes.margins(x=0.1)
+    axes.set(xlabel="val top-1 (%), best epoch")
+    axes.grid(axis="x", alpha=0.3)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
 def _mean(values: Sequence[float], otherwise: float = float("nan")) -> float:
     return sum(values) / len(values) if values else otherwise
 
@@ -170,6 +207,7 @@ def _line(group: Group) -> tuple[str, ...]:
 
 def _result(group: Group) -> dict[str, Any]:
     return {
+        "name": group.name,
         "runs": [run.name for run in group.runs],
         "seeds": [run.seed for run in group.runs],
         "differs": dict(group.differs),

@@ -43,6 +43,7 @@ def test_a_folder_without_a_run_is_none(runs):
 
 def test_the_command(runs, tmp_path, capsys):
     argv = ["compare", *map(str, sorted(runs.iterdir())), f"--out={tmp_path / 'c.png'}", "--json"]
+    argv.append(f"--accuracies={tmp_path / 'a.png'}")
     status = cli.call(compare.main, compare.define_flags, compare.with_run_flags(argv))
     said = capsys.readouterr()
     assert status == 0, said.err
@@ -50,6 +51,7 @@ def test_the_command(runs, tmp_path, capsys):
     assert sorted(len(group["seeds"]) for group in found) == [1, 2]
     (pair,) = [group for group in found if len(group["seeds"]) == 2]
     rows = [json.loads((runs / name / "summary.json").read_text()) for name in pair["runs"]]
+    assert pair["name"] == "a"
     assert "b-0: augmentation.erase=0.5 ema_decay=0.5" in said.out
     assert pair["val_top1"] == [row["val_top1"] for row in rows]
 
@@ -57,6 +59,8 @@ def test_the_command(runs, tmp_path, capsys):
 
     with Image.open(tmp_path / "c.png") as picture:
         assert picture.size[0] > 1000
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size[0] > 800
 
 
 @pytest.mark.parametrize(
