@@ -110,7 +110,7 @@ def check_trained(out: Path, printed: str, steps: int) -> dict:
     assert (report["method"], report["qat_steps"]) == ("qat", steps)
     assert report["xnnpack"]["partitions"] == 1
     assert f"int8 by quantisation-aware training, {steps} steps on 30 pictures" in printed
-    assert f"step {steps} of {steps}: divergence" in printed
+    assert f"step {steps}/{steps}  divergence" in printed
     # The checkpoints are gone.
     assert sorted(path.name for path in out.parent.iterdir()) == ["m.report.json", "m.tflite"]
     return report

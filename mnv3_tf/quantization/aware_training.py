@@ -82,6 +82,8 @@ def train(
                 progress.step(1, step, divergence, len(images))
                 if checkpoints and checkpoints.due(step):
                     checkpoints.save()
+                if step == steps:
+                    progress.line(f"step {step}/{steps}", f"divergence {divergence:.4f} nats")
     except KeyboardInterrupt:
         if checkpoints:
             checkpoints.save()

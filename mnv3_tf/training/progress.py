@@ -67,7 +67,7 @@ class Progress:
                 description=f"epoch {epoch}/{self._epochs}",
             )
         elif now - self._said >= SECONDS:
-            self._say(
+            self.line(
                 f"step {step}/{self._total_steps}",
                 f"loss {loss:.4f}",
                 f"{self._images_per_s:.0f} images/s",
@@ -78,11 +78,12 @@ class Progress:
         parts = [f"epoch {row['epoch']}/{self._epochs}", f"loss {row['train_loss']:.4f}"]
         if row["val_top1"] is not None:
             parts += [f"val loss {row['val_loss']:.4f}", f"val top-1 {row['val_top1']:.4f}"]
-        self._say(*parts, f"{row['images_per_s']:.0f} images/s")
+        self.line(*parts, f"{row['images_per_s']:.0f} images/s")
         # Evaluation and writing are not part of the pace.
         self._last = None
 
-    def _say(self, *parts: str) -> None:
+    def line(self, *parts: str) -> None:
+        """Says that, and the time left; a bar stays below it."""
         if self._bar:
             self._bar.console.print("  ".join(parts), highlight=False)
             return

@@ -1,8 +1,6 @@
 """Quantisation-aware training to its end, stopped half way, and gone wrong."""
 
 import json
-import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,46 +174,3 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(toy_distiller(2), toy_batches, 2)
     assert not list(tmp_path.iterdir())
-
-
-# -- what is shown ---------------------------------------------------------------------------
-
-LINE = re.compile(r"step (\d+) of (\d+): divergence \d+\.\d{4} nats, (\d+) s left")
-
-
-def test_ten_lines_with_the_time_left(capsys, monkeypatch):
-    clock = iter(range(0, 1000, 10))  # a step takes ten seconds
-    lines = aware_training._Lines
-    monkeypatch.setattr(aware_training.time, "monotonic", lambda: float(next(clock)))
-    shown = lines(35, 0)
-    for step in range(1, 36):
-        if step % 3:
-            next(clock)  # it looks at the clock when it prints
-        shown.step(step, 0.25)
-    found = [tuple(map(int, match)) for match in LINE.findall(capsys.readouterr().out)]
-    assert [step for step, _, _ in found] == [*range(3, 34, 3), 35]
-    assert all(left == pytest.approx(10 * (35 - step), abs=10) for step, _, left in found)
-    assert found[-1][2] == 0
-
-
-def test_the_time_left_counts_from_where_it_went_on(capsys, monkeypatch):
-    clock = iter([0.0, 40.0])
-    monkeypatch.setattr(aware_training.time, "monotonic", lambda: next(clock))
-    shown = aware_training._Lines(100, 86)
-    shown.step(90, 0.25)  # four steps in forty seconds
-    assert "step 90 of 100: divergence 0.2500 nats, 100 s left" in capsys.readouterr().out
-
-
-def test_the_lines_of_a_training(capsys):
-    train(toy_distiller(STEPS), toy_batches, STEPS)
-    found = LINE.findall(capsys.readouterr().out)
-    assert [(int(step), int(steps)) for step, steps, _ in found] == [
-        (step, STEPS) for step in range(1, STEPS + 1)
-    ]
-
-
-def test_a_terminal_has_a_bar_instead(capsys, monkeypatch):
-    shown = aware_training._Lines(2, 0)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    shown.step(1, 0.25)
-    assert capsys.readouterr().out == ""

@@ -304,6 +304,9 @@ class TestBadInput:
             Diverged, match=r"in step \d+ \(batch \d+ of epoch \d+\); .*--learning_rate"
         ):
             train(settings(recipe="finetune", learning_rate=1e30, epochs=9))
+        kept = [np.asarray(value) for value in last_weights(settings().out).values()]
+        assert kept
+        assert all(np.isfinite(value).all() for value in kept)
 
 
 def test_plan_of_a_run_that_ends_within_an_epoch():
