@@ -63,7 +63,8 @@ def workers(strategy: Strategy) -> int:
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
         return 1
-    return max(1, resolver.cluster_spec().num_tasks())
+    cluster = resolver.cluster_spec()
+    return max(1, sum(cluster.num_tasks(job) for job in cluster.jobs))
 
 
 def meet(strategy: Strategy) -> None:
