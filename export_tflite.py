@@ -21,7 +21,7 @@ from absl import flags
 
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 if TYPE_CHECKING:
     from mnv3_tf.data import Dataset, Split

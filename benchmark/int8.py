@@ -22,7 +22,8 @@ from absl import flags
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.spec import NetworkSpec, resolve
+from mnv3_tf.networks import resolve
+from mnv3_tf.spec import NetworkSpec
 
 if TYPE_CHECKING:
     from benchmark.latency import Settings

@@ -81,19 +81,15 @@ def measure(words: list[str]) -> tuple[list[float], list[float]]:
 
 
 def draw(seconds: list[float], megabytes: list[float], path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    from mnv3_tf.files import atomic_write
+    from mnv3_tf import figures
 
-    figure = Figure(figsize=(7, 3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(7, 3)
     axes = figure.subplots()
     axes.plot(seconds, megabytes)
     axes.set(xlabel="seconds of training", ylabel="resident memory (MB)", ylim=(0, None))
     axes.grid(alpha=0.3)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    figures.save(figure, path)
 
 
 def _watch(process: "subprocess.Popen[bytes]", begun: Path) -> tuple[list[float], list[float]]:

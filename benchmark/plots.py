@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf.files import atomic_write
+from mnv3_tf import figures
 
 COLOURS = {
     "none": "#4c72b0",
@@ -27,11 +27,8 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
     `rows` are the "models" of `benchmark latency`'s results. A "text" takes the place of the
     time and ratio beside a bar; a row whose "median_us" is None has its text alone.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 1.4 + 0.5 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(8, 1.4 + 0.5 * len(rows))
     axes = figure.subplots()
     seen = set[str]()
     for y, row in enumerate(rows):
@@ -67,8 +64,7 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", ncols=len(seen) + 2, frameon=False, fontsize=8)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    figures.save(figure, path, dpi=150)
 
 
 def plot_accuracy(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path) -> None:
@@ -76,13 +72,10 @@ def plot_accuracy(rows: Sequence[Mapping[str, Any]], title: str, path: str | Pat
 
     `rows` are those of `benchmark int8` that were judged, the float file's among them.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     reference = next(row["top1"] for row in rows if row["method"] is None)
     bars = [row for row in rows if row["method"] is not None]
-    figure = Figure(figsize=(8, 1.4 + 0.5 * len(bars)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(8, 1.4 + 0.5 * len(bars))
     axes = figure.subplots()
     for y, row in enumerate(bars):
         axes.barh(y, row["top1"], 0.6, color=COLOURS.get(row["method"], "#777777"))
@@ -99,8 +92,7 @@ def plot_accuracy(rows: Sequence[Mapping[str, Any]], title: str, path: str | Pat
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", frameon=False, fontsize=8)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    figures.save(figure, path, dpi=150)
 
 
 def plot_answers(
@@ -110,12 +102,9 @@ def plot_answers(
 
     `answers` are probabilities (N, classes).
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     rows = -(-len(pictures) // 5)
-    figure = Figure(figsize=(8, 1.85 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(8, 1.85 * rows)
     grid = figure.subplots(rows, 5, squeeze=False).ravel()
     for axes, picture, answer in zip(grid, pictures, answers, strict=False):
         best = int(answer.argmax())
@@ -123,8 +112,7 @@ def plot_answers(
         axes.set_title(f"{class_names[best]} {answer[best]:.0%}", fontsize=10)
     for axes in grid:
         axes.set_axis_off()
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    figures.save(figure, path, dpi=150)
 
 
 def _write_beside(axes: Any, text: str, x: float, y: float) -> None:

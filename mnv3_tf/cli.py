@@ -24,7 +24,7 @@ Main = Callable[[flags.FlagValues], None]
 
 
 def define_network_flags(values: flags.FlagValues, default: str = "large") -> None:
-    """--model, --width, --resolution and --num_classes: the arguments of `spec.resolve`."""
+    """--model, --width, --resolution and --num_classes: the arguments of `networks.resolve`."""
     flags.DEFINE_string(
         "model", default, "A network's name, or the path of a spec JSON.", flag_values=values
     )
@@ -41,13 +41,18 @@ def define_json_flag(values: flags.FlagValues) -> None:
     )
 
 
-def run(main: Main, define_flags: Define, argv: Sequence[str] | None = None) -> None:
-    """Parses `argv`, calls `main`, and exits: 0 done, 1 failed on the way, 2 bad input."""
+def run(
+    main: Main, define_flags: Define, argv: Sequence[str] | None = None, bare: str | None = None
+) -> None:
+    """Parses `argv`, calls `main`, and exits: 0 done, 1 failed on the way, 2 bad input.
+
+    `bare` is the flag whose value, or list of values, may stand without its name.
+    """
     argv = list(sys.argv if argv is None else argv)
-    sys.exit(call(main, define_flags, argv))
+    sys.exit(call(main, define_flags, argv, bare))
 
 
-def call(main: Main, define_flags: Define, argv: Sequence[str]) -> int:
+def call(main: Main, define_flags: Define, argv: Sequence[str], bare: str | None = None) -> int:
     """`run` without leaving the process; returns the exit status."""
     # TensorFlow's C++ logs would bury the one sentence that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -55,10 +60,9 @@ def call(main: Main, define_flags: Define, argv: Sequence[str]) -> int:
     flags.DEFINE_integer("verbosity", 0, "1 shows the traceback of an error.", flag_values=values)
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     define_flags(values)
+    values.set_gnu_getopt(True)  # options may stand behind other arguments
     try:
-        rest = values(argv)
-        if len(rest) > 1:
-            raise UserError(f"Unexpected argument {rest[1]!r}; every option starts with --.")
+        _take_bare(values, values(argv)[1:], bare)
     except (flags.Error, UserError) as error:
         return _say(error, 2)
     if values.help:
@@ -81,6 +85,15 @@ def call(main: Main, define_flags: Define, argv: Sequence[str]) -> int:
             return _say(error, 1)
         return _say(f"{type(error).__name__}: {error} (--verbosity=1 shows where.)", 1)
     return 0
+
+
+def _take_bare(values: flags.FlagValues, rest: Sequence[str], bare: str | None) -> None:
+    if rest and bare and isinstance(values[bare].value, list):
+        values[bare].value = [*values[bare].value, *rest]
+    elif rest and bare and values[bare].value is None and len(rest) == 1:
+        values[bare].value = rest[0]
+    elif rest:
+        raise UserError(f"Unexpected argument {rest[-1]!r}; every option starts with --.")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from absl import flags
 
 from mnv3_tf import cli, tables
-from mnv3_tf.spec import NetworkSpec, resolve
+from mnv3_tf.networks import resolve
+from mnv3_tf.spec import NetworkSpec
 
 Shape = tuple[int, int, int]
 

@@ -19,7 +19,7 @@ from absl import flags
 
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.training.run_folder import RunFolder
 
 if TYPE_CHECKING:

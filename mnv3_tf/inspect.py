@@ -13,7 +13,6 @@ there a low ratio is no damage. Real photographs tell more than the noise that i
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,13 +233,5 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def with_file_flag(argv: Sequence[str]) -> list[str]:
-    """The command line with its one bare argument, the file, as --model_file."""
-    bare = [i for i, argument in enumerate(argv) if i and not argument.startswith("-")]
-    if len(bare) != 1:
-        return list(argv)
-    return [f"--model_file={a}" if i == bare[0] else a for i, a in enumerate(argv)]
-
-
 if __name__ == "__main__":
-    cli.run(main, define_flags, with_file_flag(sys.argv))
+    cli.run(main, define_flags, bare="model_file")

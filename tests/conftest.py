@@ -70,3 +70,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("needs the right to mount a disk of its own")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def closed_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder in which nothing can be written."""
+    if os.geteuid():
+        folder = tmp_path / "closed"
+        folder.mkdir(mode=0o500)
+        return folder
+    folder = request.getfixturevalue("small_disk")  # root is stopped by a read-only disk alone
+    subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    return folder

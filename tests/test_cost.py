@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mnv3_tf import cli, cost
-from mnv3_tf.spec import NETWORKS, resolve
+from mnv3_tf.networks import NETWORKS, resolve
 
 
 @pytest.mark.parametrize(

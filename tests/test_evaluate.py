@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mnv3_tf import cli, evaluate
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.training.settings import Settings
 
 

@@ -11,7 +11,7 @@ from random_network import noise, randomise, settle
 
 import export_tflite
 from mnv3_tf import cli, evaluate
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 ROOT = Path(__file__).parents[1]
 CLASSES = [f"kind {letter}" for letter in "abcdefghij"]

@@ -11,7 +11,8 @@ import pytest
 
 from mnv3_tf.cost import cost
 from mnv3_tf.errors import UserError
-from mnv3_tf.spec import NETWORKS, NetworkSpec, make_divisible, resolve
+from mnv3_tf.networks import NETWORKS, resolve
+from mnv3_tf.spec import NetworkSpec, make_divisible
 
 LARGE, SMALL = resolve("large"), resolve("small")
 EVERY = pytest.mark.parametrize("name", NETWORKS)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mnv3_tf.data.augment import Augmentation, training_view
 from mnv3_tf.data.decode import decode, evaluation_view
-from mnv3_tf.data.streams import Host, batches_with_gaps
+from mnv3_tf.data.streams import ALONE, Host, batches_with_gaps
 from mnv3_tf.errors import UserError
 
 Tensor = Any
@@ -109,28 +109,27 @@ class Split:
         augmentation: Augmentation,
         seed: int,
         start_step: int = 0,
-        host: Host = (0, 1),
+        host: Host = ALONE,
     ) -> tf.data.Dataset:
         """Endless (images, labels): float32 (B, H, W, 3) RGB in [-1, 1], and int32 (B,).
 
         Every epoch has its own order; what does not fill a batch at its end is left out. The
-        first batch is number `start_step` of the run. Host i of n, `host` (i, n), gets its part of
-        every batch, B = `batch_size` / n pictures; the parts put together are the batch. Of sets
-        in several files it reads its own files only, and the batches depend on n too. A picture
-        that cannot be decoded is black and has the label -1.
+        first batch is number `start_step` of the run. Of several hosts, `host` gets its part of
+        every batch, B = `batch_size` / hosts pictures; the parts put together are the batch. Of
+        sets in several files it reads its own files only, and the batches depend on the number
+        of hosts too. A picture that cannot be decoded is black and has the label -1.
 
         Raises:
           UserError: the split is smaller than a batch, or a batch cannot be divided evenly.
         """
-        number_of_host, hosts = host
-        if batch_size % hosts:
+        if batch_size % host.count:
             raise UserError(
-                f"A batch of {batch_size} pictures cannot be divided among {hosts} hosts; choose "
-                f"a multiple of {hosts}."
+                f"A batch of {batch_size} pictures cannot be divided among {host.count} hosts; "
+                f"choose a multiple of {host.count}."
             )
-        part = batch_size // hosts
+        part = batch_size // host.count
         steps = self.steps_per_epoch(batch_size)
-        own = self._source.of_host(host) if hosts > 1 else None
+        own = self._source.of_host(host) if host.count > 1 else None
         source = own or self._source
         size = part if own else batch_size
         start_epoch, step = divmod(start_step, steps)
@@ -148,14 +147,14 @@ class Split:
         def view(position: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
             content, label = source.load(key)
             if own:
-                position = position * hosts + number_of_host
+                position = position * host.count + host.number
             picture_seed = tf.stack([tf.constant(seed, tf.int64), position])
             return training_view(content, resolution, picture_seed, augmentation), label
 
         stream = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(one_epoch)
-        if hosts > 1 and not own:
+        if host.count > 1 and not own:
             stream = stream.filter(
-                lambda position, key: position % batch_size // part == number_of_host
+                lambda position, key: position % batch_size // part == host.number
             )
         return _batches(source, stream, view, part, drop_remainder=True)
 
@@ -164,16 +163,14 @@ class Split:
         batch_size: int,
         resolution: int,
         resize: str | None = None,
-        host: Host = (0, 1),
+        host: Host = ALONE,
     ) -> tf.data.Dataset:
         """Finite (images, labels) in order, each picture once; the last batch may be smaller.
 
         `resize` is "resize256_crop" or "resize" (see `decode.evaluation_view`); None is what
-        suits the source. Host i of n, `host` (i, n), gets every n-th picture from i on.
+        suits the source. Several hosts take turns.
         """
-        keys = self._source.in_order()
-        if host != (0, 1):
-            keys = keys.shard(host[1], host[0])
+        keys = self._source.in_order().shard(host.count, host.number)
         view = self._evaluation_view(resolution, resize)
         return _batches(self._source, keys, view, batch_size)
 

@@ -17,16 +17,12 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf import cli
+from mnv3_tf.data.sharded import FORMAT, encode, read_index
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from mnv3_tf.data.dataset import Dataset, Split
-    from mnv3_tf.data.streams import Host, StreamedSource
-
-FORMAT = 1
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -86,7 +82,7 @@ def write_shards(
     }
     _begin(out, job)
     if (out / "index.json").exists():
-        return _read_index(out / "index.json")
+        return read_index(out / "index.json")
     files = {}
     try:
         for name, split in splits.items():
@@ -108,42 +104,11 @@ def totals(index: dict[str, Any]) -> dict[str, int]:
     return {name: sum(file["pictures"] for file in files) for name, files in index["files"].items()}
 
 
-def open_shards(folder: str) -> "Dataset":
-    """Raises UserError where `folder` holds no finished shards, or one of them is missing."""
-    from mnv3_tf.data.dataset import Dataset, Split
-
-    path = Path(folder)
-    index = _read_index(path / "index.json")
-    class_names, files = tuple(index["class_names"]), index["files"]
-    for file in (file for split in files.values() for file in split):
-        size = (path / file["name"]).stat().st_size if (path / file["name"]).exists() else None
-        if size != file["bytes"]:
-            found = "is missing" if size is None else f"has {size} bytes, not {file['bytes']}"
-            raise UserError(f"{path / file['name']} {found}; copy it again, or make {folder} anew.")
-    splits = {name: Split(_source(path, split), index["resize"]) for name, split in files.items()}
-    skipped = tuple(index["skipped"])
-    return Dataset(f"shards:{folder}", class_names, splits.get("train"), splits.get("val"), skipped)
-
-
-def _read_index(path: Path) -> dict[str, Any]:
-    try:
-        index = json.loads(path.read_text())
-        if index["format"] != FORMAT:
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
-            f"There is no readable {path}; make it with `python -m mnv3_tf.data.shards "
-            f"--dataset=... --out={path.parent}`, into an empty folder."
-        ) from None
-    assert isinstance(index, dict)
-    return index
-
-
 def _begin(out: Path, job: dict[str, Any]) -> None:
     """Makes the folder, or finds that it is of the same job."""
     for name in ("index.json", "job.json"):
         if (out / name).exists():
-            before = _read_index(out / name)
+            before = read_index(out / name)
             for key, value in job.items():
                 if before.get(key) != value:
                     raise UserError(
@@ -203,55 +168,10 @@ def _write_shard(path: Path, pictures: Any, count: int) -> None:
         ):
             for _ in range(count):
                 content, label = (value.numpy() for value in next(pictures))
-                writer.write(_example(content, int(label)).SerializeToString())
+                writer.write(encode(content, int(label)))
             writer.close()  # before the file gets its name
     except tf.errors.OpError as error:
         raise OSError(errno.EIO, error.message) from None
-
-
-def _example(content: bytes, label: int) -> "tf.train.Example":
-    """With the names that slim and Model Garden give them."""
-    import tensorflow as tf
-
-    return tf.train.Example(
-        features=tf.train.Features(
-            feature={
-                "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[content])),
-                "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-            }
-        )
-    )
-
-
-def _source(folder: Path, files: list[dict[str, Any]]) -> "StreamedSource":
-    import tensorflow as tf
-
-    from mnv3_tf.data.streams import StreamedSource
-
-    features = {
-        "image/encoded": tf.io.FixedLenFeature((), tf.string),
-        "image/class/label": tf.io.FixedLenFeature((), tf.int64),
-    }
-
-    def parse(record: Any) -> dict[str, Any]:
-        found = tf.io.parse_single_example(record, features)
-        label = tf.cast(found["image/class/label"], tf.int32)
-        return {"content": found["image/encoded"], "label": label}
-
-    def read(path: Any, pictures: Any) -> "tf.data.Dataset":
-        # What cannot be read of a damaged file is made up by what cannot be decoded, and counted.
-        lost = tf.data.Dataset.from_tensors({"content": b"", "label": tf.constant(-1)}).repeat()
-        records = tf.data.TFRecordDataset(path).map(parse).ignore_errors()
-        return records.concatenate(lost).take(pictures)
-
-    def open_stream(host: "Host") -> "tf.data.Dataset":
-        number, hosts = host
-        own = files[number::hosts]
-        paths = [str(folder / file["name"]) for file in own]
-        counts = tf.constant([file["pictures"] for file in own], tf.int64)
-        return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read)
-
-    return StreamedSource(open_stream, sum(file["pictures"] for file in files), len(files))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def open_dataset(
 
         return open_csv(rest, seed, training)
     if source == "shards" and rest:
-        from mnv3_tf.data.shards import open_shards
+        from mnv3_tf.data.sharded import open_shards
 
         return open_shards(rest)
     if source == "tfds" and rest:

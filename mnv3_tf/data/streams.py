@@ -1,19 +1,29 @@
 """Sets that are too large for memory: read in the order on disk, shuffled in a buffer."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
 Tensor = Any
-Host = tuple[int, int]
-"""Number of a host (from 0), and how many there are."""
 
 SHUFFLE_BUFFER = 8192
 """Pictures among which a streamed epoch is shuffled, as they are encoded (ImageNet: 0.9 GB).
 
 The sets are prepared in a random order, so that a buffer is enough.
 """
+
+
+@dataclass(frozen=True)
+class Host:
+    """One of `count` machines that read a dataset together; `number` counts from 0."""
+
+    number: int
+    count: int
+
+
+ALONE = Host(0, 1)
 
 
 class StreamedSource:
@@ -26,7 +36,7 @@ class StreamedSource:
         open_stream: Callable[[Host], tf.data.Dataset],
         count: int,
         files: int = 1,
-        host: Host = (0, 1),
+        host: Host = ALONE,
     ):
         """`open_stream` gives {"content", "label"} of a host's files: what `load` returns, as keys.
 
@@ -39,7 +49,7 @@ class StreamedSource:
 
     def of_host(self, host: Host) -> "StreamedSource | None":
         """The files of one host; None where there are fewer files than hosts."""
-        if self._files < host[1]:
+        if self._files < host.count:
             return None
         return StreamedSource(self._open_stream, self._count, self._files, host)
 

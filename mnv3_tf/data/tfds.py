@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mnv3_tf.data.dataset import Dataset, Source, Split, in_memory
 from mnv3_tf.data.files import MEMORY_BOUND
-from mnv3_tf.data.streams import Host, StreamedSource
+from mnv3_tf.data.streams import ALONE, Host, StreamedSource
 from mnv3_tf.errors import UserError
 
 
@@ -55,14 +55,13 @@ def open_tfds(name: str, data_dir: str | None = None, memory_bound: int = MEMORY
 
 def _open_split(tfds: Any, builder: Any, split: str, memory_bound: int) -> Source:
     def open_stream(host: Host) -> tf.data.Dataset:
-        number, hosts = host
         stream = builder.as_dataset(
             split=split,
             decoders={"image": tfds.decode.SkipDecoding()},
             # Positions must mean the same pictures every time.
             read_config=tfds.ReadConfig(
                 interleave_cycle_length=1,
-                input_context=tf.distribute.InputContext(hosts, number) if hosts > 1 else None,
+                input_context=tf.distribute.InputContext(host.count, host.number),
             ),
             shuffle_files=False,
         )
@@ -76,7 +75,7 @@ def _open_split(tfds: Any, builder: Any, split: str, memory_bound: int) -> Sourc
     info = builder.info.splits[split]
     if info.num_bytes > memory_bound:
         return StreamedSource(open_stream, info.num_examples, info.num_shards)
-    pictures = list(open_stream((0, 1)).as_numpy_iterator())
+    pictures = list(open_stream(ALONE).as_numpy_iterator())
     return in_memory(
         [picture["content"] for picture in pictures],
         np.array([picture["label"] for picture in pictures]),

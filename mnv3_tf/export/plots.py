@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnv3_tf import figures
 from mnv3_tf.export.compare import EXACT_DB
-from mnv3_tf.files import atomic_write
 
 PLAIN, WORST, DROP = "#4c72b0", "#c44e52", "#dd8452"
 
@@ -22,11 +22,8 @@ def plot_layers(
     `rows` are the "layers" of `compare.compare`; those of `worst` and `drops` are coloured,
     numbered, and named at the side.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(14, 5.2)
     axes = figure.subplots()
     colours = {row["index"]: WORST for row in worst} | {row["index"]: DROP for row in drops}
     heights = [min(row["sqnr_db"], EXACT_DB) for row in rows]
@@ -72,8 +69,7 @@ def plot_layers(
             linespacing=1.4,
         )
         top -= 0.055 * (len(lines) + 2)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png")
+    figures.save(figure, path, dpi=130)
 
 
 def _shorten(name: str, most: int = 40) -> str:

@@ -5,7 +5,8 @@ import tf_keras
 from mnv3_tf import weights as weight_files
 from mnv3_tf.layers import Lowering
 from mnv3_tf.models.backbone import backbone, layer_factory
-from mnv3_tf.spec import NetworkSpec, resolve
+from mnv3_tf.networks import resolve
+from mnv3_tf.spec import NetworkSpec
 
 
 def build_classifier(
@@ -57,7 +58,7 @@ def create_model(
     """A MobileNetV3 (or V2, or MnasNet-A1) classifier.
 
     Args:
-      model: a name of `mnv3_tf.spec.NETWORKS`, or the path of a spec JSON.
+      model: a name of `mnv3_tf.networks.NETWORKS`, or the path of a spec JSON.
       width: width multiplier, 0.35 to 1.25 in the paper.
       resolution: side of the square input in pixels; None is the spec's (224).
       num_classes: number of logits; None is the spec's (1000).

@@ -9,7 +9,6 @@ without a run are passed over.
 """
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -18,9 +17,8 @@ from typing import Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
+from mnv3_tf import cli, figures, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
 from mnv3_tf.training.run_folder import Row, RunFolder, best_row
 
 COLUMNS = ("run", "seeds", "epochs", "top-1", "spread", "loss", "images/s")
@@ -124,13 +122,9 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 
 def draw(groups: Sequence[Group], path: Path) -> None:
     """Accuracy and losses over the epochs: a line for a group's mean, a band for its spread."""
-    # Not pyplot: it would choose a backend for the whole process.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(13, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(13, 4.5)
     panels = {"val_top1": "val top-1 (%)", "val_loss": "val loss", "train_loss": "train loss"}
     for axes, (name, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         for group in groups:
@@ -152,17 +146,13 @@ def draw(groups: Sequence[Group], path: Path) -> None:
     if not handles:
         handles, labels = figure.axes[2].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="small")
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    figures.save(figure, path)
 
 
 def draw_accuracies(groups: Sequence[Group], path: Path) -> None:
     """A line for each group, the best on top: a dot for each run, a tick for their mean."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 1.2 + 0.35 * len(groups)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(8, 1.2 + 0.35 * len(groups))
     axes = figure.subplots()
     for y, group in enumerate(groups):
         top1 = [100 * value for value in group.values("val_top1")]
@@ -179,8 +169,7 @@ def draw_accuracies(groups: Sequence[Group], path: Path) -> None:
     axes.margins(x=0.1)
     axes.set(xlabel="val top-1 (%), best epoch")
     axes.grid(axis="x", alpha=0.3)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    figures.save(figure, path)
 
 
 def _mean(values: Sequence[float], otherwise: float = float("nan")) -> float:
@@ -216,10 +205,5 @@ def _result(group: Group) -> dict[str, Any]:
     }
 
 
-def with_run_flags(argv: Sequence[str]) -> list[str]:
-    """The command line with its bare arguments, the folders, as --runs."""
-    return [f"--runs={a}" if i and not a.startswith("-") else a for i, a in enumerate(argv)]
-
-
 if __name__ == "__main__":
-    cli.run(main, define_flags, with_run_flags(sys.argv))
+    cli.run(main, define_flags, bare="runs")

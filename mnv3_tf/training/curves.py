@@ -2,19 +2,15 @@
 
 from pathlib import Path
 
-from mnv3_tf.files import atomic_write
+from mnv3_tf import figures
 from mnv3_tf.training.run_folder import Row, best_row
 
 
 def draw(rows: list[Row], title: str, path: Path) -> None:
     """Three panels side by side from the rows of metrics.jsonl."""
-    # Not pyplot: it would choose a backend for the whole process.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.new(12, 3.6)
     figure.suptitle(title)
     loss, accuracy, rate = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in rows]
@@ -42,5 +38,4 @@ def draw(rows: list[Row], title: str, path: Path) -> None:
         panel.set(xlabel="epoch", title=name)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    figures.save(figure, path)

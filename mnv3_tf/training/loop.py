@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 import tensorflow as tf
 
 from mnv3_tf.data import Split
+from mnv3_tf.data.files import LARGEST_UNREADABLE_PART
+from mnv3_tf.data.streams import Host
 from mnv3_tf.errors import Failure
 from mnv3_tf.files import atomic_write
 from mnv3_tf.training import classification
@@ -22,9 +24,6 @@ from mnv3_tf.training.tensorboard import ScalarWriter
 
 class Diverged(Failure):
     """The loss, or a weight, is no number any more."""
-
-
-LARGEST_UNREADABLE_PART = 0.01
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class Trainer:
         """Training batches from `step` on, each replica's part of the pictures apart."""
         recipe = self.task.recipe
 
-        def of_host(host: tuple[int, int]) -> tf.data.Dataset:
+        def of_host(host: Host) -> tf.data.Dataset:
             return self._train.train_batches(
                 recipe.batch_size, self._resolution, recipe.augmentation, self._seed, step, host
             )
@@ -170,10 +169,10 @@ class Trainer:
     def _val_batches(self) -> Any:
         batch_size = self.task.recipe.batch_size
 
-        def of_host(host: tuple[int, int]) -> tf.data.Dataset:
+        def of_host(host: Host) -> tf.data.Dataset:
             assert self._val is not None
             steps = math.ceil(len(self._val) / batch_size)
-            size = batch_size // host[1]
+            size = batch_size // host.count
             part = self._val.eval_batches(size, self._resolution, host=host)
             # Replicas want equal parts.
             return filled(part, size, steps) if self._strategy.num_replicas_in_sync > 1 else part

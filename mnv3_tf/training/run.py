@@ -19,7 +19,8 @@ from mnv3_tf.data import Dataset, Split, open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import load_classifier
-from mnv3_tf.spec import NetworkSpec, resolve
+from mnv3_tf.networks import resolve
+from mnv3_tf.spec import NetworkSpec
 from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training import teacher as teachers

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from mnv3_tf.data.streams import ALONE, Host
 from mnv3_tf.errors import UserError
 
 Strategy = Any  # tf.distribute.Strategy, of which mypy knows nothing
@@ -115,26 +116,26 @@ def has_gpu() -> bool:
 
 
 def distributed(
-    strategy: Strategy, of_host: Callable[[tuple[int, int]], tf.data.Dataset], batch_size: int
+    strategy: Strategy, of_host: Callable[[Host], tf.data.Dataset], batch_size: int
 ) -> Any:
     """Batches of `batch_size` pictures over all replicas, as `strategy.run` takes them.
 
-    `of_host` makes the dataset of a host, (number, count): its part of each batch.
+    `of_host` makes the dataset of a host: its part of each batch.
 
     Raises:
       UserError: the batch cannot be divided evenly.
     """
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
-        return of_host((0, 1))
+        return of_host(ALONE)
     if batch_size % replicas:
         raise UserError(
             f"A batch of {batch_size} pictures cannot be divided among {replicas} devices; give a "
             f"--batch_size that is a multiple of {replicas}."
         )
 
-    def batches(host: tf.distribute.InputContext) -> tf.data.Dataset:
-        part = of_host((host.input_pipeline_id, host.num_input_pipelines))
+    def batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        part = of_host(Host(context.input_pipeline_id, context.num_input_pipelines))
         return part.rebatch(batch_size // replicas, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(batches)

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.trained import load_run, load_weights
 
 Teacher = Callable[[Any], Any]

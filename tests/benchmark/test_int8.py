@@ -12,7 +12,7 @@ from random_network import noise, randomise, settle
 
 from benchmark import int8, latency
 from mnv3_tf import cli
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 ROOT = Path(__file__).parents[2]
 PNG = b"\x89PNG"

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 
 def test_every_layer_of_a_settled_network_is_at_work():

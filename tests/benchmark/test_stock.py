@@ -5,7 +5,7 @@ import pytest
 
 from mnv3_tf.export import inspection
 from mnv3_tf.export.runtime import TFLiteModel
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 SMALL = resolve("small", 0.35, 32, 10)
 TINY = SMALL.replace(name="tiny", blocks=SMALL.blocks[:4], hidden=32)

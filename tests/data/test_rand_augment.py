@@ -69,10 +69,8 @@ def test_a_translation_moves_by_a_part_of_the_side(pixels, name, axis, far):
     assert (found[-shift:] == ours.FILL).all()
 
 
-@pytest.mark.parametrize("name", ours.OPERATIONS)
-def test_without_strength_nothing_changes_but_what_has_none(pixels, name):
-    if name in ("autocontrast", "equalize"):
-        pytest.skip("it has no strength")
+@pytest.mark.parametrize("name", sorted(ours.OPERATIONS.keys() - {"autocontrast", "equalize"}))
+def test_without_strength_nothing_changes(pixels, name):
     np.testing.assert_array_equal(run(name, pixels, 0.0), pixels)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from mnv3_tf import cli
 from mnv3_tf.data import Augmentation, open_dataset, shards
+from mnv3_tf.data.streams import Host
 from mnv3_tf.errors import Failure, UserError
 
 WHOLE = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
@@ -166,11 +167,11 @@ def test_each_host_reads_its_own_files(made):
             example = tf.train.Example.FromString(record.numpy())
             files[example.features.feature["image/encoded"].bytes_list.value[0]] = number
     for number in (0, 1):
-        own = split._source.of_host((number, 2))
+        own = split._source.of_host(Host(number, 2))
         assert {files[key["content"].numpy()] % 2 for key in own.in_order()} == {number}
-        batches = list(split.train_batches(8, 16, WHOLE, 3, host=(number, 2)).take(8))
+        batches = list(split.train_batches(8, 16, WHOLE, 3, host=Host(number, 2)).take(8))
         assert all(images.shape == (4, 16, 16, 3) for images, _ in batches)
-        later = split.train_batches(8, 16, WHOLE, 3, start_step=5, host=(number, 2))
+        later = split.train_batches(8, 16, WHOLE, 3, start_step=5, host=Host(number, 2))
         for (x, _), (y, _) in zip(batches[5:], later.take(3), strict=True):
             np.testing.assert_array_equal(x, y)
 
@@ -180,7 +181,7 @@ def test_fewer_files_than_hosts_are_read_by_all(made):
     shards.write_shards(dataset, out, 40)
     split = open_dataset(f"shards:{out}").train
     whole = next(iter(split.train_batches(8, 16, WHOLE, 0)))[0].numpy()
-    parts = [next(iter(split.train_batches(8, 16, WHOLE, 0, host=(n, 2))))[0] for n in (0, 1)]
+    parts = [next(iter(split.train_batches(8, 16, WHOLE, 0, host=Host(n, 2))))[0] for n in (0, 1)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 

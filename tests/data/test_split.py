@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mnv3_tf.data import Augmentation, Split
 from mnv3_tf.data.dataset import in_memory
-from mnv3_tf.data.streams import StreamedSource
+from mnv3_tf.data.streams import ALONE, Host, StreamedSource
 from mnv3_tf.errors import UserError
 
 WHOLE = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
@@ -146,22 +146,22 @@ def test_the_parts_of_the_hosts_put_together_are_the_batches_of_one(split):
     def batches(host):
         return take(split.train_batches(6, 16, STRONG, 3, start_step=2, host=host), 5)
 
-    parts = [batches((number, 3)) for number in range(3)]
+    parts = [batches(Host(number, 3)) for number in range(3)]
     together = [
         tuple(np.concatenate(arrays) for arrays in zip(*of_hosts, strict=True))
         for of_hosts in zip(*parts, strict=True)
     ]
-    assert same(together, batches((0, 1)))
+    assert same(together, batches(ALONE))
 
 
 def test_a_batch_that_hosts_cannot_share_evenly_is_refused(split):
     with pytest.raises(UserError, match="batch of 8 pictures cannot be divided among 3 hosts"):
-        split.train_batches(8, 16, WHOLE, 0, host=(0, 3))
+        split.train_batches(8, 16, WHOLE, 0, host=Host(0, 3))
 
 
 def test_hosts_take_turns_in_evaluation(split):
     def labels(host):
         return [int(v) for _, part in split.eval_batches(4, 16, host=host) for v in part]
 
-    assert labels((1, 3)) == list(range(1, COUNT, 3))
-    assert sorted(labels((0, 2)) + labels((1, 2))) == list(range(COUNT))
+    assert labels(Host(1, 3)) == list(range(1, COUNT, 3))
+    assert sorted(labels(Host(0, 2)) + labels(Host(1, 2))) == list(range(COUNT))

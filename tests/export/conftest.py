@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from colour_network import colour_network, colour_pictures
 
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 _SMALL = resolve("small", 0.35, resolution=64, num_classes=5)
 SPEC = _SMALL.replace(name="tiny", blocks=_SMALL.blocks[:5], hidden=64)
@@ -74,3 +74,13 @@ def refused(files, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("refused") / "refused.tflite"
     path.write_bytes(pack_model(model))
     return path
+
+
+@pytest.fixture
+def no_timing(monkeypatch):
+    """Exports quickly: latency, which would take most of the time, is measured elsewhere."""
+    from mnv3_tf.export import runtime
+
+    quick = runtime.measure_latency
+    monkeypatch.setattr(runtime, "measure_latency", lambda model: quick(model, 0.01))
+    monkeypatch.setattr(runtime, "warm_up", lambda invoke: 1000.0)

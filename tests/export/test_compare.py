@@ -19,7 +19,7 @@ from mnv3_tf.export.compare import (
 )
 from mnv3_tf.export.runtime import TensorInfo
 from mnv3_tf.export.tensors import LayerTensor, counted, layer_names
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_a_foreign_file_is_matched(networks, shared, tmp_path):
 
 
 def run(*arguments):
-    argv = command.with_file_flag(["inspect", *map(str, arguments)])
-    return cli.call(command.main, command.define_flags, argv)
+    argv = ["inspect", *map(str, arguments)]
+    return cli.call(command.main, command.define_flags, argv, bare="model_file")
 
 
 def test_the_command_names_the_worst_and_draws_them(networks, tmp_path, capsys):

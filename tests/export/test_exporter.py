@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from random_network import noise, randomise, settle
 
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
 from mnv3_tf.export import inspection
 from mnv3_tf.export.exporter import ExportOptions, export
 from mnv3_tf.export.int8 import Training
 from mnv3_tf.export.runtime import TFLiteModel
 from mnv3_tf.models import build_classifier
-from mnv3_tf.spec import NETWORKS, NetworkSpec, resolve
+from mnv3_tf.networks import NETWORKS, resolve
+from mnv3_tf.spec import NetworkSpec
+
+pytestmark = pytest.mark.usefixtures("no_timing")
 
 SIDE, CLASSES = 64, 10
 NAMES = tuple(f"class {index}" for index in range(CLASSES))
@@ -40,16 +42,6 @@ CONTRACT = {  # keys of the report, and of its parts
     "latency_ms": {"threads", "median", "p95"},
     "layers": None,
 }
-
-
-@pytest.fixture(autouse=True)
-def no_timing(monkeypatch):
-    """Latency is measured elsewhere; here it would take most of the time."""
-    from mnv3_tf.export import runtime
-
-    quick = runtime.measure_latency
-    monkeypatch.setattr(runtime, "measure_latency", lambda model: quick(model, 0.01))
-    monkeypatch.setattr(runtime, "warm_up", lambda invoke: 1000.0)
 
 
 def trained(spec: NetworkSpec) -> Any:
@@ -328,99 +320,3 @@ def test_pictures_that_can_be_read_once_are_all_judged(tmp_path):
     report = export(TINY, model, ExportOptions(), tmp_path / "m.tflite", evaluation=once())
     assert report["images"] == 8
     assert report["layers"]
-
-
-# -- choices ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("quantize", "target", "expected"),
-    [
-        ("none", "xnnpack", "fused"),
-        ("float16", "gpu", "fused"),
-        ("dynamic", "xnnpack", "fused"),
-        ("int8", "xnnpack", "composite"),
-        ("int8", "gpu", "fused"),
-        ("int8", "nnapi", "fused"),
-        ("int8", "edgetpu", "fused"),
-        ("int8", "reference", "fused"),
-    ],
-)
-def test_how_h_swish_is_written(quantize, target, expected):
-    lowering, reason = ExportOptions(quantize, target=target).lowering()
-    assert lowering == expected
-    assert len(reason) > 10
-    for asked in ("fused", "composite", "equalized"):
-        assert ExportOptions(quantize, asked, target).lowering() == (asked, "asked for")
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"quantize": "int4"}, "--quantize=int4 is not one of none, float16, dynamic, int8"),
-        (
-            {"hard_swish": "swish"},
-            "--hard_swish=swish is not one of auto, fused, composite, equalized",
-        ),
-        ({"target": "dsp"}, "--target=dsp is not one of xnnpack, gpu, nnapi, edgetpu, reference"),
-        ({"output": "labels"}, "--output=labels is not one of probabilities, logits"),
-        ({"input_type": "int16"}, "--input_type=int16 is not one of uint8, int8, float32"),
-        ({"input_type": "uint8"}, "--input_type=uint8 needs --quantize=int8"),
-        ({"quantize": "dynamic", "input_type": "int8"}, "--input_type=int8 needs --quantize=int8"),
-    ],
-)
-def test_options_that_do_not_go_together(options, sentence):
-    with pytest.raises(UserError, match=sentence) as caught:
-        ExportOptions(**options)
-    assert "\n" not in str(caught.value)
-
-
-def test_int8_needs_pictures(tmp_path):
-    with pytest.raises(UserError, match="Calibration needs pictures"):
-        export(TINY, trained(TINY), ExportOptions("int8"), tmp_path / "m.tflite")
-    assert not list(tmp_path.iterdir())
-
-
-# -- nothing is left behind ------------------------------------------------------------------
-
-
-def test_a_file_that_the_runtime_refuses_is_not_kept(tmp_path, monkeypatch):
-    honest = inspection.inspect
-
-    def refusing(path: Path) -> dict[str, Any]:
-        found = honest(path)
-        return found | {"xnnpack": found["xnnpack"] | {"error": "rescale 337 is too much"}}
-
-    monkeypatch.setattr(inspection, "inspect", refusing)
-    (tmp_path / "m.tflite").write_text("what was there")
-    with pytest.raises(UserError, match=r"m\.tflite does not load under XNNPACK: rescale 337"):
-        export(TINY, trained(TINY), ExportOptions(), tmp_path / "m.tflite")
-    assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
-    assert (tmp_path / "m.tflite").read_text() == "what was there"
-
-
-def test_a_failure_while_measuring_leaves_nothing(tmp_path, monkeypatch):
-    from mnv3_tf.export import exporter
-
-    def fail(*_: Any) -> None:
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(exporter, "layer_sqnr", fail)
-    with pytest.raises(RuntimeError):
-        export(TINY, trained(TINY), ExportOptions(), tmp_path / "m.tflite")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_place_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"Cannot write .*file/m\.tflite"):
-        export(TINY, trained(TINY), ExportOptions(), tmp_path / "file" / "m.tflite")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_errors_reach_the_user_as_one_sentence(capsys):
-    def main(_: Any) -> None:
-        ExportOptions("int8", input_type="int16")  # type: ignore[arg-type]
-
-    assert cli.call(main, lambda values: None, ["export"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1

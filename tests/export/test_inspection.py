@@ -179,8 +179,8 @@ def test_bad_files_are_told_in_one_sentence(files, tmp_path):
 
 
 def run_command(*arguments):
-    argv = command.with_file_flag(["inspect", *map(str, arguments)])
-    return cli.call(command.main, command.define_flags, argv)
+    argv = ["inspect", *map(str, arguments)]
+    return cli.call(command.main, command.define_flags, argv, bare="model_file")
 
 
 def test_the_command_prints_json_last(files, capsys):

@@ -12,10 +12,11 @@ from mnv3_tf.export.convert import convert
 from mnv3_tf.export.lowering import _not_constant, lower_weights, lowered_classifier
 from mnv3_tf.export.runtime import open_interpreter
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.equalization import _scalable_tensors
 from mnv3_tf.quantization.scheme import fake_quantized
-from mnv3_tf.spec import NETWORKS, NetworkSpec, resolve
+from mnv3_tf.spec import NetworkSpec
 from mnv3_tf.weights import collect
 
 LOWERINGS = pytest.mark.parametrize("lowering", ["fused", "composite", "equalized"])

@@ -15,9 +15,9 @@ from mnv3_tf.export.parity import (
     parting_of,
 )
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import fake_quantized, quantized_layers, range_layer
-from mnv3_tf.spec import resolve
 
 
 class Answers:

@@ -18,8 +18,9 @@ from mnv3_tf.export.convert import convert
 from mnv3_tf.export.int8 import FEWEST_PICTURES, Training, find_warnings, quantize
 from mnv3_tf.export.parity import layer_steps, parting_of
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.quantization.distillation import divergence_from
-from mnv3_tf.spec import NETWORKS, NetworkSpec, resolve
+from mnv3_tf.spec import NetworkSpec
 
 SIDE = 64
 _SMALL = resolve("small", 0.35, SIDE, 10)

@@ -14,9 +14,9 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.export.lowering import lower_weights, lowered_classifier
 from mnv3_tf.export.simplify import REST, simplify
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import fake_quantized
-from mnv3_tf.spec import resolve
 from mnv3_tf.weights import assign_layers, collect
 
 SIDE = 64

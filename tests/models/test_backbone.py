@@ -6,7 +6,7 @@ from random_network import noise, randomise, relative_error
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import create_backbone
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 
 @pytest.fixture(scope="module", params=["large", "small"])

@@ -12,7 +12,7 @@ from mnv3_tf import create_model
 from mnv3_tf.cost import cost
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import build_classifier, load_classifier
-from mnv3_tf.spec import NETWORKS, resolve
+from mnv3_tf.networks import NETWORKS, resolve
 
 EVERY = pytest.mark.parametrize("name", NETWORKS)
 

@@ -8,6 +8,7 @@ from random_network import noise, randomise, settle
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import (
     Samples,
     calibrate,
@@ -21,7 +22,6 @@ from mnv3_tf.quantization.scheme import (
     quantized_layers,
     range_layer,
 )
-from mnv3_tf.spec import resolve
 
 
 def samples(values, importance=None) -> Samples:

@@ -17,10 +17,10 @@ from toy_network import (
 
 from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Distiller, Rates, divergence_from
 from mnv3_tf.quantization.scheme import PICTURE_RANGE, as_stored, fake_quantized
-from mnv3_tf.spec import resolve
 
 
 def kind(name: str) -> str:

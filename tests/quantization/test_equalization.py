@@ -7,6 +7,7 @@ from random_network import noise, randomise, settle
 
 from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.quantization import equalization
 from mnv3_tf.quantization.equalization import (
     GATE_CLOSED,
@@ -14,7 +15,6 @@ from mnv3_tf.quantization.equalization import (
     _scalable_tensors,
     channel_gains,
 )
-from mnv3_tf.spec import NETWORKS, resolve
 
 SIDE = 64
 

@@ -6,12 +6,12 @@ from random_network import noise, randomise, settle
 
 from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import resolve
 from mnv3_tf.quantization import post_training
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Rates
 from mnv3_tf.quantization.post_training import steps_for, tune
 from mnv3_tf.quantization.scheme import fake_quantized
-from mnv3_tf.spec import resolve
 
 
 @pytest.fixture(scope="module")

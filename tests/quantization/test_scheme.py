@@ -8,6 +8,7 @@ from random_network import noise, randomise, settle
 from mnv3_tf.export.lowering import lowered_classifier
 from mnv3_tf.export.runtime import TensorInfo
 from mnv3_tf.models import build_classifier
+from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import (
     GREY,
@@ -21,7 +22,6 @@ from mnv3_tf.quantization.scheme import (
     range_layer,
     round_biases,
 )
-from mnv3_tf.spec import resolve
 
 L = tf_keras.layers
 

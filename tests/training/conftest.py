@@ -1,6 +1,10 @@
 """A network and a dataset so small that a training step takes milliseconds."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +13,8 @@ import pytest
 
 from mnv3_tf.spec import Block, NetworkSpec, Stem
 from mnv3_tf.training.settings import Settings
+
+ROOT = Path(__file__).parents[2]
 
 
 def save_picture(path: Path, pixels: np.ndarray) -> None:
@@ -68,3 +74,56 @@ def settings(tiny_model: str, color_pictures: str, tmp_path: Path) -> Callable[.
         return Settings(**(base | changes))
 
     return make
+
+
+@pytest.fixture
+def start(tiny_model: str, color_pictures: str) -> Iterator[Callable[..., subprocess.Popen]]:
+    """(out, more flags, more of the environment) -> a running train.py, killed after the test."""
+    started = []
+
+    def run(out: str, *flags: str, **environment: str) -> subprocess.Popen:
+        command = [sys.executable, "-u", "train.py", f"--dataset={color_pictures}"]
+        command += [f"--model={tiny_model}", "--recipe=quick", "--batch_size=8", "--seed=3"]
+        alone = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        process = subprocess.Popen(
+            [*command, f"--out={out}", *flags],
+            cwd=ROOT,
+            env=os.environ | alone | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def finish() -> Callable[..., str]:
+    """(a running train.py, the status it must end with) -> what it said."""
+
+    def wait(process: subprocess.Popen, status: int = 0) -> str:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == status, output
+        return output
+
+    return wait
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """(path, running processes) -> once the path is there."""
+
+    def wait(path: Path, *processes: subprocess.Popen) -> None:
+        deadline = time.monotonic() + 240
+        while not path.exists():
+            for process in processes:
+                assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    return wait

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.models import build_classifier
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.training import losses
 from mnv3_tf.training.classification import Classification, ema_decay, measure
 from mnv3_tf.training.optimizers import phases

@@ -44,7 +44,7 @@ def test_a_folder_without_a_run_is_none(runs):
 def test_the_command(runs, tmp_path, capsys):
     argv = ["compare", *map(str, sorted(runs.iterdir())), f"--out={tmp_path / 'c.png'}", "--json"]
     argv.append(f"--accuracies={tmp_path / 'a.png'}")
-    status = cli.call(compare.main, compare.define_flags, compare.with_run_flags(argv))
+    status = cli.call(compare.main, compare.define_flags, argv, bare="runs")
     said = capsys.readouterr()
     assert status == 0, said.err
     found = json.loads(said.out.splitlines()[-1])["runs"]
@@ -68,5 +68,5 @@ def test_the_command(runs, tmp_path, capsys):
 )
 def test_nothing_to_compare(runs, capsys, argv, says):
     argv = ["compare", *(word.format(runs) for word in argv)]
-    assert cli.call(compare.main, compare.define_flags, compare.with_run_flags(argv)) == 2
+    assert cli.call(compare.main, compare.define_flags, argv, bare="runs") == 2
     assert says in capsys.readouterr().err

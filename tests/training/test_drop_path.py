@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from mnv3_tf.models import build_classifier
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.training.drop_path import DropPathAdd, with_drop_path
 
 

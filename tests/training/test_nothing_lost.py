@@ -1,11 +1,6 @@
 """Whatever stops a run, what it had done is kept, and it ends as if nothing had happened."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +12,6 @@ from mnv3_tf.training.checkpoints import Checkpoints
 from mnv3_tf.training.run import train
 from mnv3_tf.training.run_folder import RunFolder
 
-ROOT = Path(__file__).parents[2]
-
 EVERYTHING = (
     "--override=ema_decay=0.9",
     "--override=mixup=0.2",
@@ -28,45 +21,6 @@ EVERYTHING = (
     "--override=augmentation.randaugment_layers=2",
     "--override=augmentation.erase=0.3",
 )
-
-
-@pytest.fixture
-def start(tiny_model, color_pictures):
-    """(out, more flags) -> a running train.py."""
-    started = []
-
-    def run(out: str, *flags: str) -> subprocess.Popen:
-        command = [sys.executable, "-u", "train.py", f"--dataset={color_pictures}"]
-        command += [f"--model={tiny_model}", "--recipe=quick", "--batch_size=8", "--seed=3"]
-        process = subprocess.Popen(
-            [*command, f"--out={out}", *flags],
-            cwd=ROOT,
-            env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def finish(process: subprocess.Popen, status: int = 0) -> str:
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == status, output
-    return output
-
-
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 200
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def all_variables(out: str) -> dict[str, np.ndarray]:
@@ -80,7 +34,9 @@ def all_variables(out: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_killed_at_any_step_a_deterministic_run_ends_bit_for_bit_the_same(start, tmp_path):
+def test_killed_at_any_step_a_deterministic_run_ends_bit_for_bit_the_same(
+    start, finish, wait_for, tmp_path
+):
     flags = ("--deterministic", "--steps=20", "--checkpoint_every=3", *EVERYTHING)
     whole, killed = str(tmp_path / "whole"), str(tmp_path / "killed")
     finish(start(whole, *flags))
@@ -106,7 +62,7 @@ def test_killed_at_any_step_a_deterministic_run_ends_bit_for_bit_the_same(start,
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_ends(start, tmp_path):
+def test_sigterm_saves_and_ends(start, finish, wait_for, tmp_path):
     out = str(tmp_path / "run")
     process = start(out, "--steps=3000")
     wait_for(RunFolder(out).checkpoints / "checkpoint", process)

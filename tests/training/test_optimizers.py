@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.models import build_classifier
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.training.optimizers import decayed_variables, is_kernel, make_optimizer, phases
 from mnv3_tf.training.recipe import Recipe, load
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import tensorflow_datasets as tfds
 
-from mnv3_tf.spec import NETWORKS
+from mnv3_tf.networks import NETWORKS
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.run import train
 

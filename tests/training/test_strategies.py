@@ -1,13 +1,8 @@
 """Several real processes on this machine train one network together."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +11,6 @@ import tensorflow as tf
 from mnv3_tf.errors import UserError
 from mnv3_tf.training import strategies
 from mnv3_tf.training.run_folder import RunFolder
-
-ROOT = Path(__file__).parents[2]
 
 
 def free_ports(count: int) -> list[int]:
@@ -28,49 +21,23 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.fixture
-def start(tiny_model, color_pictures, tmp_path):
-    """(out, worker number or None, ports, more flags) -> a running train.py."""
-    started = []
-
-    def run(out: str, worker: int | None, ports: list[int], *flags: str) -> subprocess.Popen:
-        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
-        if worker is not None:
-            cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-            task = {"type": "worker", "index": worker}
-            environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-        command = [sys.executable, "train.py", f"--dataset={color_pictures}"]
-        command += [f"--model={tiny_model}", "--recipe=quick", "--batch_size=8", "--seed=3"]
-        command += [f"--out={out}", *flags]
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def finish(process: subprocess.Popen, seconds: float = 300) -> str:
-    output = process.communicate(timeout=seconds)[0].decode()
-    assert process.returncode == 0, output
-    return output
+def in_cluster(ports: list[int], number: int) -> str:
+    """TF_CONFIG of worker `number` of those that listen at `ports`."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})
 
 
 LONG = ("--steps=20", "--sync_batch_norm", "--override=ema_decay=0.9")
 
 
 @pytest.mark.slow
-def test_two_workers_train_as_one_process_does(start, tmp_path):
+def test_two_workers_train_as_one_process_does(start, finish, tmp_path):
     alone, together = str(tmp_path / "alone"), str(tmp_path / "together")
     ports = free_ports(2)
-    workers = [start(together, number, ports, *LONG) for number in (0, 1)]
+    workers = [start(together, *LONG, TF_CONFIG=in_cluster(ports, number)) for number in (0, 1)]
     for worker in workers:
         finish(worker)
-    finish(start(alone, None, [], *LONG))
+    finish(start(alone, *LONG))
     one, two = RunFolder(alone).read_metrics(), RunFolder(together).read_metrics()
     assert [row["step"] for row in two] == [6, 12, 18, 20]
     for name in ("train_loss", "val_loss"):
@@ -80,16 +47,11 @@ def test_two_workers_train_as_one_process_does(start, tmp_path):
 
 
 @pytest.mark.slow
-def test_after_one_is_killed_both_go_on_from_the_last_checkpoint(start, tmp_path):
+def test_after_one_is_killed_both_go_on_from_the_last_checkpoint(start, finish, wait_for, tmp_path):
     out, ports = str(tmp_path / "run"), free_ports(2)
     flags = (*LONG, "--checkpoint_every=4")
-    workers = [start(out, number, ports, *flags) for number in (0, 1)]
-    index = RunFolder(out).checkpoints / "checkpoint"
-    deadline = time.monotonic() + 240
-    while not index.exists():
-        assert time.monotonic() < deadline
-        assert all(worker.poll() is None for worker in workers)
-        time.sleep(0.02)
+    workers = [start(out, *flags, TF_CONFIG=in_cluster(ports, number)) for number in (0, 1)]
+    wait_for(RunFolder(out).checkpoints / "checkpoint", *workers)
     workers[1].send_signal(signal.SIGKILL)
     workers[1].wait()
     workers[0].kill()  # a cluster's manager does so to the one that waits
@@ -97,11 +59,11 @@ def test_after_one_is_killed_both_go_on_from_the_last_checkpoint(start, tmp_path
     assert not RunFolder(out).summary.exists()
 
     ports = free_ports(2)
-    outputs = [finish(worker) for worker in [start(out, n, ports, *flags) for n in (0, 1)]]
-    for output in outputs:
-        assert "Going on after step" in output
+    workers = [start(out, *flags, TF_CONFIG=in_cluster(ports, number)) for number in (0, 1)]
+    for worker in workers:
+        assert "Going on after step" in finish(worker)
     whole = str(tmp_path / "whole")
-    finish(start(whole, None, [], *LONG))
+    finish(start(whole, *LONG))
     found, wanted = RunFolder(out).read_metrics(), RunFolder(whole).read_metrics()
     assert [row["val_loss"] for row in found] == pytest.approx(
         [row["val_loss"] for row in wanted], rel=1e-4
@@ -160,7 +122,7 @@ def test_the_last_batches_are_filled_with_pictures_that_do_not_count():
 
 def test_bfloat16_computes_so_and_keeps_its_weights_in_float32(tiny_model):
     from mnv3_tf.models import build_classifier
-    from mnv3_tf.spec import resolve
+    from mnv3_tf.networks import resolve
 
     with strategies.computing_in("bfloat16"):
         model = build_classifier(resolve(tiny_model, num_classes=4))
@@ -172,7 +134,7 @@ def test_bfloat16_computes_so_and_keeps_its_weights_in_float32(tiny_model):
 
 def test_synchronised_batch_norm_is_batch_norm_on_one_device(tiny_model):
     from mnv3_tf.models import build_classifier
-    from mnv3_tf.spec import resolve
+    from mnv3_tf.networks import resolve
 
     model = build_classifier(resolve(tiny_model, num_classes=4))
     copy = strategies.with_synchronised_batch_norm(model)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import build_classifier
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.training import teacher
 from mnv3_tf.training.run import train
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from mnv3_tf import weights
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import load_classifier
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 
 NAMES = {
     "timm": ("timm_mobilenetv3_small_050_random", 0.5),

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from mnv3_tf import create_model, weights
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import build_classifier
-from mnv3_tf.spec import resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.weights.names import convolutions
 
 SMALL = {"num_classes": 5, "resolution": 64}
