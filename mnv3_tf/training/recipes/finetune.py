@@ -3,9 +3,9 @@
 python train.py --model=small --dataset=folder:flowers --recipe=finetune --out=runs/flowers \
     --weights=mobilenet_v3_small_1.0_224_imagenet_folded.npz
 
-Seen on 1,700 photographs of five kinds of flowers (350 for validation), 224x224: val top-1 0.937 to
-0.946 in three runs; 2.8 minutes on two CPU cores. With 3e-4 for 25 epochs: 0.934. The head alone:
-0.914.
+Seen on 1,700 photographs of five kinds of flowers (350 for validation), 224x224: val top-1 0.934 to
+0.946 in three runs of 4.3 minutes on one CPU core. Without averaged weights four such runs gave
+0.923 to 0.940; with 3e-4 for 25 epochs: 0.934. The head alone: 0.914.
 
 BatchNorm stays in inference mode: the statistics of folded weights are made up.
 """
@@ -26,4 +26,5 @@ RECIPE = Recipe(
     dropout=0.2,
     augmentation=Augmentation(crop_scale=(0.35, 1.0), brightness=0.2, contrast=0.2, saturation=0.2),
     batch_norm="frozen",
+    ema_decay=0.99,
 )
