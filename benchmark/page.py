@@ -9,13 +9,17 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; }
 h1 { font-size: 1.4rem; }
+h2 { font-size: 1.1rem; margin-top: 2rem; }
+pre { background: #f5f5f5; padding: .6rem; font-size: .8rem; }
 img { max-width: 100%; height: auto; }
 figure { margin: 1.5rem 0; }
 figcaption { color: #666; font-size: .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .facts td { text-align: left; }
+.facts td { overflow-wrap: anywhere; }
+.facts td:first-child { white-space: nowrap; }
 """
 
 
@@ -34,6 +38,15 @@ def paragraph(text: str) -> str:
     return f"<p>{html.escape(text)}</p>"
 
 
+def heading(text: str) -> str:
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def preformatted(text: str) -> str:
+    """Lines as they are, to be pasted."""
+    return f'<pre class="scroll">{html.escape(text)}</pre>'
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = "".join(
@@ -41,6 +54,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         for row in rows
     )
     return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they are, which is text."""
+    body = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>" for name, text in rows
+    )
+    return f'<div class="scroll"><table class="facts">{body}</table></div>'
 
 
 def image(path: Path, caption: str) -> str:

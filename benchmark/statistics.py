@@ -43,6 +43,16 @@ def ratio(rounds: Rounds, baseline: Rounds, confidence: float = 0.95, seed: int 
     return _estimate(float(np.median(ratios)), medians, confidence)
 
 
+def unpaired_ratio(
+    rounds: Rounds, baseline: Rounds, confidence: float = 0.95, seed: int = 0
+) -> Estimate:
+    """median(rounds) / median(baseline), of two measurements that nothing pairs."""
+    value = float(np.median(rounds) / np.median(baseline))
+    pairs = zip(_draws(len(rounds), seed), _draws(len(baseline), seed + 1), strict=True)
+    ratios = np.array([np.median(rounds[a]) / np.median(baseline[b]) for a, b in pairs])
+    return _estimate(value, ratios, confidence)
+
+
 def spread(rounds: Rounds) -> float:
     """How much rounds differ: 90th minus 10th percentile of their medians, by the median."""
     medians = np.median(rounds, axis=1)

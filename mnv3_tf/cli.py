@@ -133,7 +133,10 @@ def import_tensorflow(args: flags.FlagValues) -> None:
 
 
 def dispatch(package: str, commands: Mapping[str, str], argv: Sequence[str] | None = None) -> None:
-    """`python -m package COMMAND ...`, where `commands` maps each name to its module."""
+    """`python -m package COMMAND ...`, where `commands` maps each name to its module.
+
+    A module's BARE names the flag whose value may stand without its name.
+    """
     argv = list(sys.argv if argv is None else argv)
     name = argv[1] if len(argv) > 1 else "--help"
     if name in ("--help", "-h", "--helpfull"):
@@ -146,7 +149,7 @@ def dispatch(package: str, commands: Mapping[str, str], argv: Sequence[str] | No
         message = f"Unknown command {name!r}; choose one of {', '.join(commands)}."
         sys.exit(_say(message, 2))
     module = importlib.import_module(commands[name])
-    run(module.main, module.define_flags, argv[1:])
+    run(module.main, module.define_flags, argv[1:], getattr(module, "BARE", None))
 
 
 def _say(message: object, status: int) -> int:
