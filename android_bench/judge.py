@@ -1,0 +1,46 @@
+"""Which runs count. Every run is kept; one that the phone spoiled is set aside, with the reason.
+
+The rules look at the phone first. Slowness alone sets a run aside only if it is far from most
+other runs of the same configuration, and never more than a few of them: what is slow every
+second time is how the model behaves.
+"""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+FAR = 1.25
+"""Times the median of the configuration's runs."""
+
+CLOCK_PART = 0.95
+"""Of the clock that was allowed at first; below, the phone has throttled."""
+
+FEWEST = 4
+ATTEMPTS = 3
+"""How often a round is tried before its last run stands as it is."""
+
+
+def spoiled(entry: dict[str, Any], first_allowed_khz: int | None) -> str | None:
+    """Why the phone was not fit during this run, or None."""
+    for when in ("before", "after"):
+        status = entry[when]["thermal_status"]
+        if status:
+            return f"thermal status {status} {when} the run"
+        allowed = entry[when]["allowed_khz"]
+        if first_allowed_khz and allowed and allowed < CLOCK_PART * first_allowed_khz:
+            return f"clock limited to {allowed / 1e3:.0f} MHz {when} the run"
+    if entry["before"]["charging"] != entry["after"]["charging"]:
+        return "charging began or ended during the run"
+    if entry["before"]["screen_on"] != entry["after"]["screen_on"]:
+        return "the screen was switched during the run"
+    return None
+
+
+def far_off(microseconds: float, others: Sequence[float]) -> str | None:
+    """Whether a run is far slower than the other good runs of its configuration."""
+    if len(others) < FEWEST:
+        return None
+    middle = statistics.median(others)
+    if microseconds <= FAR * middle:
+        return None
+    return f"{microseconds / middle:.2f} times the median of the other runs; something interfered"

@@ -1,0 +1,132 @@
+"""Plots of what was measured on phones."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmark.plots import COLOURS, LEGEND
+from mnv3_tf import figures
+
+Rows = Sequence[dict[str, Any]]
+PANELS = (
+    ("inference_us", 1e3, "ms"),
+    ("celsius_after", 1.0, "°C"),
+    ("current_khz", 1e3, "MHz"),
+)
+SHOWN_OPERATORS = 8
+LEAST_POINTS = 2.0
+
+
+def plot_rounds(rows: Rows, path: Path) -> None:
+    """Latency by time, and temperature and clock under it where the phone told them.
+
+    `rows` are those of results.json; runs that were set aside are hollow.
+    """
+    good = [row for row in rows if row["status"] == "ok"]
+    panels = [panel for panel in PANELS if any(row[panel[0]] is not None for row in good)]
+    began = min(datetime.fromisoformat(row["at"]) for row in good)
+    figure = figures.new(8, 1.2 + 1.5 * len(panels))
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    by_model = _grouped(good)
+    for axes, (key, unit, label) in zip(grid, panels, strict=True):
+        for number, (name, runs) in enumerate(by_model.items()):
+            told = [row for row in runs if row[key] is not None]
+            x = [(datetime.fromisoformat(row["at"]) - began).total_seconds() for row in told]
+            y = [row[key] / unit for row in told]
+            colour = f"C{number}"
+            axes.plot(x, y, "-", color=colour, alpha=0.4, linewidth=1)
+            fills = ["none" if row["rejected"] else colour for row in told]
+            shown = name if key == panels[0][0] else None
+            axes.scatter(x, y, s=18, facecolors=fills, edgecolors=colour, label=shown)
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0].set_ylim(bottom=0)
+    grid[-1].set_xlabel("seconds from the first run; hollow: set aside")
+    figure.legend(loc="outside lower right", ncols=3, frameon=False, fontsize=8)
+    figures.save(figure, path)
+
+
+def _grouped(rows: Rows) -> dict[str, list[dict[str, Any]]]:
+    several = len({row["threads"] for row in rows}) > 1
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["model"] + f", {row['threads']} threads" * several].append(row)
+    return groups
+
+
+def plot_accuracy(summary: Rows, path: Path) -> None:
+    """Top-1 of the exports' reports against latency; one point for each file that has both."""
+    figure = figures.new(8, 4)
+    axes = figure.subplots()
+    seen: set[str] = set()
+    for line in with_accuracy(summary):
+        kind = line["quantize"] or "none"
+        label = None if kind in seen else LEGEND.get(kind, kind)
+        seen.add(kind)
+        x, y = line["median_us"] / 1e3, 100 * line["top1"]
+        axes.plot(x, y, "o", color=COLOURS.get(kind, "#777777"), label=label)
+        text = f"{line['model']}" + f" ({line['threads']} threads)" * (line["threads"] > 1)
+        # Turned, so that the names of files that are alike stay legible.
+        place = {"textcoords": "offset points", "fontsize": 8, "rotation": 30}
+        axes.annotate(text, (x, y), (4, 4), **place)
+    axes.set_xlim(0, 1.3 * max(line["median_us"] for line in with_accuracy(summary)) / 1e3)
+    low, high = axes.get_ylim()
+    # Less than a point apart is alike, and should look so.
+    axes.set_ylim(min(low, high - LEAST_POINTS), max(high, low + LEAST_POINTS))
+    axes.set_xlabel("milliseconds per inference, median")
+    axes.set_ylabel("top-1 (%)")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower right", ncols=4, frameon=False, fontsize=8)
+    figures.save(figure, path)
+
+
+def with_accuracy(summary: Rows) -> list[dict[str, Any]]:
+    return [line for line in summary if line["top1"] is not None and line["median_us"]]
+
+
+def plot_operators(summary: Rows, path: Path) -> None:
+    """Where the time goes: a bar for each model, in pieces by type of operator."""
+    profiled = [line for line in summary if line["ops"]]
+    times = [operator_ms(line["ops"]) for line in profiled]
+    totals: dict[str, float] = defaultdict(float)
+    for by_type in times:
+        for name, ms in by_type.items():
+            totals[name] += ms
+    largest = sorted(totals, key=lambda name: -totals[name])[:SHOWN_OPERATORS]
+    figure = figures.new(8, 1.6 + 0.5 * len(profiled))
+    axes = figure.subplots()
+    for y, by_type in enumerate(times):
+        left = 0.0
+        rest = sum(ms for name, ms in by_type.items() if name not in largest)
+        for number, (name, ms) in enumerate(
+            [*((name, by_type.get(name, 0.0)) for name in largest), ("others", rest)]
+        ):
+            colour = "#bbbbbb" if name == "others" else f"C{number}"
+            axes.barh(y, ms, 0.6, left=left, color=colour, label=name if y == 0 else None)
+            left += ms
+    names = [line["model"] + f", {line['threads']}t" * (line["threads"] > 1) for line in profiled]
+    axes.set_yticks(range(len(profiled)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds, with the cost of measuring each operator")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figures.save(figure, path)
+
+
+def operator_ms(ops: Rows) -> dict[str, float]:
+    """Milliseconds by type; where a delegate's inner operators are listed, without its own row."""
+    inner = [op for op in ops if op["name"].startswith("Delegate/")]
+    counted = [op for op in ops if not (inner and _is_delegate(op))]
+    found: dict[str, float] = defaultdict(float)
+    for op in counted:
+        name = op["name"].removeprefix("Delegate/").split(":")[0] if op in inner else op["type"]
+        found[name] += op["avg_ms"]
+    return found
+
+
+def _is_delegate(op: dict[str, Any]) -> bool:
+    return "delegate" in op["type"].lower() and not op["name"].startswith("Delegate/")
