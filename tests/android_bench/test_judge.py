@@ -1,0 +1,43 @@
+"""Which runs are set aside, and for which reason."""
+
+import pytest
+
+from android_bench import judge
+
+QUIET = {"thermal_status": 0, "allowed_khz": 2802000, "charging": True, "screen_on": False}
+
+
+def run(**after) -> dict:
+    return {"before": QUIET, "after": QUIET | after}
+
+
+def test_a_quiet_run_counts() -> None:
+    assert judge.spoiled(run(), 2802000) is None
+
+
+def test_what_cannot_be_read_spoils_nothing() -> None:
+    unknown = dict.fromkeys(QUIET)
+    assert judge.spoiled({"before": unknown, "after": unknown}, None) is None
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        ({"thermal_status": 2}, "thermal status 2 after the run"),
+        ({"allowed_khz": 2252000}, "clock limited to 2252 MHz after the run"),
+        ({"charging": False}, "charging began or ended during the run"),
+        ({"screen_on": True}, "the screen was switched during the run"),
+    ],
+)
+def test_what_happens_to_the_phone_sets_a_run_aside(after, reason) -> None:
+    assert judge.spoiled(run(**after), 2802000) == reason
+
+
+def test_a_run_far_slower_than_the_others_is_set_aside() -> None:
+    assert "2.00 times the median" in judge.far_off(200, [100, 99, 101, 100])
+    assert judge.far_off(120, [100, 99, 101, 100]) is None
+
+
+def test_faster_runs_and_the_first_few_are_never_set_aside() -> None:
+    assert judge.far_off(50, [100, 99, 101, 100]) is None
+    assert judge.far_off(200, [100, 99, 101]) is None
