@@ -11,11 +11,12 @@ setup(
     long_description=(Path(__file__).parent / "README.md").read_text(),
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
-    packages=find_packages(include=["mnv3_tf*", "benchmark*"]),
+    packages=find_packages(include=["mnv3_tf*", "benchmark*", "android_bench*"]),
     py_modules=["train", "export_tflite"],
     install_requires=[
         "absl-py",
         "ai-edge-litert>=2.2",
+        "filelock",
         "flatbuffers",
         "h5py",
         "matplotlib",
@@ -27,5 +28,5 @@ setup(
         "tensorflow-model-optimization>=0.8.1",
         "tf_keras~=2.21.0",
     ],
-    extras_require={"test": ["mypy", "pillow", "pytest", "pytest-xdist", "ruff"]},
+    extras_require={"test": ["adbutils", "mypy", "pillow", "pytest", "pytest-xdist", "ruff"]},
 )
