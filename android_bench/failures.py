@@ -37,7 +37,7 @@ class Found:
 
 SIGNS = (
     # -- Of a run that ends well, but is not what was asked for --------------------------------
-    Sign("unconsumed_flag", r"Unconsumed cmdline flags", fatal=True),
+    Sign("unconsumed_flag", r"Unconsumed cmdline flags|unrecognized commandline flag", fatal=True),
     Sign("unconsumed_flag", r"(?i)(?:unknown|unrecogni[sz]ed) (?:command ?line )?(?:flag|option)"),
     Sign("unconsumed_flag", r"(?i)failed to parse (?:the )?(?:cmdline |command ?line )?flags?\b"),
     # -- adb: the phone was not reached, or went away ------------------------------------------
@@ -51,7 +51,10 @@ SIGNS = (
     Sign("timeout", r"timeout expired while waiting for device"),
     # A phone that was named, hence seen before, and is not there.
     Sign("device_lost", r"device '[^']*' not found|device \S+ not found|device offline"),
-    Sign("device_lost", r"(?i)error: closed|error: device (?:disconnected|still connecting)"),
+    Sign(
+        "device_lost",
+        r"(?i)error: (?:connect failed: )?closed|error: device (?:disconnected|still connecting)",
+    ),
     Sign("device_lost", r"protocol fault|failed to get feature set|error: no response"),
     Sign("device_lost", r"failed to read copy response|transport (?:error|closed|is closing)"),
     Sign("device_lost", r"(?i)(?:adb|error|failed).*(?:broken pipe|connection reset|EOF\b)"),
@@ -63,11 +66,12 @@ SIGNS = (
     Sign("wrong_abi", r"is for EM_\w+|Invalid ELF image for this architecture|bad ELF magic"),
     Sign("wrong_abi", r"only position independent executables"),
     Sign("wrong_abi", r"(?i)syntax error\b.*unexpected"),
-    # The GPU's library is the delegate's affair, not the program's.
+    Sign("missing_shared_library", r"CANNOT LINK EXECUTABLE"),
+    # A GPU's library that is looked for later is the delegate's affair, not the program's.
     Sign(
         "delegate_apply_failed", r"(?:lib)?(?:OpenCL|EGL|GLES\w*|cdsprpc|hexagon\w*)\.so.*not found"
     ),
-    Sign("missing_shared_library", r"CANNOT LINK EXECUTABLE|library \"[^\"]+\" not found"),
+    Sign("missing_shared_library", r"library \"[^\"]+\" not found"),
     Sign("missing_shared_library", r"error while loading shared libraries|could not load library"),
     Sign("missing_shared_library", r"cannot locate symbol|version `[^']+' not found|dlopen failed"),
     Sign("missing_shared_library", r"Could not open '\S*/ld-\S+'|\blinker(?:64)?: No such file"),
@@ -84,7 +88,8 @@ SIGNS = (
     Sign("unresolved_op", r"(?i)(?:didn't|did not|could not) find (?:builtin|custom|an?) op"),
     Sign(
         "unresolved_op",
-        r"unresolved custom op|Op builtin_code out o[fr] range|Unsupported builtin op",
+        r"unresolved custom op|Op builtin_code out o[fr] range|Unsupported builtin op"
+        r"|Op type not registered",
     ),
     Sign(
         "unresolved_op",
@@ -94,7 +99,8 @@ SIGNS = (
     Sign("delegate_fallback", r"explicitly applied, the model.* will not be executed", fatal=True),
     Sign("delegate_apply_failed", r"Disallowed CPU fallback detected", fatal=True),
     Sign("delegate_apply_failed", r"Failed to apply (?!the default)[\w -]*delegate", fatal=True),
-    Sign("delegate_fallback", r"acceleration is unsupported on this platform", fatal=True),
+    Sign("delegate_fallback", r"acceleration is unsupported on th(?:is|e) platform", fatal=True),
+    Sign("delegate_fallback", r"Could not create \w+ delegate: platform may not", fatal=True),
     Sign("delegate_fallback", r"delegate.*(?:only|not) supported on .*platform", fatal=True),
     Sign(
         "delegate_apply_failed",
@@ -104,7 +110,9 @@ SIGNS = (
     ),
     Sign("delegate_apply_failed", r"Node number \d+ \(\w*Delegate\w*\) failed"),
     Sign("delegate_apply_failed", r"(?:Tf|TF)Lite\w*Delegate\w* (?:Init|Prepare|Invoke)\b"),
-    Sign("delegate_apply_failed", r"GpuDelegate (?:Init|Prepare|Invoke)|ModifyGraphWithDelegate"),
+    Sign(
+        "delegate_apply_failed", r"GpuDelegate (?:Init|Prepare|Invoke)|ModifyGraphWithDelegate is"
+    ),
     Sign("delegate_apply_failed", r"operations are not supported by \w+ delegate"),
     Sign("delegate_apply_failed", r"Failed to build program executable|Build program failure"),
     Sign("delegate_apply_failed", r"NN API returned error|ANEURALNETWORKS_\w+ at line"),
@@ -134,7 +142,7 @@ SIGNS = (
     Sign(
         "model_load_failed",
         r"(?i)failed to (?:construct|build|create|initialize)[\w ]* (?:interpreter|"
-        r"compiled ?model)|Registration failed",
+        r"compiled ?model)|failed to compile model|Registration failed",
     ),
     # -- How the program ended -----------------------------------------------------------------
     Sign(
@@ -143,10 +151,14 @@ SIGNS = (
     ),
     Sign(
         "crashed",
-        r"Segmentation fault|Bus error|Illegal instruction|Floating point exception",
+        r"(?i)\b(?:segmentation fault|bus error|illegal instruction|floating point exception)",
         fatal=True,
     ),
-    Sign("crashed", r"(?:^|\s)(?:Aborted|Trace/breakpoint trap|Stack fault)\b", fatal=True),
+    Sign(
+        "crashed",
+        r"(?:^|\s)(?:Aborted|Trace/breakpoint trap|Stack fault|Abort trap)\b|^zsh: abort\b",
+        fatal=True,
+    ),
     Sign(
         "crashed",
         r"(?i)fatal signal \d+|signal \d+ \(SIG|uncaught target signal|core dumped",
@@ -155,12 +167,14 @@ SIGNS = (
     Sign("crashed", r"\*\*\* \*\*\* \*\*\*", fatal=True),
     Sign(
         "crashed",
-        r"terminating (?:with|due to) uncaught|stack (?:smashing|corruption) detected",
+        r"terminating (?:with|due to) uncaught|^terminate called|stack (?:smashing|corruption) "
+        r"detected",
         fatal=True,
     ),
     Sign(
         "crashed",
-        r"FORTIFY: |Abort message:|FATAL EXCEPTION|Check failed: |(?i:assertion .*failed)",
+        r"FORTIFY: |Abort message:|FATAL EXCEPTION|^Process: \S*benchmark\S*, PID|Check failed: "
+        r"|(?i:assertion .*failed)",
         fatal=True,
     ),
     # lmkd ends the largest process without a word from the process itself.
@@ -213,8 +227,9 @@ STATUSES = {
 HARMLESS = re.compile(
     r"nnapi error: |WARNING: linker|linker: Warning|libneuralnetworks\.so|Ignoring the error, and"
     r"|daemon (?:not running|started)|libvndksupport|cache file .*(?:not found|No such file)"
+    r"|^(?:\++|\S* ?[$#]|adb(?:\.exe)?(?= [\w-]+ ))\s+\S|^[A-Z]:\\[^>]*>"
 )
-"""Lines that go with good runs, whatever they look like."""
+"""Lines that go with good runs, whatever they look like; the last are commands, echoed."""
 
 _COMPILED = tuple((sign, re.compile(sign.pattern)) for sign in SIGNS)
 

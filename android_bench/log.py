@@ -29,9 +29,10 @@ PAIR = re.compile(rf"\b(\w+)=({NUMBER})")
 STAT = re.compile(rf"\bcount=\d+(?:\s+\w+={NUMBER}(?:\s*\(all same\))?)*")
 NOT_OF_RUNS = re.compile(r"(?:Timings \(microseconds\)|Memory \(bytes\)):\s*$")
 """What stands before the `count=` of an operator profile."""
-OPTION = re.compile(r"^\s*(?P<name>[^:=]*\S)\s*:\s*$")
-"""What stands before the `count=` of a performance option."""
-OPTION_FAILED = re.compile(r"^\s*(?P<name>[^:=]*\S)\s*:\s*failed!")
+SUMMARY = re.compile(r"=Summary of All Runs w/ Different Performance Options=")
+OPTION = re.compile(
+    r"^\s*(?P<name>(?:cpu|gpu|nnapi|dsp|coreml)\b[^:=]*?)\s*:\s*(?P<failed>failed!|count=)"
+)
 
 TIMINGS = re.compile(r"inference timings in us:(?P<pairs>.*)", re.IGNORECASE)
 TIMING = re.compile(
@@ -45,8 +46,11 @@ TIMING_KEYS = {
     "no stats": "inference_avg_us",  # until 2019, as opposed to runs that were profiled
 }
 
-START = re.compile(r"\bSTARTING!|Running TensorFlow Lite benchmark with args")
-NEXT = re.compile(r"^(?:Log parameter values|Min num runs: |Loaded model |Running benchmark for )")
+START = re.compile(r"STARTING!|Running TensorFlow Lite benchmark with args")
+NEXT = re.compile(
+    r"^(?:Log parameter values|Min num runs: |Load(?:ed|ing) model |The input model file size "
+    r"|Initialized session |Running benchmark for )"
+)
 """Lines by which a run goes on, or the next begins if it has its timings already."""
 HEADER = re.compile(r"Running benchmark for (?:at least |max )?(\d+) iterations")
 PARAMETER = re.compile(
@@ -71,13 +75,19 @@ MEMORY = {
 
 # LiteRT 2.x prints milliseconds with two decimals, one value a line; only std has no unit.
 MILLISECONDS = {
+    # The only one that TFLite's binary prints as well, and with three decimals.
+    "session": re.compile(rf"\bInitialized session in\s*({NUMBER})\s*ms"),
     "init": re.compile(rf"\bModel initialization:\s*({NUMBER}) ms"),
-    "first": re.compile(rf"\b(?:Warmup \(first\)|First inference):\s*({NUMBER}) ms"),
+    "warmup_first": re.compile(rf"\b(?:Warmup \(first\)|First inference):\s*({NUMBER}) ms"),
     "warmup": re.compile(rf"\bWarmup \(avg\):\s*({NUMBER}) ms(?:\s*\((?P<count>\d+) runs?\))?"),
     "avg": re.compile(rf"\bInference \(avg\):\s*({NUMBER}) ms(?:\s*\((?P<count>\d+) runs?\))?"),
     "min": re.compile(rf"\bInference \(min\):\s*({NUMBER}) ms"),
     "max": re.compile(rf"\bInference \(max\):\s*({NUMBER}) ms"),
     "std": re.compile(rf"\bInference \(std\):\s*({NUMBER})"),
+    # Of the tool in Python alone.
+    "median": re.compile(rf"\bInference \(median\):\s*({NUMBER}) ms"),
+    "p5": re.compile(rf"\bInference \(p5\):\s*({NUMBER}) ms"),
+    "p95": re.compile(rf"\bInference \(p95\):\s*({NUMBER}) ms"),
 }
 
 MINOR = re.compile(r"linker|nnapi error: |^\s*$")
@@ -94,13 +104,12 @@ def parse(text: str, status: int | None = None) -> dict[str, Any]:
     runs = _runs(clean(text))
     run = runs[-1]
     warnings = [f"The log holds {len(runs)} runs; the last is read."] if len(runs) > 1 else []
-    options = [option for each in runs for option in each.options]
-    chosen = next((option for option in options if option.stat), None)
-    if options:
-        warnings = [_describe(option) for option in options if option is not chosen]
+    chosen = next((option for option in run.options if option.stat), None)
+    if run.options:
+        warnings = [_describe(option) for option in run.options if option is not chosen]
     if chosen:
+        warnings.insert(0, f"Of {len(run.options)} performance options {chosen.name!r} is read.")
         run = _run_of(chosen, runs)
-        warnings.insert(0, f"Of {len(options)} performance options {chosen.name!r} is read.")
     result = _result(run)
     timed = result["inference_avg_us"] is not None
     # An option that failed, such as a delegate that this phone has not, is no failure of others.
@@ -149,15 +158,20 @@ class Run:
 def _runs(lines: Sequence[Line]) -> list[Run]:
     """At least one. What stands before the first belongs to it: errors may be printed early."""
     parts: list[list[Line]] = [[]]
-    begun = timed = False
+    begun = counted = timed = listed = False
     for line in lines:
         starts = START.search(line.text) is not None
         goes_on = NEXT.match(line.text.lstrip()) or _run_stat(line.text) or _timings(line.text)
-        if (starts and (begun or timed)) or (timed and not _option(line.text) and goes_on):
+        again = listed and MILLISECONDS["init"].search(line.text)
+        if (starts and (begun or timed)) or (timed and goes_on) or again:
             parts.append([])
-            begun = timed = False
+            begun = counted = timed = listed = False
         begun |= starts
-        timed |= "inference_avg_us" in _timings(line.text)
+        counted |= _run_stat(line.text) is not None
+        timed |= "inference_avg_us" in _timings(line.text) or _option(line.text) is not None
+        # LiteRT's list comes on the other stream, so that it may stand before its own beginning.
+        if MILLISECONDS["avg"].search(line.text):
+            timed, listed = timed or counted, True
         parts[-1].append(line)
     runs = [_read(part) for part in parts]
     return [run for run in runs if run.told] or [_read(lines)]
@@ -165,17 +179,21 @@ def _runs(lines: Sequence[Line]) -> list[Run]:
 
 def _read(lines: Sequence[Line]) -> Run:
     timings: dict[str, Number] = {}
-    stats, options, headers, iterations = [], [], 0, None
+    options: list[Option] = []
+    stats, headers, iterations = [], 0, None
+    end = max((number for number, line in enumerate(lines) if line.text), default=0)
     for number, line in enumerate(lines):
         if header := HEADER.search(line.text):
             headers, iterations = headers + 1, int(header[1])
-        last = all(not behind.text for behind in lines[number + 1 :])
+        if SUMMARY.search(line.text):
+            options.clear()
         if option := _option(line.text):
             options.append(option)
-        elif stat := _run_stat(line.text, last):
+        elif stat := _run_stat(line.text, last=number == end):
             stats.append((stat, headers, iterations))
         timings |= _timings(line.text)
-    marked = any(START.search(line.text) for line in lines)
+    marks = (START, MILLISECONDS["avg"])
+    marked = any(mark.search(line.text) for line in lines for mark in marks)
     return Run(lines, timings, stats, options, marked)
 
 
@@ -188,22 +206,16 @@ def _timings(text: str) -> dict[str, Number]:
 
 def _run_stat(text: str, last: bool = False) -> Stat | None:
     match = STAT.search(text)
-    if not match or NOT_OF_RUNS.search(text[: match.start()]):
+    if not match or OPTION.match(text) or NOT_OF_RUNS.search(text[: match.start()]):
         return None
     return _stat(match, last)
 
 
 def _option(text: str) -> Option | None:
-    if match := OPTION_FAILED.match(text):
-        return Option(match["name"].strip(), None)
-    match = STAT.search(text)
-    named = match and OPTION.match(text[: match.start()])
-    if not match or not named or NOT_OF_RUNS.search(text[: match.start()]):
+    named, match = OPTION.match(text), STAT.search(text)
+    if not named or (named["failed"] != "failed!" and not match):
         return None
-    # Two streams on one line: the level of the second is no name.
-    if re.search(r"\b(?:INFO|WARN|WARNING|ERROR|VERBOSE)$", named["name"]):
-        return None
-    return Option(named["name"].strip(), _stat(match))
+    return Option(named["name"], _stat(match) if match else None)
 
 
 def _stat(match: re.Match[str], last: bool = False) -> Stat:
@@ -230,15 +242,15 @@ def _result(run: Run) -> dict[str, Any]:
     warmup, inference = _roles(run)
     timings = {key: run.timings.get(key) for key in TIMING_KEYS.values()}
     milliseconds = {key: _last(pattern, texts) for key, pattern in MILLISECONDS.items()}
+    known = {"init_us": _microseconds(milliseconds["session"] or milliseconds["init"])}
     if milliseconds["avg"]:
         warmup, inference = _litert_stats(milliseconds, warmup, inference)
-        known = {
-            "init_us": _microseconds(milliseconds["init"]),
+        known |= {
             "first_us": warmup["first"],
             "warmup_avg_us": warmup["avg"],
             "inference_avg_us": inference["avg"],
         }
-        timings = {k: known[k] if v is None else v for k, v in timings.items()}
+    timings = {k: known.get(k) if v is None else v for k, v in timings.items()}
     size = _last(MODEL_MB, texts)
     return {
         **timings,
@@ -247,7 +259,7 @@ def _result(run: Run) -> dict[str, Any]:
         "model_mb": _number(size[1]) if size else None,
         "delegate": find_delegate(texts),
         "memory": {key: _memory(patterns, texts) for key, patterns in MEMORY.items()},
-        "ops": op_tables.parse(texts),
+        "ops": op_tables.parse(texts) or None,
     }
 
 
@@ -289,14 +301,14 @@ def _litert_stats(
     """The `count=` lines, in us, are finer; where there are none the ms do."""
     if inference["count"] is None:
         found: Stat = {
-            key: _microseconds(milliseconds[key]) for key in ("avg", "min", "max", "std")
+            key: _microseconds(milliseconds[key]) for key in STAT_KEYS if key in milliseconds
         }
         inference = {**inference, **found, "count": _count(milliseconds["avg"])}
     if warmup["count"] is None:
         warmup = {
             **warmup,
             "count": _count(milliseconds["warmup"]),
-            "first": _microseconds(milliseconds["first"]),
+            "first": _microseconds(milliseconds["warmup_first"]),
             "avg": _microseconds(milliseconds["warmup"]),
         }
     return warmup, inference

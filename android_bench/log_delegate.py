@@ -6,13 +6,15 @@ from dataclasses import asdict, dataclass, replace
 
 NAMES = {
     "xnnpack": r"xnnpack",
-    "gpu": r"gpu|\bcl\b|\bgl\b|metal",
+    "gpu": r"gpu|(?:\b|_)[cg]l\b|metal",
     "nnapi": r"nnapi|neural ?networks",
     "hexagon": r"hexagon",
     "coreml": r"core ?ml",
+    "npu": r"\bnpu\b|dispatch",  # LiteRT's delegate for what a plug-in compiled
     "flex": r"flex|select tf",
 }
-"""Of what the log calls it, in lower case; any other name is kept as it is."""
+"""Of what the log calls it, in lower case; any other name loses but its "delegate"."""
+FRAME = re.compile(r"^tflite|[\W_]*delegate\w*$")
 
 # Every subgraph has a line of its own; older ones lack the total or the partitions.
 REPLACING = re.compile(
@@ -20,8 +22,8 @@ REPLACING = re.compile(
     r"\((?P<name>[^)]*)\)(?: node)?(?:, yielding (?P<partitions>\d+) partitions?)?"
 )
 DELEGATED = re.compile(
-    r"(?P<name>\w+) delegate: (?P<replaced>\d+) nodes delegated out of (?P<total>\d+) nodes,? with "
-    r"(?P<partitions>\d+) partitions?"
+    r"(?P<name>\w+) delegate: (?P<replaced>\d+) nodes delegated out of (?P<total>\d+) nodes"
+    r"(?:,? with (?P<partitions>\d+) partitions?)?"
 )
 APPLIED = re.compile(
     r"\b[Aa]pplied (?P<name>[\w -]+?) delegate\b(?:.*?w/ (?P<partitions>\d+) delegate kernels?)?"
@@ -84,4 +86,5 @@ def _read(match: re.Match[str]) -> Delegate:
 
 def normal_name(name: str) -> str:
     lower = name.lower().strip()
-    return next((known for known, pattern in NAMES.items() if re.search(pattern, lower)), lower)
+    known = (name for name, pattern in NAMES.items() if re.search(pattern, lower))
+    return next(known, FRAME.sub("", lower))

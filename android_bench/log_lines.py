@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-Z\\-_]")
 
-_CLOCK = r"(?:\d{4}-)?\d\d-\d\d\s+\d\d:\d\d:\d\d\.\d{3,6}(?:\s+[+-]\d{4})?|\d+\.\d{3,6}"
-"""Of a line: a date with or without the year, or seconds (-v monotonic, -v epoch)."""
+_CLOCK = r"(?:(?:\d{4}-)?\d\d-\d\d\s+)?\d\d:\d\d:\d\d\.\d{3,6}(?:\s+[+-]\d{4})?|\d+\.\d{3,6}"
+"""Of a line: a time with or without date and year, or seconds (-v monotonic, -v epoch)."""
 
 LOGCAT = (
     # threadtime, the default: 05-31 10:31:13.022 [uid] 21767 21767 I tflite  : text
@@ -15,10 +15,12 @@ LOGCAT = (
     rf"(?:(?:{_CLOCK})\s+)?(?P<level>[VDIWEFA])/(?P<tag>[^(:]*?)\s*\(\s*(?:\w+:)?\s*\d+\): ?",
     # Android Studio, old: 2022-05-31 10:31:13.022 21767-21767/org.x I/tflite: text
     rf"(?:{_CLOCK})\s+\d+-\d+/\S+\s+(?P<level>[VDIWEFA])/(?P<tag>[^:]*?)\s*: ?",
-    # Android Studio, new: 2023-05-31 10:31:13.022 21767-21767 tflite   org.x   I  text
-    rf"(?:{_CLOCK})\s+\d+-\d+\s+(?P<tag>\S+)\s+\S+\s+(?P<level>[VDIWEFA])  ?",
+    # Android Studio, new: 2023-05-31 10:31:13.022 21767-21767 tflite   [org.x]   I  text
+    rf"(?:{_CLOCK})\s+\d+-\d+\s+(?P<tag>\S+)\s+(?:\S+\s+)?(?P<level>[VDIWEFA])  ?",
     # tag: I/tflite  : text
     r"(?P<level>[VDIWEFA])/(?P<tag>[\w.-]+)\s*: ?",
+    # what a page shows of threadtime: I tflite  : text,  tflite  : text
+    r"(?P<level>[VDIWEFA]?)\s*(?P<tag>tflite|litert)\s*: ?",
     # process and thread: I(21767) text  (tflite),  I(21767:21767) text
     r"(?P<level>[VDIWEFA])\(\s*\d+(?::\s*\w+)?\) ?(?P<tag>)",
 )
@@ -28,7 +30,7 @@ SOURCE = re.compile(
     # 2017-11-27 08:56:25.497476: I tensorflow/tools/benchmark/benchmark_model.cc:324] text
     r"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: )?[VDIWEF] \S+\.(?:cc|h|cpp):\d+\] "
     # native : stat_summarizer.cc:85 text,  INFO: [benchmark_litert_model.h:94] text
-    r"|native\s*: \S+\.(?:cc|h|cpp):\d+ |\[[\w./-]+\.(?:cc|h|cpp):\d+\] ?"
+    r"|native\s*: \S+\.(?:cc|h|cpp):\d+ |\[[\w./\\-]+\.(?:cc|h|cpp):\d+\] ?"
 )
 """The place in the source that some builds name."""
 

@@ -4,10 +4,10 @@ The tables of --enable_op_profiling are read in all their layouts: with tabs or,
 spaces; with the column [start] that was dropped later; as CSV. The columns are those that the
 table's own head names.
 
-Only "Run Order" tables of the regular runs are read, since the others repeat their rows in other
-orders. Of several, such as one a subgraph, all rows are kept. A delegate that reports its insides
-adds rows whose names begin with "Delegate/": their time is also in the row of the delegate, so
-that the percentages of all rows may add up to more than 100.
+Of the regular runs one kind of table is read, the first of TABLES that there is, since the others
+repeat its rows. Of several of this kind, such as one a subgraph, all rows are kept. A delegate
+that reports its insides adds rows whose names begin with "Delegate/": their time is also in the
+row of the delegate, so that the percentages of all rows may add up to more than 100.
 """
 
 import re
@@ -15,20 +15,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-TITLE = re.compile(r"={5,}\s*([A-Za-z][\w ]*?)\s*={5,}")
+TITLE = re.compile(r"(?<!=)={5,}\s*([A-Za-z][\w ]*?)\s*={5,}")
 INITIALIZATION = re.compile(r"Profiling Info for Benchmark Initialization", re.IGNORECASE)
 REGULAR = re.compile(r"Profiling Info for Regular", re.IGNORECASE)
 END = re.compile(r"Number of nodes executed|Timings \(microseconds\)|nodes observed")
+
+TABLES = ("run order", "top by computation time", "summary by node type")
+"""By title; the first holds every operator, the second the slowest, the last sums up each type."""
 
 NUMBER = r"-?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|nan|inf)"
 
 COLUMNS = {
     "nodetype": r"(?P<type>\S.*?)",
     "start": NUMBER,
+    "count": r"\d+",
     "first": rf"(?P<first_ms>{NUMBER})",
     "avgms": rf"(?P<avg_ms>{NUMBER})",
     "avg_ms": rf"(?P<avg_ms>{NUMBER})",
     "%": rf"(?P<percent>{NUMBER})%",
+    "avg%": rf"(?P<percent>{NUMBER})%",
     "cdf%": rf"{NUMBER}%",
     "memkb": NUMBER,
     "timescalled": r"(?P<times_called>\d+)",
@@ -63,31 +68,34 @@ class Layout:
 
 
 def parse(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """The rows in the order of execution; times in ms, `percent` 12.3 for 12.3 %."""
-    rows: list[dict[str, Any]] = []
-    reading, initializing, layout = False, False, Layout.of(DEFAULT)
+    """The rows in the order of their table; times in ms, `percent` 12.3 for 12.3 %."""
+    tables: dict[str, list[dict[str, Any]]] = {title: [] for title in TABLES}
+    reading, initializing, layout = None, False, Layout.of(DEFAULT)
     for line in lines:
         if INITIALIZATION.search(line):
-            reading, initializing = False, True
+            reading, initializing = None, True
         elif REGULAR.search(line):
-            reading, initializing = False, False
+            reading, initializing = None, False
         elif title := TITLE.search(line):
-            reading = title[1].lower() == "run order" and not initializing
+            reading = None if initializing else tables.get(title[1].lower())
         elif END.search(line):
-            reading = False
-        elif reading and (head := Layout.of_head(line)):
+            reading = None
+        elif reading is None:
+            continue
+        elif head := Layout.of_head(line):
             layout = head
-        elif reading and layout and (match := layout.row.match(line)):
-            rows.append(_row(match))
-    return rows
+        elif layout and (match := layout.row.match(line)):
+            reading.append(_row(match))
+    return next((rows for rows in tables.values() if rows), [])
 
 
 def _row(match: re.Match[str]) -> dict[str, Any]:
     cells = match.groupdict()
+    name = cells["name"] or "" if "name" in cells else None
     return {
         "type": cells["type"].strip(),
         # CSV has no quotes: there a name's commas are printed as tabs.
-        "name": (cells.get("name") or "").strip().replace("\t", ","),
+        "name": name and name.strip().replace("\t", ","),
         "first_ms": _number(cells.get("first_ms")),
         "avg_ms": _number(cells.get("avg_ms")),
         "percent": _number(cells.get("percent")),

@@ -10,6 +10,7 @@ LINES = [
     ("device_lost", "error: device offline"),
     ("device_lost", "adb: error: failed to get feature set: device offline"),
     ("device_lost", "error: closed"),
+    ("device_lost", "adb: error: connect failed: closed"),
     ("device_lost", "error: protocol fault (couldn't read status): Connection reset by peer"),
     ("device_lost", "adb: error: failed to read copy response: EOF"),
     ("no_device", "error: no devices/emulators found"),
@@ -36,6 +37,11 @@ LINES = [
     ),
     (
         "missing_shared_library",
+        'CANNOT LINK EXECUTABLE "./b": library "libOpenCL.so" not found: needed by main executable',
+    ),
+    ("delegate_apply_failed", 'ERROR: dlopen failed: library "libOpenCL.so" not found'),
+    (
+        "missing_shared_library",
         "./b: error while loading shared libraries: libx.so: cannot open shared object file: "
         "No such file or directory",
     ),
@@ -55,6 +61,7 @@ LINES = [
         "ERROR: Model provided has model identifier 'PK\x03\x04', should be 'TFL3'",
     ),
     ("model_load_failed", "ERROR: The model is not a valid Flatbuffer buffer"),
+    ("model_load_failed", "ERROR: [litert/cc/x.h:12] ERROR: [a.cc:3] Failed to compile model."),
     ("kernel_prepare_failed", "ERROR: Node number 57 (BATCH_MATMUL) failed to prepare."),
     ("kernel_prepare_failed", "ERROR: Failed to allocate tensors!"),
     ("delegate_apply_failed", "ERROR: Failed to apply GPU delegate."),
@@ -73,9 +80,15 @@ LINES = [
         "executed by the delegate.",
     ),
     ("delegate_fallback", "WARN: NNAPI acceleration is unsupported on this platform."),
+    (
+        "delegate_fallback",
+        "WARN: Could not create Hexagon delegate: platform may not support delegate or required "
+        "libraries are missing",
+    ),
     ("unresolved_op", "ERROR: Didn't find op for builtin opcode 'MUL' version '5'. An older"),
     ("unresolved_op", "ERROR: Encountered unresolved custom op: Foo."),
     ("unresolved_op", "ERROR: Op builtin_code out of range: 127."),
+    ("unresolved_op", "ERROR: Op type not registered 'RegexSplitWithOffsets' in binary running on"),
     (
         "unresolved_op",
         "ERROR: Select TensorFlow op(s), included in the given model, is(are) not supported by "
@@ -90,7 +103,12 @@ LINES = [
     ("out_of_memory", "sh: line 1: 4711 Killed                  ./benchmark_model"),
     ("out_of_memory", "lowmemorykiller: Kill 'benchmark_model' (4711), uid 2000"),
     ("crashed", "Segmentation fault (core dumped)"),
+    ("crashed", "zsh: segmentation fault  ./benchmark_model"),
+    ("crashed", "terminate called after throwing an instance of 'std::runtime_error'"),
     ("crashed", "Aborted "),
+    ("crashed", "Abort trap: 6"),
+    ("crashed", "E/AndroidRuntime( 4711): Process: org.tensorflow.lite.benchmark, PID: 4711"),
+    ("crashed", "zsh: abort      ./benchmark_model"),
     ("crashed", "Illegal instruction"),
     ("crashed", "[1] + Bus error            ./benchmark_model"),
     ("crashed", "qemu: uncaught target signal 11 (Segmentation fault) - core dumped"),
@@ -98,6 +116,10 @@ LINES = [
     ("timeout", "timeout: sending signal TERM to command './benchmark_model'"),
     ("timeout", "R58N123 did not answer within 600 s: adb shell ls"),
     ("timeout", "Terminated "),
+    (
+        "delegate_apply_failed",
+        "ERROR: ModifyGraphWithDelegate is disallowed when graph is immutable.",
+    ),
     ("unknown", "ERROR: Benchmarking failed."),
     ("unknown", "E/tflite  ( 1234): something new"),
 ]
@@ -111,6 +133,8 @@ HARMLESS = [
     "WARN: Failed to apply the default TensorFlow Lite delegate indexed at 0 because of "
     "incompatibility between runtime and delegate. Ignoring the error, and continuing anyway.",
     "INFO: Loaded OpenCL library with dlopen.",
+    "\t ModifyGraphWithDelegate\t  413.346\t  413.346\t 56.670%\t 56.670%\t  1748.000\t        1\t"
+    "ModifyGraphWithDelegate/0",
     "05-31 10:31:12.900  1200  1345 E ActivityManager: Permission denied: broadcast",
     "05-31 10:31:12.900  1200  1345 F DEBUG   : Fatal signal 11 (SIGSEGV) in com.other.app",
 ]
@@ -151,6 +175,7 @@ def test_what_is_noise_only_beside_timings(line: str):
     "line",
     [
         "WARN: Unconsumed cmdline flags: --foo=1",
+        "WARN: WARNING: unrecognized commandline flag: --foo=1",
         "INFO: Though GPU delegate is explicitly applied, the model graph will not be executed",
         "Segmentation fault",
         "Killed",

@@ -48,9 +48,12 @@ LOGCATS = {
     "time": "05-31 10:31:13.022 I/tflite  (21767): ",
     "brief": "I/tflite  (  217): ",
     "tag": "I/tflite  : ",
+    "no clock": "I tflite  : ",
+    "no level": "tflite  : ",
     "epoch": "1622442673.022 21767 21768 I tflite  : ",
     "old studio": "2022-05-31 10:31:13.006 21767-21767/org.tensorflow.lite.benchmark I/tflite: ",
     "new studio": "2023-12-19 12:44:34.993 21767-21767 tflite   org.tensor...benchmark   I  ",
+    "new studio without the date": "12:44:34.993 21767-21767 tflite                   I  ",
 }
 
 
@@ -149,6 +152,48 @@ def test_litert_by_its_milliseconds_where_there_are_no_count_lines():
     assert result["memory"]["peak_mb"] == 70.5
 
 
+LIST = """
+========== BENCHMARK RESULTS ==========
+INFO: [.\\litert/tools/benchmark_litert_model.h:57] Model initialization: {0}.00 ms
+INFO: [.\\litert/tools/benchmark_litert_model.h:59] Warmup (first):       {0}.00 ms
+INFO: [.\\litert/tools/benchmark_litert_model.h:61] Warmup (avg):         {0}.00 ms (51 runs)
+INFO: [.\\litert/tools/benchmark_litert_model.h:63] Inference (avg):      {0}.00 ms (100 runs)
+"""
+COUNTS = """
+INFO: Initialized session in {0}.478ms.
+INFO: count=2 first={0}900 curr={0}100 min={0}100 max={0}900 avg={0}500 std=400
+INFO: count=3 first={0}300 curr={0}100 min={0}100 max={0}300 avg={0}200 std=100
+"""
+
+
+def test_litert_init_is_read_in_microseconds():
+    assert log.parse(COUNTS.format(4) + LIST.format(4))["init_us"] == 4478
+    assert log.parse(LIST.format(4))["init_us"] == 4000
+
+
+@pytest.mark.parametrize("form", [LIST, COUNTS + LIST], ids=["lists", "with counts"])
+def test_of_several_litert_runs_the_last_is_read_though_nothing_tells_its_beginning(form: str):
+    result = log.parse(form.format(7) + "Inference (max): 9.00 ms\n" + form.format(4))
+    assert numbers(result) == numbers(log.parse(form.format(4)))
+    assert result["warnings"] == ["The log holds 2 runs; the last is read."]
+
+
+def test_the_litert_list_on_the_other_stream_may_come_first():
+    counts = "INFO: STARTING!\nINFO: Loading model from: m.tflite" + COUNTS.format(4)
+    assert log.parse(LIST.format(4) + counts) == log.parse(counts + LIST.format(4))
+
+
+def test_litert_percentiles_of_the_tool_in_python():
+    text = "Inference (median): 84.50 ms\nInference (p5): 82.5 ms\nInference (p95): 91.00 ms"
+    inference = log.parse(LIST.format(85) + text)["inference"]
+    assert [inference[key] for key in ("avg", "median", "p5", "p95")] == [
+        85000,
+        84500,
+        82500,
+        91000,
+    ]
+
+
 def test_apk():
     result = log.parse(read("apk_logcat.txt"))
     assert result["inference_avg_us"] == 1240270
@@ -178,6 +223,34 @@ def test_the_summary_of_performance_options_alone():
 def test_performance_options_that_all_failed():
     result = log.parse("STARTING!\nFailed to apply NNAPI delegate.\n  nnapi: failed!\n")
     assert (result["status"], result["error_kind"]) == ("error", "delegate_apply_failed")
+
+
+SUMMARY_OF_OPTIONS = """
+==============Summary of All Runs w/ Different Performance Options==============
+INFO:                   gpu-fp16: count=3 first={0} curr={0} min={0} max={0} avg={0} std=0
+INFO:      nnapi(w/o accel name):  failed!
+"""
+
+
+def test_of_several_summaries_of_options_the_last_is_read():
+    result = log.parse(SUMMARY_OF_OPTIONS.format(8) + SUMMARY_OF_OPTIONS.format(9))
+    assert (result["inference_avg_us"], result["warnings"]) == (
+        9,
+        [
+            "Of 2 performance options 'gpu-fp16' is read.",
+            "Performance option 'nnapi(w/o accel name)' failed.",
+        ],
+    )
+    result = log.parse(SUMMARY_OF_OPTIONS.format(8) + "INFO: STARTING!\n" + SUMMARY)
+    assert (result["inference_avg_us"], len(result["warnings"])) == (7.25, 1)
+
+
+@pytest.mark.parametrize("before", ["^[[AINFO: ", "bench: ", "[stdout] tflite : "])
+def test_what_stands_before_a_count_line_is_no_performance_option(before: str):
+    text = f"{before}{ONE.format(8.5)}\n{before}{ONE.format(7.25)}\n{SUMMARY}"
+    result = log.parse(text)
+    assert (result["warmup"]["avg"], result["inference"]["avg"]) == (8.5, 7.25)
+    assert result["warnings"] == []
 
 
 def test_before_tflite_with_the_place_in_the_source():
@@ -328,9 +401,14 @@ DELEGATES = {
     "INFO: Hexagon delegate: 126 nodes delegated out of 130 nodes with 3 partitions.\n"
     "INFO: Replacing 126 node(s) with delegate (TfLiteHexagonDelegate) node, yielding 3 "
     "partitions.": ("hexagon", 126, 130, 3),
+    "I/tflite: Hexagon delegate: 95 nodes delegated out of 96 nodes.": ("hexagon", 95, 96, None),
+    "Replacing 7 out of 8 node(s) with delegate (LITERT_CL) node, yielding 2 partitions for "
+    "subgraph 0 (main).": ("gpu", 7, 8, 2),
+    "Replacing 1 out of 1 node(s) with delegate (DispatchDelegate) node": ("npu", 1, 1, None),
+    "Replacing 5 out of 6 node(s) with delegate (TfLiteQnnDelegate) node": ("qnn", 5, 6, None),
     "INFO: Replacing 31 out of 31 node(s) with delegate (Vx Delegate) node, yielding 1 partitions "
     "for the whole graph.\nExplicitly applied EXTERNAL delegate, and the model graph will be "
-    "completely executed by the delegate.": ("vx delegate", 31, 31, 1),
+    "completely executed by the delegate.": ("vx", 31, 31, 1),
     "Replacing 90 out of 99 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 5 "
     "partitions for subgraph 0.\nReplacing 5 out of 99 node(s) with delegate "
     "(TfLiteGpuDelegateV2) node, yielding 2 partitions for subgraph 0.\nExplicitly applied GPU "
@@ -373,6 +451,7 @@ def test_a_log_cut_short():
     result = log.parse(text[: text.index("INFO: Inference timings")])
     assert (result["status"], result["error_kind"]) == ("no_timings_line", None)
     assert (result["inference_avg_us"], result["inference"]["avg"]) == (None, 63743.2)
+    assert result["init_us"] == 52687  # of the line on the session
     # Within a number: it is not known how it went on.
     result = log.parse(text[: text.index("max=70931") + len("max=70")])
     assert (result["inference"]["min"], result["inference"]["max"]) == (61876, None)
@@ -387,11 +466,28 @@ def test_no_cut_makes_a_log_fail(name: str):
         assert result["inference_avg_us"] is not None or result["status"] != "ok"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "oriole:/data/local/tmp $ ./benchmark_model --graph=Killed.tflite",
+        "139|umi:/ # ./benchmark_model --graph=m.tflite || echo Aborted",
+        "+ ./benchmark_model --graph=m.tflite # Unconsumed cmdline flags, device offline",
+        "$ adb shell ./benchmark_model || echo Segmentation fault",
+        "adb -s R58N123 shell './benchmark_model || echo Killed'",
+        "C:\\platform-tools>adb shell ./benchmark_model --graph=Killed",
+    ],
+)
+def test_a_command_that_the_shell_echoes_is_no_error(command: str):
+    result = log.parse(f"{command}\nINFO: STARTING!\n{SUMMARY}\n{command}\n", 0)
+    assert (result["status"], result["warnings"]) == ("ok", [])
+    assert log.parse(f"{command}\nKilled\n")["error_kind"] == "out_of_memory"
+
+
 @pytest.mark.parametrize("text", ["", "\n", "hello\n", "INFO: STARTING!\n"])
 def test_nothing_to_read(text: str):
     result = log.parse(text, 0)
     assert (result["status"], result["error_kind"]) == ("no_timings_line", None)
-    assert (result["ops"], result["warnings"]) == ([], [])
+    assert (result["ops"], result["warnings"]) == (None, [])
 
 
 def test_the_exit_status_counts():
@@ -406,6 +502,10 @@ def test_of_several_runs_the_last_is_read():
     failed = "INFO: STARTING!\nERROR: Failed to load model x\nERROR: Benchmarking failed.\n"
     assert log.parse(read("current.txt") + failed)["error_kind"] == "model_load_failed"
     assert log.parse(failed + read("current.txt"))["status"] == "ok"
+    # A terminal may glue the beginning to the command.
+    glued = read("current.txt").replace("INFO: STARTING!", "$ ./b --num_threads=4STARTING!")
+    result = log.parse(glued[: glued.index("Inference timings")] + glued)
+    assert result["warnings"] == ["The log holds 2 runs; the last is read."]
     # The first may lack its beginning, and the last its end.
     text = read("current.txt")
     head, tail = text.index("INFO: Loaded model"), text.index("INFO: Inference timings")

@@ -1,5 +1,6 @@
 """The operator profile in every layout."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,65 @@ def test_noise_between_rows_and_a_lost_head_do_no_harm():
     assert (
         len(op_tables.parse([ORDER, "INFO: noise", row, "more, noise, of, some, kind", row])) == 2
     )
+
+
+TOP = "===== Top by Computation Time ====="
+TYPES = "===== Summary by node type ====="
+TYPES_HEAD = (
+    "\t[Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]"
+)
+SUMMED = "\t   CONV_2D\t       15\t    38.265\t    58.415%\t    58.415%\t     0.000\t       30"
+END = "Number of nodes executed: 31"
+
+
+def row(kind: str) -> str:
+    return f"\t{kind}\t0.1\t0.2\t50.0%\t50.0%\t0.000\t1\t[x]:0"
+
+
+@pytest.mark.parametrize("widen", [str, str.expandtabs], ids=["tabs", "spaces"])
+def test_the_best_table_that_there_is_counts(widen: Callable[[str], str]):
+    order, top = [ORDER, HEAD, row("ADD")], [TOP, HEAD, row("MUL"), END]
+    types = [TYPES, TYPES_HEAD, SUMMED, END]
+
+    def found(lines: list[str]) -> list[str]:
+        return [one["type"] for one in op_tables.parse(map(widen, lines))]
+
+    assert found([*order, *top, *types]) == ["ADD"]
+    assert found([*top, *types]) == ["MUL"]
+    assert found(types) == ["CONV_2D"]
+    first = "Profiling Info for Benchmark Initialization:"
+    regular = "Operator-wise Profiling Info for Regular Benchmark Runs:"
+    assert found([first, *order, *top, *types, regular, *types]) == ["CONV_2D"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [TYPES, TYPES_HEAD, SUMMED],
+        [
+            TYPES,
+            "node type, count, avg_ms, avg %, cdf %, mem KB, times called",
+            "CONV_2D, 15, 38.265, 58.415%, 58.415%, 0, 30",
+        ],
+    ],
+    ids=["tabs", "csv"],
+)
+def test_a_summary_by_type_has_no_names(lines: list[str]):
+    assert op_tables.parse(lines) == [
+        {
+            "type": "CONV_2D",
+            "name": None,
+            "first_ms": None,
+            "avg_ms": 38.265,
+            "percent": 58.415,
+            "times_called": 30,
+        }
+    ]
+
+
+def test_brackets_in_a_row_make_no_head():
+    (found, _) = op_tables.parse([ORDER, HEAD, row("LiteRT::Run[Buffer sync]"), row("ADD")])
+    assert (found["type"], found["name"]) == ("LiteRT::Run[Buffer sync]", "[x]:0")
 
 
 def test_a_log_without_a_profile_has_no_rows():
