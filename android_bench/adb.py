@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from android_bench import failures
@@ -64,6 +64,10 @@ class Adb:
     binary: str
     serial: str
     stop: threading.Event = field(default_factory=threading.Event)
+
+    def steady(self) -> "Adb":
+        """The same phone for clearing up, which `stop` must not end."""
+        return replace(self, stop=threading.Event())
 
     def words(self, *words: str) -> list[str]:
         return [self.binary, "-s", self.serial, *words]

@@ -28,7 +28,7 @@ def main(args: flags.FlagValues) -> None:
     if not phones:
         print("No phone is attached; connect one by USB and allow debugging, or `adb connect` it.")
     for phone in phones:
-        tables.show(phone["serial"], ("", ""), rows(phone))
+        tables.facts(phone["serial"], rows(phone))
     if args.json:
         print(json.dumps({"adb": adb.version(client), "devices": phones}))
 

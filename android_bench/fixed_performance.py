@@ -1,9 +1,7 @@
 """Android's fixed-performance mode: clocks bounded at what the phone can sustain."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from android_bench.adb import Adb, PhoneError
 from android_bench.phone import Phone
@@ -24,8 +22,7 @@ def fixed_performance(
 
     Raises Failure where the phone does not have it.
     """
-    # What ends a measurement must not end the clearing up.
-    steady = replace(adb, stop=threading.Event())
+    steady = adb.steady()
     if adb.shell("ls", MARK).status == 0:
         _take_back(steady)
     if not wanted:

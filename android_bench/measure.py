@@ -44,14 +44,14 @@ def measure(
     out = Path(args.out)
     with locked(str(out.resolve())):
         sessions, failures = _measure_all(args, models, settings, client, given, serials)
-    command = shlex.join(["python", "-m", "android_bench", *sys.argv[1:]])
-    found = results.collect(sessions, settings, command, adb.version(client))
-    write(found, out)
+        command = shlex.join(["python", "-m", "android_bench", *sys.argv[1:]])
+        found = results.collect(sessions, settings, command, adb.version(client))
+        write(found, out)
     tables.show(*report.terminal_table(found))
     for text in found["warnings"]:
         print(f"Warning: {text}")
     print(f"Report: {out / 'report.html'}")
-    failures += [line for line in found["warnings"] if " failed: " in line]
+    failures += results.failures(found["summary"])
     if failures:
         raise Failure(" ".join(failures))
     return found

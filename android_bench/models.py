@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,24 @@ class Model:
     def accuracy(self) -> float | None:
         """Top-1 of the exported file, 0 to 1."""
         return (self.report.get("top1") or {}).get("exported")
+
+    @cached_property
+    def xnnpack(self) -> dict[str, Any] | None:
+        """What XNNPACK would take: "nodes", "delegated", "partitions", "outside", "error".
+
+        None where the file cannot be looked at: that needs ai-edge-litert.
+        """
+        from mnv3_tf.export import inspection
+
+        try:
+            return inspection.inspect(self.path)["xnnpack"]
+        except (ImportError, UserError):
+            return None
+
+    @property
+    def judged_on(self) -> int | None:
+        """How many pictures the accuracy is of."""
+        return self.report.get("images")
 
     @property
     def quantize(self) -> str | None:
@@ -76,17 +95,15 @@ def warnings(models: Sequence[Model], delegate: str) -> list[str]:
 
 
 def _cut(model: Model) -> str | None:
-    from mnv3_tf.export import inspection
-
-    try:
-        found = inspection.inspect(model.path)
-    except (ImportError, UserError):  # it needs ai-edge-litert, which phones' hosts may lack
+    share = model.xnnpack
+    if share is None:
         return None
-    parts, outside = found["xnnpack"]["partitions"], found["xnnpack"]["outside"]
-    if found["xnnpack"]["error"]:
-        return f"{model.name}: XNNPACK refuses this file ({found['xnnpack']['error']})."
-    if not parts or parts < SEVERAL:
+    if share["error"]:
+        return f"{model.name}: XNNPACK refuses this file ({share['error']})."
+    if not share["partitions"] or share["partitions"] < SEVERAL:
         return None
-    left = ", ".join(f"{count} {name}" for name, count in outside.items())
-    remedy = " (export it with --hard_swish=composite)" if "HARD_SWISH" in outside else ""
-    return f"{model.name}: XNNPACK will be cut into {parts} parts by {left}{remedy}."
+    left = ", ".join(f"{count} {name}" for name, count in share["outside"].items())
+    remedy = " (export it with --hard_swish=composite)" if "HARD_SWISH" in share["outside"] else ""
+    return (
+        f"{model.name}: XNNPACK will run it in {share['partitions']} pieces, cut by {left}{remedy}."
+    )

@@ -50,9 +50,8 @@ def _pictures(found: dict[str, Any], serial: str) -> Iterator[str]:
         if any(line["ops"] for line in summary):
             plots.plot_operators(summary, path)
             yield page.image(path, "Where the time goes, by type of operator")
-    told = [line for line in summary if line["delegate"] and line["delegate"]["partitions"]]
-    if told:
-        yield page.table(("model", "delegate", "operators taken", "of", "parts"), map(_share, told))
+    if told := report.delegate_rows(summary):
+        yield page.table(report.DELEGATE_COLUMNS, told)
 
 
 def _bar(line: dict[str, Any]) -> dict[str, Any]:
@@ -65,12 +64,6 @@ def _bar(line: dict[str, Any]) -> dict[str, Any]:
         "p95_us": line["p95_us"] or median,
         "ratio": line["ratio"] or 1.0,
     }
-
-
-def _share(line: dict[str, Any]) -> list[str]:
-    """What the delegate took of a model, as far as the binary told."""
-    told = [line["delegate"][key] for key in ("name", "replaced", "total", "partitions")]
-    return [line["model"], *("not told" if value is None else str(value) for value in told)]
 
 
 def _failures(found: dict[str, Any]) -> Iterator[str]:

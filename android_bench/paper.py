@@ -2,40 +2,58 @@
 
     python -m android_bench paper --out=paper
 
-Exports each network with random weights (time does not depend on them), float and int8, times
-all of them as `android_bench run` does, and prints the medians beside the paper's Pixel 1, 2 and
-3. What is in --out/models already is not exported again. Exporting needs TensorFlow; measuring
-does not.
+Makes each network with random weights (time does not depend on them), float and int8, times all
+of them as `android_bench run` does, and prints the medians beside the paper's Pixel 1, 2 and 3.
+What is in --out/models already is not made again. Making them needs TensorFlow; measuring does
+not.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from android_bench import run
+from android_bench import report, run
 from android_bench.measure import measure
 from android_bench.models import load
-from benchmark import published
+from benchmark import published, timing_files
 from benchmark.published import Published
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.networks import resolve
+from mnv3_tf.spec import NetworkSpec
 
-FLOAT, INT8 = "none", "int8"
-TABLES = {
-    FLOAT: ("Table 3: float", published.FLOAT + published.MINIMALISTIC_FLOAT),
-    INT8: ("Table 4: int8", published.INT8 + published.MINIMALISTIC_INT8),
-}
+TITLES = {"none": "Table 3: float", "int8": "Table 4: int8"}
 COLUMNS = ("network", "ms here", "± %", "P-1", "P-2", "P-3", "here by P-1", "MB")
 EXPLANATION = (
-    "ms here: median over rounds on this phone. P-1, P-2, P-3: the paper's Pixel 1, 2 and 3; "
-    "minimalistic ones are the authors' figures in TF-slim. The paper's TFLite is of 2019: its "
-    "int8 ran by other kernels than XNNPACK's."
+    "ms here: median over rounds on this phone. P-1, P-2, P-3: the paper's Pixel 1, 2 and 3, where "
+    "it has them; minimalistic ones are the authors' figures in TF-slim. The paper's TFLite is of "
+    "2019: its int8 ran by other kernels than XNNPACK's."
 )
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of the family in one precision."""
+
+    network: str
+    width: float
+    quantize: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.network}_{self.width:g}"
+
+    @property
+    def published(self) -> Published | None:
+        return published.find(self.network, self.width, self.quantize)
+
+    def spec(self, resolution: int) -> NetworkSpec:
+        return resolve(self.network, self.width, resolution)
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -50,18 +68,13 @@ def main(args: flags.FlagValues) -> None:
     settings = run.read_settings(args)
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
-    chosen = {quantize: choose(rows, args.only) for quantize, (_, rows) in TABLES.items()}
     folder = Path(args.out) / "models"
-    paths = [
-        exported(row, quantize, folder, args.resolution, args)
-        for quantize, rows in chosen.items()
-        for row in rows
-    ]
-    found = measure(args, load([str(path) for path in paths]), settings)
-    measured = beside_paper(found, chosen)
+    files = {made(member, args.resolution, folder, args): member for member in choose(args.only)}
+    found = measure(args, load([str(path) for path in files]), settings)
+    measured = beside_paper(found, files)
     with atomic_write(Path(args.out) / "paper.json") as temporary:
         temporary.write_text(json.dumps(measured, indent=1) + "\n")
-    for quantize, (title, _) in TABLES.items():
+    for quantize, title in TITLES.items():
         rows = [row for row in measured if row["quantize"] == quantize]
         for serial in dict.fromkeys(row["serial"] for row in rows):
             lines = [_line(row) for row in rows if row["serial"] == serial]
@@ -71,72 +84,60 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps(measured))
 
 
-def choose(rows: Sequence[Published], only: Sequence[str]) -> list[Published]:
-    """Raises UserError for a network that is in none of the tables."""
-    known = {row.network for _, rows in TABLES.values() for row in rows}
+def choose(only: Sequence[str]) -> list[Member]:
+    """The family, or the networks named; raises UserError for one that is not of it."""
+    known = {network for network, _ in published.FAMILY}
     for name in only:
         if name not in known:
             raise UserError(
                 f"--only={name} is in no table; choose from {', '.join(sorted(known))}."
             )
-    return [row for row in rows if not only or row.network in only]
+    return [
+        Member(network, width, quantize)
+        for quantize in TITLES
+        for network, width in published.FAMILY
+        if not only or network in only
+    ]
 
 
-def file_name(row: Published, quantize: str) -> str:
-    return f"{row.network}_{row.width:g}_{'float' if quantize == FLOAT else quantize}"
+def made(member: Member, resolution: int, folder: Path, args: flags.FlagValues) -> Path:
+    spec = member.spec(resolution)
+    path = timing_files.file_path(spec, member.label, member.quantize, folder)
+    if not path.is_file():
+        print(f"Making {path}", flush=True)
+        cli.import_tensorflow(args)
+    return timing_files.made(spec, member.label, member.quantize, folder)
 
 
-def exported(
-    row: Published, quantize: str, folder: Path, resolution: int, args: flags.FlagValues
-) -> Path:
-    """The .tflite of a row, made unless it is there."""
-    path = folder / str(resolution) / f"{file_name(row, quantize)}.tflite"
-    if path.is_file():
-        return path
-    print(f"Exporting {path}")
-    cli.import_tensorflow(args)
-    from benchmark.settled import noise_pictures, settled_classifier
-    from mnv3_tf.export.exporter import ExportOptions, export
-
-    spec = resolve(row.network, row.width, resolution)
-    pictures = noise_pictures(resolution)
-    options = ExportOptions(quantize=quantize)  # type: ignore[arg-type]
-    export(spec, settled_classifier(spec, pictures), options, path, calibration=pictures)
-    return path
-
-
-def beside_paper(found: dict[str, Any], chosen: dict[str, list[Published]]) -> list[dict[str, Any]]:
+def beside_paper(found: dict[str, Any], files: dict[Path, Member]) -> list[dict[str, Any]]:
     """A row for each phone and file: the measured summary beside the published figures."""
-    published_by_name = {
-        file_name(row, quantize): (row, quantize)
-        for quantize, rows in chosen.items()
-        for row in rows
-    }
     return [
         {
             "serial": line["serial"],
-            "network": row.network,
-            "width": row.width,
-            "quantize": quantize,
+            "network": member.network,
+            "width": member.width,
+            "quantize": member.quantize,
             "threads": line["threads"],
             "median_us": line["median_us"],
             "ci_us": line["ci_us"],
             "bytes": line["bytes"],
-            "pixel_ms": list(row.pixel_ms),
-            "published_top1": row.top1,
+            "pixel_ms": list(row.pixel_ms) if row else None,
+            "published_top1": row.top1 if row else None,
+            "published_in": row.source if row else None,
         }
         for line in found["summary"]
-        for row, quantize in [published_by_name[line["model"]]]
+        for member in [files[Path(line["path"])]]
+        for row in [member.published]
     ]
 
 
 def _line(row: dict[str, Any]) -> tuple[object, ...]:
     name = f"{row['network']} {row['width']:g}"
-    published_ms = [f"{ms:g}" for ms in row["pixel_ms"]]
+    pixels = row["pixel_ms"]
+    published_ms = [f"{ms:g}" for ms in pixels] if pixels else ["-"] * 3
     size = f"{row['bytes'] / 1e6:.2f}"
     if row["median_us"] is None:
         return (name, "failed", "-", *published_ms, "-", size)
     ms = row["median_us"] / 1e3
-    low, high = row["ci_us"] or (None, None)
-    half = "-" if low is None else f"{50 * (high - low) / row['median_us']:.1f}"
-    return (name, f"{ms:.2f}", half, *published_ms, f"{ms / row['pixel_ms'][0]:.2f}", size)
+    ratio = f"{ms / pixels[0]:.2f}" if pixels else "-"
+    return (name, f"{ms:.2f}", report.half_width(row), *published_ms, ratio, size)

@@ -1,15 +1,15 @@
 """Plots of what was measured on phones."""
 
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from android_bench import operators
+from android_bench.operators import Rows
 from benchmark.plots import COLOURS, LEGEND
 from mnv3_tf import figures
 
-Rows = Sequence[dict[str, Any]]
 PANELS = (
     ("inference_us", 1e3, "ms"),
     ("celsius_after", 1.0, "°C"),
@@ -91,7 +91,7 @@ def with_accuracy(summary: Rows) -> list[dict[str, Any]]:
 def plot_operators(summary: Rows, path: Path) -> None:
     """Where the time goes: a bar for each model, in pieces by type of operator."""
     profiled = [line for line in summary if line["ops"]]
-    times = [operator_ms(line["ops"]) for line in profiled]
+    times = [operators.milliseconds(line["ops"]) for line in profiled]
     totals: dict[str, float] = defaultdict(float)
     for by_type in times:
         for name, ms in by_type.items():
@@ -115,18 +115,3 @@ def plot_operators(summary: Rows, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     figures.save(figure, path)
-
-
-def operator_ms(ops: Rows) -> dict[str, float]:
-    """Milliseconds by type; where a delegate's inner operators are listed, without its own row."""
-    inner = [op for op in ops if op["name"].startswith("Delegate/")]
-    counted = [op for op in ops if not (inner and _is_delegate(op))]
-    found: dict[str, float] = defaultdict(float)
-    for op in counted:
-        name = op["name"].removeprefix("Delegate/").split(":")[0] if op in inner else op["type"]
-        found[name] += op["avg_ms"]
-    return found
-
-
-def _is_delegate(op: dict[str, Any]) -> bool:
-    return "delegate" in op["type"].lower() and not op["name"].startswith("Delegate/")

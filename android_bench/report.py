@@ -3,16 +3,31 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-COLUMNS = ("model", "ms", "± %", "p95", "first", "init", "ratio", "MB", "peak", "drift", "rounds")
+from android_bench.operators import Rows
+
+COLUMNS = (
+    "model",
+    "ms",
+    "± %",
+    "p95",
+    "first",
+    "init",
+    "ratio",
+    "MB",
+    "peak",
+    "parts",
+    "drift",
+    "rounds",
+)
 PAGE_ONLY = ("first", "init", "peak")
 EXPLANATION = (
     "ms: the median over rounds, each a process of its own. ±: half of its 95 % interval over "
     "rounds, in percent; it needs five of them. p95: the median over rounds of what the binary "
     "prints; it prints no single inferences, so there is no distribution here. first, init: the "
     "first inference and the start, in ms. ratio: to the first model, paired by round. MB: of the "
-    "file. peak: the process's memory, in MB; it and operators come from runs of their own. drift: "
-    "of the last third of the rounds from the first, in percent. rounds: those that count, and in "
-    "brackets the runs that were set aside."
+    "file. peak: the process's memory, in MB; it and operators come from runs of their own. parts: "
+    "of the graph, the delegate's and those between. drift: of the last third of the rounds from "
+    "the first, in percent. rounds: those that count, and in brackets the runs that were set aside."
 )
 
 
@@ -60,11 +75,35 @@ def summary_rows(found: dict[str, Any]) -> list[list[str]]:
             _rounded(line["ratio"], ".3f"),
             f"{line['bytes'] / 1e6:.2f}",
             _rounded(line["peak_mb"], ".0f"),
+            _rounded((line["delegate"] or {}).get("partitions"), "d"),
             _rounded(line["drift_percent"], "+.1f"),
             f"{line['rounds']}" + f" ({line['set_aside']})" * bool(line["set_aside"]),
         ]
         for line in found["summary"]
     ]
+
+
+DELEGATE_COLUMNS = ("model", "delegate", "took", "of", "parts", "left outside")
+
+
+def delegate_rows(summary: Rows) -> list[list[str]]:
+    """What the delegate took of each model and what it left, as far as it is known."""
+    told = [line for line in summary if line["delegate"] and line["delegate"]["name"]]
+    return [
+        [
+            line["model"],
+            *(
+                "not told" if line["delegate"][key] is None else str(line["delegate"][key])
+                for key in ("name", "replaced", "total", "partitions")
+            ),
+            "not told" if line["outside"] is None else _counted(line["outside"]),
+        ]
+        for line in told
+    ]
+
+
+def _counted(operators: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in operators.items()) or "nothing"
 
 
 def _rounded(value: float | None, form: str) -> str:
@@ -121,6 +160,8 @@ def markdown(found: dict[str, Any]) -> str:
         _table(columns(found), summary_rows(found)),
     ]
     parts += [EXPLANATION]
+    if rows := delegate_rows(found["summary"]):
+        parts += [_table(DELEGATE_COLUMNS, rows)]
     parts += [f"- Warning: {text}" for text in found["warnings"]]
     for device in found["devices"]:
         parts += [f"## {device_name(device)}", _table(("", ""), device_rows(device))]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from android_bench import plan
+from android_bench import models, operators, plan
 from android_bench.session import Session, inference_us
 from benchmark import statistics
 
@@ -48,6 +48,7 @@ def collect(
     devices = [_device(session) for session in ready]
     timed = {session.adb.serial: _entries(session, plan.TIMING) for session in ready}
     summary = [line for session in ready for line in _summaries(session)]
+    foreseen = models.warnings(sessions[0].models, settings.delegate)
     return {
         "schema_version": SCHEMA_VERSION,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -66,7 +67,7 @@ def collect(
         },
         "rows": [_row(entry) for entries in timed.values() for entry in entries],
         "summary": summary,
-        "warnings": _warnings(summary),
+        "warnings": foreseen + find_warnings(summary),
     }
 
 
@@ -135,6 +136,7 @@ def _summary(session: Session, task: plan.Task, first: plan.Task) -> dict[str, A
     times = [inference_us(entry) for entry in good]
     failures = [entry for entry in runs if entry["status"] != "ok"]
     last = good[-1]["result"] if good else None
+    ops = _from_own_run(session, task, plan.PROFILE, "ops")
     return {
         "serial": session.adb.serial,
         "model": task.model.name,
@@ -143,6 +145,7 @@ def _summary(session: Session, task: plan.Task, first: plan.Task) -> dict[str, A
         "bytes": task.model.bytes,
         "quantize": task.model.quantize,
         "top1": task.model.accuracy,
+        "images": task.model.judged_on,
         "threads": task.configuration.threads,
         "rounds": len(good),
         "set_aside": sum(entry["rejected"] is not None for entry in runs),
@@ -154,10 +157,18 @@ def _summary(session: Session, task: plan.Task, first: plan.Task) -> dict[str, A
         "init_us": _median([entry["result"]["init_us"] for entry in good]),
         "drift_percent": drift_percent(times),
         "delegate": last["delegate"] if last else None,
+        "outside": operators.outside(ops) if ops else _foreseen_outside(session, task.model),
         "peak_mb": _from_own_run(session, task, plan.MEMORY, "memory", "peak_mb"),
         "memory_mb": _from_own_run(session, task, plan.MEMORY, "memory", "overall_mb"),
-        "ops": _from_own_run(session, task, plan.PROFILE, "ops"),
+        "ops": ops,
     }
+
+
+def _foreseen_outside(session: Session, model: models.Model) -> dict[str, int] | None:
+    """By the file, where the phone was not asked which operators ran outside the delegate."""
+    if session.settings.delegate != "xnnpack" or model.xnnpack is None:
+        return None
+    return model.xnnpack["outside"]
 
 
 def _good(session: Session, task: plan.Task) -> list[dict[str, Any]]:
@@ -224,14 +235,18 @@ def _from_own_run(session: Session, task: plan.Task, purpose: str, *path: str) -
 DRIFT_PERCENT = 5.0
 
 
-def _warnings(summary: Sequence[dict[str, Any]]) -> list[str]:
+def failures(summary: Sequence[dict[str, Any]]) -> list[str]:
+    """A sentence for each model that has no result because its runs failed."""
+    failed = [line for line in summary if line["error_kind"]]
+    return [f"{line['model']} on {line['serial']} failed: {line['error_kind']}." for line in failed]
+
+
+def find_warnings(summary: Sequence[dict[str, Any]]) -> list[str]:
     """Reasons to trust the figures less."""
-    warnings = []
+    warnings = failures(summary)
     for line in summary:
         name = f"{line['model']} on {line['serial']}"
-        if line["error_kind"]:
-            warnings.append(f"{name} failed: {line['error_kind']}.")
-        elif not line["rounds"]:
+        if not line["rounds"] and not line["error_kind"]:
             warnings.append(f"{name} has no run that the phone did not spoil.")
         if abs(line["drift_percent"] or 0) > DRIFT_PERCENT:
             warnings.append(
@@ -240,6 +255,10 @@ def _warnings(summary: Sequence[dict[str, Any]]) -> list[str]:
             )
         if line["set_aside"]:
             warnings.append(f"{name}: {line['set_aside']} runs were set aside.")
+    judged = {line["images"]: line["model"] for line in summary if line["top1"] is not None}
+    if len(judged) > 1:
+        told = ", ".join(f"{name} on {images}" for images, name in judged.items())
+        warnings.append(f"Accuracies are not of the same pictures ({told}).")
     return warnings
 
 

@@ -18,7 +18,7 @@ from android_bench.journal import Journal
 from android_bench.locks import locked
 from android_bench.models import Model
 from android_bench.phone import Phone, look_at
-from mnv3_tf.errors import Failure
+from mnv3_tf.errors import Failure, Terminated
 
 T = TypeVar("T")
 COOL_LIMIT_S = 600.0
@@ -138,7 +138,7 @@ class Session:
     def _end_leftovers(self) -> None:
         """A run whose connection was lost goes on by itself, and would disturb the next."""
         # The brackets keep pkill from finding the shell that runs it.
-        self.adb.script("pkill -f '[b]enchmark_model --graph'")
+        self.adb.steady().script("pkill -f '[b]enchmark_model --graph'")
 
     def _look(self) -> state.State:
         cpus = [cpu for cpu in range(64) if self.mask and int(self.mask, 16) >> cpu & 1]
@@ -168,7 +168,13 @@ class Session:
         seconds = self.settings.cooldown_s
         if seconds is None:
             pause = self.adb.stop.wait
-            return state.wait_until_cool(self._look, first, COOL_LIMIT_S, pause)
+            now, waited = state.wait_until_cool(self._look, first, COOL_LIMIT_S, pause)
+            if not state.is_cool(now, first):
+                self.say(
+                    f"{self.adb.serial} did not cool down in {waited:.0f} s "
+                    f"({state.describe_heat(now)}, {state.describe_heat(first)} at first)"
+                )
+            return now, waited
         self.adb.stop.wait(seconds)
         return self._look(), seconds
 
@@ -188,6 +194,9 @@ class Session:
                 raise
             self._end_leftovers()
             text, kind = str(error), error.kind
+        except Terminated:
+            self._end_leftovers()
+            raise
         after = self._look()
         parsed = log.parse(text, status)
         kind = kind or self._error_kind(parsed)

@@ -83,6 +83,11 @@ def is_cool(now: State, first: State) -> bool:
     return now.celsius <= first.celsius + WARMER_C
 
 
+def describe_heat(state: State) -> str:
+    celsius = "unknown temperature" if state.celsius is None else f"{state.celsius:.1f} °C"
+    return celsius + f", thermal status {state.thermal_status}" * bool(state.thermal_status)
+
+
 def wait_until_cool(
     look: Callable[[], State],
     first: State,

@@ -16,7 +16,8 @@ figure { margin: 1.5rem 0; }
 figcaption { color: #666; font-size: .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; }
+th, td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #ddd; }
+th { white-space: nowrap; }
 th:first-child, td:first-child, .facts td { text-align: left; }
 .facts td { overflow-wrap: anywhere; }
 .facts td:first-child { white-space: nowrap; }

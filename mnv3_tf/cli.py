@@ -129,6 +129,8 @@ def import_tensorflow(args: flags.FlagValues) -> None:
             os.dup2(unread.fileno(), 2)
         import tensorflow as tf
 
+        if args.verbosity < 1:
+            tf.get_logger().setLevel("ERROR")  # it warns where several networks are traced
         tf.config.list_physical_devices()
 
 

@@ -1,17 +1,43 @@
 """Tables that fit a terminal, all in one style."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def facts(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    """Prints names and what they are, which is text and is wrapped where it is long."""
+    table = _table(title)
+    table.show_header = False
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    _print(table, rows)
+
+
+SHORT = 12
+"""Cells of at most this length keep their line where a table is too wide; longer ones wrap."""
 
 
 def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table whose first column is text and whose others are right-aligned."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    table = _table(title)
+    for index, column in enumerate(columns):
+        short = all(len(row[index]) <= SHORT for row in cells)
+        justify = "right" if index else "left"
+        table.add_column(column, justify=justify, no_wrap=short, overflow="fold")
+    _print(table, cells)
+
+
+def _table(title: str) -> Any:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=index == 0)
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _print(table: Any, rows: Iterable[Sequence[object]]) -> None:
+    from rich.console import Console
+
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
+        table.add_row(*map(str, row))
     Console().print(table)

@@ -8,6 +8,7 @@ Faults, given as --stand_in_NAME=VALUE: hang, crash, killed, fallback, apply_fai
 (each Nth run takes four times as long), no_percentiles, no_help.
 """
 
+import itertools
 import os
 import resource
 import signal
@@ -16,6 +17,9 @@ import sys
 import time
 from pathlib import Path
 
+from mnv3_tf.export.runtime import partition_members
+
+DELEGATE = "TfLiteXNNPackDelegate"
 KNOWN = {
     "tflite": {
         "graph": "",
@@ -98,6 +102,7 @@ def benchmark(flags: dict[str, str], faults: dict[str, str], flavour: str) -> in
         interpreter = Interpreter(
             graph, num_threads=max(1, int(flags["num_threads"])), experimental_op_resolver_type=kind
         )
+        before = interpreter._interpreter.NumNodes()
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as problem:
         error(f"Failed to initialize: {problem}")
@@ -113,11 +118,9 @@ def benchmark(flags: dict[str, str], faults: dict[str, str], flavour: str) -> in
                 f"Explicitly applied {name} delegate, and the model graph will be completely "
                 "executed by the delegate."
             )
-    if flags.get("use_xnnpack") == "true":
-        info(
-            "Explicitly applied XNNPACK delegate, and the model graph will be completely "
-            "executed by the delegate."
-        )
+    nodes = executed(interpreter, before)
+    if not plain:
+        tell_share(nodes, before, explicit=flags.get("use_xnnpack") == "true")
     info(f"The input model file size (MB): {Path(graph).stat().st_size / 1e6:g}")
     init_us = 1e6 * (time.perf_counter() - started)
     info(f"Initialized session in {init_us / 1e3:g}ms.")
@@ -137,7 +140,7 @@ def benchmark(flags: dict[str, str], faults: dict[str, str], flavour: str) -> in
         )
         info(f"Overall peak memory footprint (MB) via periodic monitoring: {peak:g}")
     if flags.get("enable_op_profiling") == "true":
-        profile(interpreter, statistics.mean(measured))
+        profile(nodes, statistics.mean(measured))
     return 0
 
 
@@ -182,17 +185,55 @@ def timed(invoke, runs: int, seconds: float, slow: float, percentiles: bool) -> 
     return times
 
 
-def profile(interpreter, mean_us: float) -> None:
-    operators = [op["op_name"] for op in interpreter._get_ops_details()]
-    each = mean_us / 1e3 / len(operators)
-    percent = 100 / len(operators)
+def executed(interpreter, count: int) -> list[tuple[str, list[str]]]:
+    """The nodes in their order and the operators in each; `count` operators are in the file."""
+    names = [details["op_name"] for details in interpreter._get_ops_details()[:count]]
+    parts = partition_members(interpreter._get_ops_details(), count).values()
+    taken = {number for members in parts for number in members}
+    nodes = {number: (name, [name]) for number, name in enumerate(names) if number not in taken}
+    nodes |= {members[0]: (DELEGATE, [names[number] for number in members]) for members in parts}
+    return [nodes[number] for number in sorted(nodes)]
+
+
+def tell_share(nodes: list[tuple[str, list[str]]], total: int, explicit: bool) -> None:
+    kernels = [operators for name, operators in nodes if name == DELEGATE]
+    replaced = sum(map(len, kernels))
+    # Neighbours outside the delegate are one part.
+    partitions = len(list(itertools.groupby(nodes, lambda node: node[0] == DELEGATE)))
+    print(
+        f"VERBOSE: Replacing {replaced} out of {total} node(s) with delegate ({DELEGATE}) node, "
+        f"yielding {partitions} partitions for subgraph 0.",
+        file=sys.stderr,
+        flush=True,
+    )
+    whole = "completely executed by the delegate."
+    part = f"partially executed by the delegate w/ {len(kernels)} delegate kernels."
+    if explicit:
+        info(
+            "Explicitly applied XNNPACK delegate, and the model graph will be "
+            f"{whole if replaced == total else part}"
+        )
+
+
+def profile(nodes: list[tuple[str, list[str]]], mean_us: float) -> None:
+    """Rows of nodes, and above a delegate's its operators, whose time is counted twice."""
     info("Operator-wise Profiling Info for Regular Benchmark Runs:")
     print(f"{'=' * 30} Run Order {'=' * 30}")
     names = ("[node type]", "[first]", "[avg ms]", "[%]", "[cdf%]", "[mem KB]", "[times called]")
     print("\t".join(f"{name:>9}" for name in (*names, "[Name]")))
-    for number, operator in enumerate(operators):
-        cells = (f"{each:.3f}", f"{each:.3f}", f"{percent:.3f}%", f"{(number + 1) * percent:.3f}%")
-        print("\t".join((f"{operator:>24}", *cells, "0.000", "1", f"[{operator}]:{number}")))
+    rows = []
+    for number, (name, operators) in enumerate(nodes):
+        if name == DELEGATE:
+            inner = enumerate(operators)
+            rows += [("DELEGATE_PROFILED", 1, f"Delegate/{op}:{place}") for place, op in inner]
+        rows.append((name, len(operators), f"[{name}]:{number}"))
+    total, done = sum(size for _, size, _ in rows), 0
+    each = mean_us / 1e3 / sum(len(operators) for _, operators in nodes)
+    for kind, size, name in rows:
+        done += size
+        times = (f"{each * size:.6f}", f"{each * size:.6f}")
+        shares = (f"{100 * size / total:.3f}%", f"{100 * done / total:.3f}%")
+        print("\t".join((f"{kind:>24}", *times, *shares, "0.000", "1", name)))
     print(flush=True)
 
 

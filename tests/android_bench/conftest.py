@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fake_phone import FakePhone, write_binary
+from fake_phone import FakePhone, plugging, write_binary
 
 
 def find_client() -> str | None:
@@ -38,21 +38,8 @@ def adb_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def plug_in(adb_client: str, tmp_path: Path) -> Iterator[Callable[..., FakePhone]]:
-    """Makes a phone with the given traits and connects it."""
-    phones: list[FakePhone] = []
-
-    def make(**traits) -> FakePhone:
-        phone = FakePhone(tmp_path / f"phone{len(phones)}", **traits)
-        phone.plug_in()
-        phones.append(phone)
-        done = subprocess.run([adb_client, "connect", phone.serial], capture_output=True, text=True)
-        assert "connected to" in done.stdout, done.stdout + done.stderr
-        return phone
-
-    yield make
-    for phone in phones:
-        subprocess.run([adb_client, "disconnect", phone.serial], capture_output=True)
-        phone.unplug()
+    with plugging(adb_client, tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
@@ -80,4 +67,23 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         files.append(folder / f"{name}.tflite")
         files[-1].write_bytes(convert(model, "none"))
     assert os.path.getsize(files[0]) == os.path.getsize(files[1])
+    return files
+
+
+@pytest.fixture(scope="session")
+def int8_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A small V3 in int8, with h-swish in both lowerings: fused.tflite and composite.tflite."""
+    from benchmark.settled import noise_pictures, settled_classifier
+    from mnv3_tf.export.exporter import ExportOptions, export
+    from mnv3_tf.networks import resolve
+
+    spec = resolve("small", width=0.35, resolution=32, num_classes=10)
+    pictures = noise_pictures(32)
+    model = settled_classifier(spec, pictures)
+    folder = tmp_path_factory.mktemp("int8")
+    files = []
+    for lowering in ("fused", "composite"):
+        files.append(folder / f"{lowering}.tflite")
+        options = ExportOptions("int8", hard_swish=lowering)
+        export(spec, model, options, files[-1], calibration=pictures)
     return files

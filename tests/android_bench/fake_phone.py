@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -239,6 +240,25 @@ class FakePhone:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+
+
+@contextlib.contextmanager
+def plugging(client: str, folder: Path) -> Iterator[Callable[..., FakePhone]]:
+    """Makes phones with the given traits and connects them, until the end."""
+    phones: list[FakePhone] = []
+
+    def make(**traits) -> FakePhone:
+        phone = FakePhone(folder / f"phone{len(phones)}", **traits)
+        phone.plug_in()
+        phones.append(phone)
+        done = subprocess.run([client, "connect", phone.serial], capture_output=True, text=True)
+        assert "connected to" in done.stdout, done.stdout + done.stderr
+        return phone
+
+    yield make
+    for phone in phones:
+        subprocess.run([client, "disconnect", phone.serial], capture_output=True)
+        phone.unplug()
 
 
 def write_binary(path: Path, *, flavour: str = "tflite", **faults: object) -> Path:

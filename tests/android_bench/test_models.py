@@ -6,26 +6,17 @@ import shutil
 import pytest
 
 from android_bench import models
-from benchmark.settled import noise_pictures, settled_classifier
 from mnv3_tf.errors import UserError
-from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.networks import resolve
 
 
 @pytest.mark.slow
-def test_a_file_that_will_be_cut_to_pieces_is_named(tmp_path) -> None:
-    spec = resolve("small", width=0.35, resolution=32, num_classes=10)
-    pictures = noise_pictures(32)
-    model = settled_classifier(spec, pictures)
-    for lowering in ("fused", "composite"):
-        options = ExportOptions("int8", hard_swish=lowering)
-        export(spec, model, options, tmp_path / f"{lowering}.tflite", calibration=pictures)
-    paths = [str(tmp_path / f"{lowering}.tflite") for lowering in ("fused", "composite")]
-    (said,) = models.warnings(models.load(paths), "xnnpack")
-    assert said.startswith("fused: XNNPACK will be cut into ")
+def test_a_file_that_will_be_cut_to_pieces_is_named(int8_files) -> None:
+    found = models.load([str(file) for file in int8_files])
+    (said,) = models.warnings(found, "xnnpack")
+    assert said.startswith("fused: XNNPACK will run it in ")
     assert "19 HARD_SWISH" in said
     assert "(export it with --hard_swish=composite)" in said
-    assert models.warnings(models.load(paths), "none") == []
+    assert models.warnings(found, "none") == []
 
 
 def test_a_report_counts_only_for_the_content_that_it_is_of(model_files, tmp_path) -> None:

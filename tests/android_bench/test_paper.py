@@ -11,14 +11,18 @@ from android_bench import paper
 from benchmark import published
 
 
-def test_every_row_of_the_tables_has_a_file_of_its_own() -> None:
-    names = [
-        paper.file_name(row, quantize)
-        for quantize, (_, rows) in paper.TABLES.items()
-        for row in rows
-    ]
-    assert len(set(names)) == len(names)
-    assert published.Published("small", 0.75, 65.4, (12.8, 15.6, 11.7)) in published.FLOAT
+def test_every_member_has_a_file_of_its_own() -> None:
+    family = paper.choose([])
+    assert len(family) == 2 * 9
+    assert len({member.label + member.quantize for member in family}) == len(family)
+
+
+def test_figures_are_found_where_there_are_any() -> None:
+    assert paper.Member("small", 0.75, "none").published.pixel_ms == (12.8, 15.6, 11.7)
+    assert paper.Member("large", 1.0, "int8").published.source == "Table 4"
+    assert paper.Member("small", 0.75, "int8").published is None
+    for row in published.ROWS:
+        assert paper.Member(row.network, row.width, row.quantize).published is row
 
 
 @pytest.mark.slow
@@ -43,10 +47,12 @@ def test_measured_and_published_stand_side_by_side(phone, binary, tmp_path) -> N
         ("large_minimalistic", "none"),
         ("small_minimalistic", "none"),
         ("large_minimalistic", "int8"),
+        ("small_minimalistic", "int8"),
     }
     assert all(row["median_us"] > 0 for row in rows)
     assert "44.1" in done.stdout
-    assert "Exporting" not in call(*words).stdout
+    assert "Making" in done.stdout
+    assert "Making" not in call(*words).stdout
 
 
 def test_an_unknown_network_is_refused(tmp_path) -> None:

@@ -1,12 +1,16 @@
 """What people see of the results."""
 
+import copy
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from fake_phone import plugging, write_binary
 from test_session import QUICK
 
 from android_bench import binary as binaries
-from android_bench import models, page, plan, plots, report, results
+from android_bench import models, operators, page, plan, report, results
 from android_bench.adb import Adb
 from android_bench.journal import Journal
 from android_bench.session import Session
@@ -14,24 +18,36 @@ from android_bench.session import Session
 NASTY = "<script>alert(1)</script>|"
 
 
-@pytest.fixture
-def found(phone, adb_client, model_files, tmp_path, binary) -> dict:
-    """Of a real run over the fake phone, of a model with a hostile name."""
-    file = tmp_path / f"{NASTY.replace('/', '')}.tflite"
-    file.write_bytes(model_files[0].read_bytes())
+def measured(client: str, files: Sequence[Path], folder: Path) -> dict:
+    """The results of a real run over a fake phone."""
     settings = plan.Settings(**(QUICK | {"rounds": 5, "profile_ops": True}))
-    program = binaries.local(str(binary))
-    session = Session(
-        Adb(adb_client, phone.serial),
-        models.load([str(file), str(model_files[1])]),
-        settings,
-        lambda _: program,
-        Journal(tmp_path / "journal.jsonl"),
-        tmp_path / "logs",
-        print,
-    )
-    session.run()
+    program = binaries.local(str(write_binary(folder / "benchmark_model")))
+    with plugging(client, folder) as plug_in:
+        session = Session(
+            Adb(client, plug_in().serial),
+            models.load([str(file) for file in files]),
+            settings,
+            lambda _: program,
+            Journal(folder / "journal.jsonl"),
+            folder / "logs",
+            print,
+        )
+        session.run()
     return results.collect([session], settings, "python -m android_bench run", "29")
+
+
+@pytest.fixture(scope="module")
+def of_two_models(adb_client, model_files, tmp_path_factory) -> dict:
+    """One of them has a hostile name."""
+    folder = tmp_path_factory.mktemp("report")
+    file = folder / f"{NASTY.replace('/', '')}.tflite"
+    file.write_bytes(model_files[0].read_bytes())
+    return measured(adb_client, [file, model_files[1]], folder)
+
+
+@pytest.fixture
+def found(of_two_models) -> dict:
+    return copy.deepcopy(of_two_models)
 
 
 def test_the_page_needs_nothing_but_itself(found) -> None:
@@ -46,6 +62,28 @@ def test_the_page_needs_nothing_but_itself(found) -> None:
 def test_accuracy_is_drawn_where_the_reports_tell_it(found) -> None:
     found["summary"][0]["top1"] = 0.7
     assert page.html(found).count("data:image/png") == 4
+
+
+@pytest.mark.slow
+def test_what_the_delegate_leaves_is_shown(adb_client, int8_files, tmp_path) -> None:
+    found = measured(adb_client, int8_files, tmp_path)
+    fused, composite = found["summary"]
+    assert fused["outside"]["HARD_SWISH"] == 19
+    assert "HARD_SWISH" not in composite["outside"]
+    assert fused["delegate"]["partitions"] > 20 > composite["delegate"]["partitions"]
+    assert any("fused: XNNPACK will run it in" in text for text in found["warnings"])
+    for text in (page.html(found), report.markdown(found)):
+        assert "19 HARD_SWISH" in text
+
+
+def test_accuracies_of_other_pictures_are_told() -> None:
+    def line(model: str, images: int) -> dict:
+        common = {"serial": "s", "rounds": 5, "set_aside": 0, "error_kind": None, "top1": 0.8}
+        return common | {"model": model, "images": images, "drift_percent": None}
+
+    assert results.find_warnings([line("a", 200), line("b", 200)]) == []
+    (said,) = results.find_warnings([line("a", 200), line("b", 1000)])
+    assert said == "Accuracies are not of the same pictures (a on 200, b on 1000)."
 
 
 def test_markdown_keeps_its_columns(found) -> None:
@@ -73,5 +111,7 @@ def test_inner_operators_are_not_counted_twice() -> None:
         op("DELEGATE_PROFILED", "Delegate/Convolution (NHWC, QS8):1", 1.0),
     ]
     expected = {"SOFTMAX": 1.0, "Convolution (NHWC, QS8)": 3.0}
-    assert plots.operator_ms(ops) == expected
-    assert plots.operator_ms(ops[:2]) == {"TfLiteXNNPackDelegate": 3.0, "SOFTMAX": 1.0}
+    assert operators.milliseconds(ops) == expected
+    assert operators.outside(ops) == {"SOFTMAX": 1}
+    assert operators.outside(ops[1:2]) == {}  # nobody says that there was a delegate
+    assert operators.milliseconds(ops[:2]) == {"TfLiteXNNPackDelegate": 3.0, "SOFTMAX": 1.0}

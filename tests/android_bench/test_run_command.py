@@ -119,6 +119,8 @@ def test_sigterm_ends_it_at_once_and_keeps_the_phone_clean(phone, words, tmp_pat
     assert process.returncode == 128 + signal.SIGTERM
     assert "Terminated." in stderr
     assert phone.fixed_performance == ["true", "false"]
+    left = subprocess.run(["pgrep", "-f", "--", f"--graph={phone.root}"], capture_output=True)
+    assert not left.stdout
 
 
 def test_a_phone_or_folder_that_is_taken_is_told(phone, words, tmp_path) -> None:
@@ -198,6 +200,25 @@ def test_nothing_imports_tensorflow(name) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_it_runs_where_there_is_neither_tensorflow_nor_litert(phone, words, tmp_path) -> None:
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    for name in ("tensorflow", "tf_keras", "ai_edge_litert"):
+        (absent / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
+    # The stand-in on the phone needs ai-edge-litert, and has no such path.
+    done = subprocess.run(
+        command(*words([phone], "--rounds=1")),
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(absent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert all(line["median_us"] > 0 for line in found["summary"])
+    assert all(line["outside"] is None for line in found["summary"])
 
 
 def test_devices_shows_what_a_phone_tells_and_what_not(phone) -> None:

@@ -57,7 +57,16 @@ def test_rounds_are_interleaved_on_the_big_cores(phone, open_session) -> None:
     assert entries[0]["result"]["inference"]["count"] >= 3
     assert entries[0]["mean_khz"] == pytest.approx(2802000, rel=0.01)
     assert entries[4]["result"]["memory"]["peak_mb"] > 0
-    assert {op["type"] for op in entries[6]["result"]["ops"]} >= {"CONV_2D", "DEPTHWISE_CONV_2D"}
+    types = {op["type"] for op in entries[6]["result"]["ops"]}
+    assert types == {"TfLiteXNNPackDelegate", "DELEGATE_PROFILED"}
+    assert entries[0]["result"]["delegate"]["partitions"] == 1
+
+
+def test_without_a_delegate_every_operator_is_listed(phone, open_session, model_files) -> None:
+    measured = open_session(phone, files=model_files[:1], delegate="none", profile_ops=True)
+    measured.run()
+    ops = measured.journal.entries()[-1]["result"]["ops"]
+    assert {op["type"] for op in ops} >= {"CONV_2D", "DEPTHWISE_CONV_2D"}
 
 
 def test_the_same_command_does_nothing_more(phone, open_session) -> None:
@@ -137,6 +146,14 @@ def test_it_waits_until_the_phone_is_cool(plug_in, open_session, monkeypatch) ->
     assert not any(entry["rejected"] for entry in entries)
     assert all(entry["before"]["celsius"] <= 27.1 for entry in entries)
     assert max(entry["waited_s"] for entry in entries) > 1
+
+
+def test_a_phone_that_stays_warm_is_told(plug_in, open_session, model_files, monkeypatch) -> None:
+    monkeypatch.setattr(session, "COOL_LIMIT_S", 0.5)
+    warm = plug_in(heat_per_run=5.0, cooling_s=1000.0)
+    measured = open_session(warm, files=model_files[:1], cooldown_s=None)
+    measured.run()
+    assert any("did not cool down in" in text and "°C" in text for text in measured.said)
 
 
 def test_throttled_rounds_are_repeated_a_bounded_number_of_times(plug_in, open_session) -> None:
