@@ -112,6 +112,30 @@ def test_another_schema_is_refused(call) -> None:
     assert "has schema version 99" in err
 
 
+def test_another_number_of_phones_is_refused(call) -> None:
+    after = results(1000, seed=1)
+    after["devices"].append(after["devices"][0] | {"serial": "t"})
+    status, _, err = call(results(1000), after)
+    assert status == 2
+    assert "number of phones is 1 and 2" in err
+
+
+def test_what_holds_no_runs_is_refused(call) -> None:
+    host = {"schema_version": SCHEMA_VERSION, "models": []}
+    status, _, err = call(results(1000), host)
+    assert status == 2
+    assert "is damaged or not of `python -m android_bench run`" in err
+    without = results(1000)
+    without["rows"] = []
+    status, _, err = call(results(1000), without)
+    assert status == 2
+    assert "m has no rounds" in err
+    without["summary"] = []
+    status, _, err = call(without, results(1000))
+    assert status == 2
+    assert "holds no model to guard" in err
+
+
 def test_one_result_is_not_enough(tmp_path: Path, capsys) -> None:
     assert cli.call(compare.main, compare.define_flags, ["compare", "a"], compare.BARE) == 2
     assert "1 results given; give two" in capsys.readouterr().err

@@ -1,0 +1,36 @@
+"""Tests whether models became slower since an earlier `latency`; exits with 1 if they did.
+
+    python -m benchmark compare before/ after/ --bound=5
+
+The interval in the table knows how rounds of one run differ. Two runs of one file differ by a
+little more, which the bound has to allow for. Results of another CPU, number of threads, delegate
+or LiteRT version are refused unless --force is given.
+"""
+
+from absl import flags
+
+from benchmark import comparison
+from benchmark.comparison import Form, Measurement, Results, Timing
+from benchmark.latency import SCHEMA_VERSION
+
+BARE = comparison.BARE
+define_flags = comparison.define_flags
+
+
+def main(args: flags.FlagValues) -> None:
+    comparison.compare(Form("benchmark", "latency", SCHEMA_VERSION, parse), args)
+
+
+def parse(found: Results) -> Measurement:
+    machine, settings = found["machine"], found["settings"]
+    conditions = [
+        ("CPU", machine["cpu"]),
+        ("number of threads", settings["threads"]),
+        ("delegate", "xnnpack" if settings["delegate"] else "none"),
+        ("LiteRT version", machine["versions"]["ai-edge-litert"]),
+    ]
+    timings = [
+        Timing(model["name"], settings["threads"], model["median_us"], model["rounds_us"])
+        for model in found["models"]
+    ]
+    return Measurement(conditions, {timing.model: timing for timing in timings})

@@ -1,0 +1,242 @@
+"""Slower or not, between two results of `benchmark latency` with times made up."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark import compare, latency
+from mnv3_tf import cli
+from mnv3_tf.export import inspection, runtime
+
+ROOT = Path(__file__).parents[2]
+REPORT = {
+    "sha256": "a",
+    "bytes": 1000,
+    "quantize": "int8",
+    "xnnpack": {"nodes": 3, "delegated": 3, "partitions": 1},
+}
+
+
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """What `latency` writes about models of these medians, with rounds that spread by a percent."""
+    monkeypatch.setattr(runtime, "check_loads", lambda *_: None)
+    monkeypatch.setattr(runtime, "TFLiteModel", lambda *_: None)
+    monkeypatch.setattr(inspection, "inspect", lambda _: REPORT)
+    monkeypatch.setattr(latency, "cores_in_use", lambda: 0.0)
+
+    def write(folder: str, seed: int = 0, noise: float = 0.01, rounds: int = 10, **us: float):
+        draw = np.random.default_rng(seed).normal
+        timings = [
+            middle * (1 + noise * draw(size=(rounds, 1)) + 0.001 * draw(size=(rounds, 7)))
+            for middle in us.values()
+        ]
+        monkeypatch.setattr(latency, "measure", lambda *_: timings)
+        paths = [f"{name}.tflite" for name in us]
+        results = latency.benchmark_latency(paths, latency.Settings(rounds=rounds))
+        file = tmp_path / folder / "results.json"
+        file.parent.mkdir()
+        file.write_text(json.dumps(results))
+        return file
+
+    return write
+
+
+@pytest.fixture
+def call(capsys):
+    def run(*words: object) -> tuple[int, str, str]:
+        argv = ["compare", *map(str, words)]
+        status = cli.call(compare.main, compare.define_flags, argv, compare.BARE)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def command(*words: object) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "benchmark", "compare", *map(str, words)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+
+
+def edit(file: Path, change) -> Path:
+    found = json.loads(file.read_text())
+    change(found)
+    file.write_text(json.dumps(found))
+    return file
+
+
+def changes(out: str) -> dict[str, dict]:
+    return {change["model"]: change for change in json.loads(out.splitlines()[-1])["changes"]}
+
+
+def test_slower_beyond_the_bound_leaves_with_1_and_one_sentence(measured):
+    old = measured("old", steady=1000, worse=2000)
+    new = measured("new", seed=1, steady=1000, worse=2200)
+    done = command(old, new.parent, "--json")
+    assert done.returncode == 1
+    assert done.stderr == "Worse by more than 5 %: worse (slower).\n"
+    found = changes(done.stdout)
+    assert found["worse"]["low"] < 1.1 < found["worse"]["high"]
+    assert [found[name]["regression"] for name in ("steady", "worse")] == [False, True]
+    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
+
+
+def test_the_table_has_before_after_and_the_change(measured, call):
+    old, new = measured("old", noise=0, m=1000), measured("new", noise=0, m=1250)
+    _, out, _ = call(old, new)
+    row = next(cells for line in out.splitlines() if (cells := line.split())[:1] == ["m"])
+    assert " ".join(row[:6]) == "m 1 1.000 1.250 +25.0 %"
+    assert [float(row[6]), float(row[8])] == pytest.approx([25, 25], abs=0.5)
+    assert row[-2:] == ["%", "slower"]
+
+
+def test_slower_within_the_bound_passes(measured, call):
+    old, new = measured("old", m=1000), measured("new", seed=1, m=1100)
+    status, out, err = call(old, new, "--bound=20", "--json")
+    assert (status, err) == (0, "")
+    assert changes(out)["m"]["verdict"] == "slower"
+    assert call(old, new, "--bound=1")[0] == 1
+
+
+def test_noise_is_no_difference(measured, call):
+    old, new = measured("old", noise=0.3, m=1000), measured("new", seed=1, noise=0.3, m=1000)
+    status, out, _ = call(old, new, "--bound=0", "--json")
+    change = changes(out)["m"]
+    assert (status, change["verdict"]) == (0, "no difference")
+    assert change["low"] < 1 < change["high"]
+    assert change["ratio"] != 1
+
+
+def test_faster_passes(measured, call):
+    status, out, _ = call(measured("old", m=1000), measured("new", m=800), "--json")
+    assert (status, changes(out)["m"]["verdict"]) == (0, "faster")
+
+
+def test_a_missing_model_fails_and_a_new_one_does_not(measured, call):
+    old, new = measured("old", kept=1000, gone=1000), measured("new", kept=1000, added=9000)
+    status, out, err = call(old, new)
+    assert status == 1
+    assert err == "Worse by more than 5 %: gone (is missing).\n"
+    assert "added" not in out
+
+
+def test_few_rounds_are_told_and_still_held_to_the_bound(measured, call):
+    def cut(found):
+        found["models"][0]["rounds_us"] = found["models"][0]["rounds_us"][:4]
+
+    old, new = measured("old", m=1000), edit(measured("new", m=1200), cut)
+    status, out, err = call(old, new, "--json")
+    assert (status, changes(out)["m"]["verdict"]) == (1, "too few rounds")
+    assert "m (too few rounds)" in err
+    assert call(old, new, "--bound=30")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda found: found["machine"].update(cpu="Other 9"), "CPU is {cpu} and Other 9"),
+        (lambda found: found["settings"].update(threads=4), "number of threads is 1 and 4"),
+        (lambda found: found["settings"].update(delegate=False), "delegate is xnnpack and none"),
+        (
+            lambda found: found["machine"]["versions"].update({"ai-edge-litert": "0.1"}),
+            "LiteRT version is {litert} and 0.1",
+        ),
+    ],
+    ids=["cpu", "threads", "delegate", "litert"],
+)
+def test_other_conditions_are_refused_unless_forced(measured, call, change, told):
+    old, new = measured("old", m=1000), edit(measured("new", m=1000), change)
+    machine = json.loads(old.read_text())["machine"]
+    told = told.format(cpu=machine["cpu"], litert=machine["versions"]["ai-edge-litert"])
+    status, out, err = call(old, new)
+    assert (status, out) == (2, "")
+    assert err == (
+        f"These cannot be compared: {told}; measure again under the same conditions, "
+        "or give --force.\n"
+    )
+    status, out, err = call(old, new, "--force")
+    assert (status, err) == (0, "")
+    assert f"Warning: {told}\n" in out
+    assert call(old, edit(new, lambda found: found["models"].clear()), "--force")[0] == 1
+
+
+def test_what_differs_without_harm_is_not_refused(measured, call):
+    def later(found):
+        found["date"] = "2030-01-01"
+        found["machine"]["load_before"] = [9, 9, 9]
+        found["models"][0]["sha256"] = "b"
+
+    status, out, _ = call(measured("old", m=1000), edit(measured("new", m=1000), later))
+    assert status == 0
+    assert "Warning" not in out
+
+
+DAMAGES = {
+    "schema version 99, not 1": lambda found: found.update(schema_version=99),
+    "no 'models'": lambda found: found.pop("models"),
+    "no 'rounds_us'": lambda found: found["models"][0].pop("rounds_us"),
+    "m has no rounds": lambda found: found["models"][0].update(rounds_us=[]),
+    "a time of nan": lambda found: found["models"][0].update(rounds_us=[1.0, float("nan")]),
+    "a time of 0": lambda found: found["models"][0].update(median_us=0),
+    "is damaged": lambda found: found.update(machine=[]),
+}
+
+
+@pytest.mark.parametrize("told", DAMAGES)
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_damaged_results_are_refused_even_by_force(measured, call, told, which):
+    files = {name: measured(name, m=1000) for name in ("old", "new")}
+    edit(files[which], DAMAGES[told])
+    status, out, err = call(*files.values(), "--force")
+    assert (status, out) == (2, "")
+    assert str(files[which]) in err
+    assert told in err
+    assert "measure again." in err
+    assert err.count("\n") == 1
+
+
+def test_files_that_cannot_be_read_are_named(measured, tmp_path):
+    old, cut = measured("old", m=1000), tmp_path / "cut.json"
+    cut.write_bytes(old.read_bytes()[:100])
+    (tmp_path / "empty").mkdir()
+    cases = {
+        tmp_path / "absent": "absent: No such file or directory; give what",
+        tmp_path / "empty": "empty/results.json: No such file or directory; give what",
+        cut: "cut.json: ",
+    }
+    for path, message in cases.items():
+        done = command(old, path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+        assert "`python -m benchmark latency` wrote." in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_results_without_a_model_guard_nothing(measured, call):
+    old = edit(measured("old", m=1000), lambda found: found["models"].clear())
+    status, _, err = call(old, measured("new", m=1000))
+    assert status == 2
+    assert "holds no model to guard" in err
+
+
+def test_two_results_are_needed(call):
+    for words in ((), ("a",), ("a", "b", "c")):
+        status, _, err = call(*words)
+        assert status == 2
+        assert err == f"{len(words)} results given; give two: python -m benchmark compare A B\n"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from mnv3_tf import cli; from benchmark import compare;"
+        "cli.call(compare.main, compare.define_flags, ['compare', '--help']);"
+        "heavy = ('tensorflow', 'ai_edge_litert', 'matplotlib', 'numpy', 'rich');"
+        "sys.exit(any(m.startswith(heavy) for m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Tests whether models became slower")
+    assert "--bound" in done.stdout
