@@ -5,7 +5,8 @@ lowered its clock, memory is this process's, and the time of a run is shared out
 operators.
 
 Faults, given as --stand_in_NAME=VALUE: hang, crash, killed, fallback, apply_failed, slow_every=N
-(each Nth run takes four times as long), no_percentiles, no_help.
+(each Nth run takes four times as long), no_percentiles. "steady" is none: each inference counts
+as a millisecond, so that a busy computer is not taken for a phone that was interfered with.
 """
 
 import itertools
@@ -125,9 +126,9 @@ def benchmark(flags: dict[str, str], faults: dict[str, str], flavour: str) -> in
     init_us = 1e6 * (time.perf_counter() - started)
     info(f"Initialized session in {init_us / 1e3:g}ms.")
     slow = float(os.environ.get("PHONE_SLOWDOWN", "1")) * slowdown(faults)
-    percentiles = "no_percentiles" not in faults
-    warmup = timed(interpreter.invoke, 1, 0.02, slow, percentiles)
-    measured = timed(interpreter.invoke, int(flags["num_runs"]), 0.0, slow, percentiles)
+    told = (slow, "no_percentiles" not in faults, "steady" in faults)
+    warmup = timed(interpreter.invoke, 1, 0.02, *told)
+    measured = timed(interpreter.invoke, int(flags["num_runs"]), 0.0, *told)
     info(
         f"Inference timings in us: Init: {init_us:.0f}, First inference: {warmup[0]}, "
         f"Warmup (avg): {statistics.mean(warmup):g}, Inference (avg): {statistics.mean(measured):g}"
@@ -158,7 +159,9 @@ def slowdown(faults: dict[str, str]) -> float:
     return 4.0 if count % int(faults["slow_every"]) == 0 else 1.0
 
 
-def timed(invoke, runs: int, seconds: float, slow: float, percentiles: bool) -> list[int]:
+def timed(
+    invoke, runs: int, seconds: float, slow: float, percentiles: bool, steady: bool
+) -> list[int]:
     print(
         f"INFO: Running benchmark for at least {runs} iterations and at least {seconds:g} seconds"
     )
@@ -167,7 +170,8 @@ def timed(invoke, runs: int, seconds: float, slow: float, percentiles: bool) -> 
     while len(times) < runs or time.perf_counter() - began < seconds:
         before = time.perf_counter()
         invoke()
-        times.append(max(1, int(1e6 * slow * (time.perf_counter() - before))))
+        taken = 1e-3 + 1e-6 * (len(times) % 5) if steady else time.perf_counter() - before
+        times.append(max(1, int(1e6 * slow * taken)))
     ordered = sorted(times)
     if len(set(times)) == 1:
         same = "(all same)" if len(times) > 1 else ""

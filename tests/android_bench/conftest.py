@@ -49,7 +49,7 @@ def phone(plug_in: Callable[..., FakePhone]) -> FakePhone:
 
 @pytest.fixture
 def binary(tmp_path: Path) -> Path:
-    return write_binary(tmp_path / "benchmark_model")
+    return write_binary(tmp_path / "benchmark_model", steady=1)
 
 
 @pytest.fixture(scope="session")

@@ -166,7 +166,7 @@ def test_throttled_rounds_are_repeated_a_bounded_number_of_times(plug_in, open_s
 
 
 def test_a_round_that_was_interfered_with_is_repeated(phone, open_session, tmp_path) -> None:
-    program = write_binary(tmp_path / "slow", slow_every=6)
+    program = write_binary(tmp_path / "slow", slow_every=6, steady=1)
     measured = open_session(phone, program, rounds=6, num_runs=30)
     measured.run()
     aside = [entry for entry in measured.journal.entries() if entry["rejected"]]

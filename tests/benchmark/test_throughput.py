@@ -1,7 +1,6 @@
 """Turns, ratios, and the commands that measure training."""
 
 import json
-import time
 
 import numpy as np
 import pytest
@@ -11,17 +10,22 @@ from benchmark import input_pipeline, memory, throughput, train_step
 from mnv3_tf import cli
 
 
-def test_ratios_are_of_speed_and_to_the_first():
-    naps = {"first": 0.002, "slow": 0.004}
+def test_ratios_are_of_speed_and_to_the_first(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: now[0])
+
+    def nap(seconds: float) -> None:
+        now[0] += seconds
+
     turns = {
-        name: lambda s=seconds: throughput.timed(lambda: time.sleep(s), 1)
-        for name, seconds in naps.items()
+        name: lambda s=seconds: throughput.timed(lambda: nap(s), 1)
+        for name, seconds in {"first": 0.002, "slow": 0.004}.items()
     }
     first, slow = throughput.compare(turns, 8)
     assert first["ratio"] == 1.0
-    assert slow["ratio"] == pytest.approx(0.5, abs=0.1)
+    assert slow["ratio"] == pytest.approx(0.5)
     assert slow["ratio_ci"][0] <= slow["ratio"] <= slow["ratio_ci"][1]
-    assert first["images_per_s"] == pytest.approx(480, rel=0.2)
+    assert first["images_per_s"] == pytest.approx(500)
     assert first["images_per_s_ci"][0] <= first["images_per_s"] <= first["images_per_s_ci"][1]
 
 
