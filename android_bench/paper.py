@@ -4,8 +4,6 @@
 
 Makes each network with random weights (time does not depend on them), float and int8, times all
 of them as `android_bench run` does, and prints the medians beside the paper's Pixel 1, 2 and 3.
-What is in --out/models already is not made again. Making them needs TensorFlow; measuring does
-not.
 """
 
 import json
@@ -19,15 +17,16 @@ from absl import flags
 from android_bench import report, run
 from android_bench.measure import measure
 from android_bench.models import load
-from benchmark import published, timing_files
+from benchmark import published
 from benchmark.published import Published
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
+from mnv3_tf.export import skeleton
 from mnv3_tf.files import atomic_write
 from mnv3_tf.networks import resolve
 from mnv3_tf.spec import NetworkSpec
 
-TITLES = {"none": "Table 3: float", "int8": "Table 4: int8"}
+TITLES: dict[skeleton.Precision, str] = {"none": "Table 3: float", "int8": "Table 4: int8"}
 COLUMNS = ("network", "ms here", "± %", "P-1", "P-2", "P-3", "here by P-1", "MB")
 EXPLANATION = (
     "ms here: median over rounds on this phone. P-1, P-2, P-3: the paper's Pixel 1, 2 and 3, where "
@@ -42,7 +41,7 @@ class Member:
 
     network: str
     width: float
-    quantize: str
+    quantize: skeleton.Precision
 
     @property
     def label(self) -> str:
@@ -69,7 +68,7 @@ def main(args: flags.FlagValues) -> None:
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
     folder = Path(args.out) / "models"
-    files = {made(member, args.resolution, folder, args): member for member in choose(args.only)}
+    files = {made(member, args.resolution, folder): member for member in choose(args.only)}
     found = measure(args, load([str(path) for path in files]), settings)
     measured = beside_paper(found, files)
     with atomic_write(Path(args.out) / "paper.json") as temporary:
@@ -100,13 +99,11 @@ def choose(only: Sequence[str]) -> list[Member]:
     ]
 
 
-def made(member: Member, resolution: int, folder: Path, args: flags.FlagValues) -> Path:
-    spec = member.spec(resolution)
-    path = timing_files.file_path(spec, member.label, member.quantize, folder)
-    if not path.is_file():
-        print(f"Making {path}", flush=True)
-        cli.import_tensorflow(args)
-    return timing_files.made(spec, member.label, member.quantize, folder)
+def made(member: Member, resolution: int, folder: Path) -> Path:
+    path = folder / f"{member.label}_{'float' if member.quantize == 'none' else 'int8'}.tflite"
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(skeleton.network(member.spec(resolution), member.quantize))
+    return path
 
 
 def beside_paper(found: dict[str, Any], files: dict[Path, Member]) -> list[dict[str, Any]]:

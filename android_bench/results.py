@@ -254,7 +254,8 @@ def find_warnings(summary: Sequence[dict[str, Any]]) -> list[str]:
                 "last; let the phone cool, or give --fixed_performance."
             )
         if line["set_aside"]:
-            warnings.append(f"{name}: {line['set_aside']} runs were set aside.")
+            s = " was" if line["set_aside"] == 1 else "s were"
+            warnings.append(f"{name}: {line['set_aside']} run{s} set aside.")
     judged = {line["images"]: line["model"] for line in summary if line["top1"] is not None}
     if len(judged) > 1:
         told = ", ".join(f"{name} on {images}" for images, name in judged.items())

@@ -1,0 +1,128 @@
+"""Files made for timing alone have the operators of real exports."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mnv3_tf.cost import cost, operators
+from mnv3_tf.export import inspection, runtime, skeleton
+from mnv3_tf.networks import NETWORKS, resolve
+
+
+def small(network: str):
+    return resolve(network, width=0.35, resolution=64, num_classes=10)
+
+
+def listed(path) -> list[tuple]:
+    """(operator, fused activation, shape of the output) in order."""
+    return [(op["op"], op["activation"], op["shape"]) for op in look(path)["operators"]]
+
+
+def look(path):
+    return inspection.inspect(path)
+
+
+def written(tmp_path, content: bytes):
+    path = tmp_path / "skeleton.tflite"
+    path.write_bytes(content)
+    return path
+
+
+def exported(tmp_path, spec, quantize: str):
+    from benchmark.settled import noise_pictures, settled_classifier
+    from mnv3_tf.export.exporter import ExportOptions, export
+
+    pictures = noise_pictures(spec.resolution)
+    model = settled_classifier(spec, pictures)
+    options = ExportOptions(
+        quantize,
+        hard_swish=skeleton.FASTEST[quantize],
+        input_type="int8" if quantize == "int8" else None,
+    )
+    export(spec, model, options, tmp_path / "export.tflite", calibration=pictures)
+    return tmp_path / "export.tflite"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "quantize"), [*((name, "none") for name in NETWORKS), ("small", "int8")]
+)
+def test_operators_are_those_of_an_export(network, quantize, tmp_path) -> None:
+    spec = small(network)
+    made = written(tmp_path, skeleton.network(spec, quantize))
+    real = exported(tmp_path, spec, quantize)
+    assert listed(made) == listed(real)
+    assert look(made)["xnnpack"] == look(real)["xnnpack"]
+    assert made.stat().st_size == pytest.approx(real.stat().st_size, rel=0.15)
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_xnnpack_takes_it_whole(network, quantize, tmp_path) -> None:
+    found = look(written(tmp_path, skeleton.network(small(network), quantize)))
+    assert found["xnnpack"]["partitions"] == 1
+    assert set(found["xnnpack"]["outside"]) <= {"SOFTMAX"}
+    assert found["quantize"] == quantize
+    listed_madds = {"conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV_2D"}
+    expected = [listed_madds[op.kind] for op in operators(small(network)) if op.madds]
+    assert [op["op"] for op in found["operators"] if "CONV" in op["op"]] == expected
+
+
+def test_it_answers_with_probabilities(tmp_path) -> None:
+    model = runtime.TFLiteModel(written(tmp_path, skeleton.network(small("large"))))
+    answer = model.predict(np.random.default_rng(0).uniform(-1, 1, (1, 64, 64, 3)))
+    assert answer.sum() == pytest.approx(1, abs=1e-5)
+    assert np.ptp(answer) > 0
+
+
+@pytest.mark.parametrize(
+    ("lowering", "per_swish"),
+    [("fused", ["HARD_SWISH"]), ("composite", ["ADD", "MUL"]), ("naive", ["ADD", "MUL", "MUL"])],
+)
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_each_lowering_of_hard_swish(lowering, per_swish, quantize, tmp_path) -> None:
+    stem = next(operators(small("small")))
+    path = written(tmp_path, skeleton.single(stem, quantize, lowering))
+    assert [op["op"] for op in look(path)["operators"]] == ["CONV_2D", *per_swish]
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_every_operator_by_itself(quantize, tmp_path) -> None:
+    listed = (*operators(small("mnasnet_a1")), *operators(small("small")))
+    kinds = {(op.kind, op.kernel, op.stride, op.activation): op for op in listed}
+    for op in kinds.values():
+        path = written(tmp_path, skeleton.single(op, quantize))
+        interpreter = runtime.open_interpreter(str(path))
+        nodes = interpreter._interpreter.NumNodes()
+        interpreter.allocate_tensors()
+        parts = runtime.partition_members(interpreter._get_ops_details(), nodes)
+        assert list(map(len, parts.values())) == [nodes], op
+        assert list(interpreter.get_output_details()[0]["shape"]) == [1, *op.output], op
+
+
+def test_constants_are_aligned() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = skeleton.network(small("small"))
+    model = schema.Model.GetRootAs(content)
+    for number in range(1, model.BuffersLength()):
+        data = model.Buffers(number).DataAsNumpy()
+        start = data.__array_interface__["data"][0]
+        base = np.frombuffer(content, np.uint8).__array_interface__["data"][0]
+        assert (start - base) % skeleton.ALIGNMENT == 0
+
+
+def test_the_size_follows_the_parameters() -> None:
+    spec = small("large")
+    assert len(skeleton.network(spec)) == pytest.approx(4 * cost(spec).params, rel=0.1)
+
+
+def test_it_needs_no_tensorflow() -> None:
+    code = (
+        "import sys; from mnv3_tf.export import skeleton; from mnv3_tf.networks import resolve; "
+        "skeleton.network(resolve('small')); "
+        "assert not {'tensorflow', 'tf_keras'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
