@@ -3,11 +3,14 @@
 from mnv3_tf import cli
 
 COMMANDS = {
+    "compare": "benchmark.compare",
     "demo": "benchmark.demo",
     "input_pipeline": "benchmark.input_pipeline",
     "int8": "benchmark.int8",
     "latency": "benchmark.latency",
+    "latency_table": "benchmark.latency_table",
     "memory": "benchmark.memory",
+    "paper": "benchmark.paper",
     "train_step": "benchmark.train_step",
 }
 

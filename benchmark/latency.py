@@ -88,9 +88,13 @@ class Settings:
             if value < smallest:
                 raise UserError(f"--{name}={value} is too small; give at least {smallest}.")
 
+    @property
+    def flags(self) -> str:
+        """Those that every timing has, as they are given."""
+        return f"--threads={self.threads} --rounds={self.rounds} --burst_ms={self.burst_ms}"
+
     def command(self, paths: Sequence[str]) -> str:
-        words = [f"--models={','.join(paths)}", f"--threads={self.threads}"]
-        words += [f"--rounds={self.rounds}", f"--burst_ms={self.burst_ms}", f"--seed={self.seed}"]
+        words = [f"--models={','.join(paths)}", *self.flags.split(), f"--seed={self.seed}"]
         words += [f"--delegate={'xnnpack' if self.delegate else 'none'}"]
         return shlex.join(["python", "-m", "benchmark", "latency", *words])
 
@@ -129,16 +133,25 @@ def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any
 
 def measure(models: Sequence["TFLiteModel"], settings: Settings) -> list["Rounds"]:
     """Times in microseconds, (rounds, invocations) for each model."""
+    from mnv3_tf.export.runtime import warm_up
+
+    expected = [warm_up(model.invoke) for model in models]
+    counts = [invokes_per_burst(us, settings.burst_ms) for us in expected]
+    return take_turns(models, counts, settings.rounds, settings.seed)
+
+
+def take_turns(
+    models: Sequence["TFLiteModel"], counts: Sequence[int], rounds: int, seed: int = 0
+) -> list["Rounds"]:
+    """Each model runs its count of inferences in every round."""
     import numpy as np
     from rich.console import Console
     from rich.progress import track
 
-    from mnv3_tf.export.runtime import sample, warm_up
+    from mnv3_tf.export.runtime import sample
 
-    expected = [warm_up(model.invoke) for model in models]
-    counts = [invokes_per_burst(us, settings.burst_ms) for us in expected]
-    timings = [np.empty((settings.rounds, count)) for count in counts]
-    order = plan(len(models), settings.rounds, settings.seed)
+    timings = [np.empty((rounds, count)) for count in counts]
+    order = plan(len(models), rounds, seed)
     shown = track(order, "Measuring", console=Console(stderr=True), transient=True)
     for number, turns in enumerate(shown):
         for turn in turns:

@@ -1,0 +1,249 @@
+"""The paper's tables with this host's column: Tables 3, 4, 5 and 9, and the redesigns of section 5.
+
+Networks have random weights (time does not depend on them) and are timed in interleaved rounds,
+float and int8. Every figure says where it is from: measured here, computed from the network, or
+published. Accuracy is the paper's, or of an export's report where one is given for that very
+network and precision.
+
+    python -m benchmark paper --out=paper
+    python -m benchmark paper --tables=hard_swish --reports=small.report.json --out=paper
+
+Leaves a JSON file and a plot for each table, and frontier plots. A table that is there already,
+measured with the same settings on this machine, is not measured again.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mnv3_tf import cli, tables
+from mnv3_tf.errors import UserError
+from mnv3_tf.files import atomic_write
+
+if TYPE_CHECKING:
+    from benchmark.latency import Settings
+    from benchmark.paper_tables import Row
+
+SCHEMA_VERSION = 1
+ORIGINS = {
+    "params": "computed",
+    "madds": "computed",
+    "bytes": "measured here",
+    "full_pace_us": "measured here",
+    "median_us": "measured here",
+    "ratio": "measured here",
+    "published": "published",
+}
+COLUMNS = ("network", "kind", "ms", "± %", "ratio", "MAdds", "params", "top-1", "P-1")
+EXPLANATION = (
+    "ms, ±, ratio: measured here, at the tenth percentile of all inferences, which others' work on "
+    "the machine hardly touches (medians are in the JSON). MAdds, params (millions): computed. "
+    "top-1 (*: by a report of --reports) and P-1 (Pixel 1, ms): published."
+)
+KINDS = {"none": "float", "int8": "int8"}
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_list(
+        "tables", [], "Of networks, hard_swish, multipliers, redesigns; all.", flag_values=values
+    )
+    flags.DEFINE_list(
+        "reports", [], "Reports of exports, for accuracy judged here.", flag_values=values
+    )
+    flags.DEFINE_integer("threads", 1, "Threads of the runtime.", flag_values=values)
+    flags.DEFINE_integer("rounds", 20, "How often every network gets a turn.", flag_values=values)
+    flags.DEFINE_integer("burst_ms", 50, "Length of a turn, in milliseconds.", flag_values=values)
+    flags.DEFINE_bool("overwrite", False, "Measure tables again.", flag_values=values)
+    flags.DEFINE_string("out", None, "Folder for tables and plots.", flag_values=values)
+    cli.define_json_flag(values)
+
+
+def main(args: flags.FlagValues) -> None:
+    from benchmark import paper_plots
+    from benchmark.latency import Settings
+    from benchmark.paper_tables import TABLES
+
+    if not args.out:
+        raise UserError("Where to? Give --out=DIR.")
+    for name in args.tables:
+        if name not in TABLES:
+            raise UserError(f"--tables={name} is unknown; choose from {', '.join(TABLES)}.")
+    settings = Settings(args.threads, args.rounds, args.burst_ms)
+    judged, out = read_reports(args.reports), Path(args.out)
+    found = {}
+    for name in args.tables or TABLES:
+        file = out / f"{name}.json"
+        result = None if args.overwrite else read_same(file, name, settings)
+        if result is None:
+            result = measure_table(name, settings, out / "models" / name)
+        with_accuracy(result["rows"], judged)
+        with atomic_write(file) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+        paper_plots.PLOTS[name](result, out / f"{name}.png")
+        tables.show(title(result), COLUMNS, [_line(row) for row in result["rows"]])
+        for text in result["warnings"]:
+            print(f"Warning: {text}")
+        found[name] = result
+    if {"networks", "multipliers"} <= found.keys():
+        paper_plots.plot_frontiers(found["networks"], found["multipliers"], out / "frontier.png")
+    print(f"{EXPLANATION} Written: {out}")
+    if args.json:
+        print(json.dumps(found))
+
+
+def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, Any]:
+    """Makes and times every network of a table."""
+    import numpy as np
+
+    from benchmark import latency, statistics
+    from benchmark.paper_tables import TABLES
+    from mnv3_tf.export.runtime import TFLiteModel
+
+    table = TABLES[name]
+    rows = list(table.rows())
+    paths = [write_file(row, folder) for row in rows]
+    load, busy = os.getloadavg(), latency.cores_in_use()
+    models = [TFLiteModel(path, settings.threads) for path in paths]
+    timings = latency.measure(models, settings)
+    firsts = {
+        row.quantize: rounds
+        for row, rounds in zip(reversed(rows), reversed(timings), strict=True)
+        if row.label == table.first
+    }
+    measured = []
+    for row, path, rounds in zip(rows, paths, timings, strict=True):
+        fast = statistics.full_pace(rounds)
+        relative = statistics.full_pace_ratio(rounds, firsts[row.quantize])
+        measured.append(
+            describe(row)
+            | {
+                "bytes": path.stat().st_size,
+                "full_pace_us": fast.value,
+                "ci_us": [fast.low, fast.high],
+                "median_us": float(np.median(rounds)),
+                "p95_us": float(np.percentile(rounds, 95)),
+                "ratio": relative.value,
+                "ratio_ci": [relative.low, relative.high],
+                "spread": statistics.spread(rounds),
+                "rounds_us": np.median(rounds, axis=1).round(3).tolist(),
+            }
+        )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "table": name,
+        "title": table.title,
+        "note": table.note,
+        "first": table.first,
+        "command": f"python -m benchmark paper --tables={name} {settings.flags}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": latency.describe_machine(load),
+        "settings": asdict(settings),
+        "origins": ORIGINS,
+        "rows": measured,
+        "warnings": latency.find_warnings(measured, busy, os.cpu_count() or 1),
+    }
+
+
+def write_file(row: "Row", folder: Path) -> Path:
+    from mnv3_tf.export import skeleton
+
+    path = folder / f"{row.name}.tflite"
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(skeleton.network(row.spec, row.quantize, row.hard_swish))
+    return path
+
+
+def describe(row: "Row") -> dict[str, Any]:
+    """What is known of a row before it is timed."""
+    from mnv3_tf.cost import cost
+
+    total = cost(row.spec)
+    return {
+        "name": row.label if row.hard_swish is None else f"{row.label}, {row.hard_swish}",
+        "label": row.label,
+        "quantize": row.quantize,
+        "hard_swish": row.lowering,
+        "resolution": row.spec.resolution,
+        "spec_hash": row.spec.hash,
+        "params": total.params,
+        "madds": total.madds,
+        "published": dict(row.published),
+    }
+
+
+def read_same(file: Path, name: str, settings: "Settings") -> dict[str, Any] | None:
+    """A table of these networks, measured with these settings on this processor; else None."""
+    from benchmark.latency import describe_machine
+    from benchmark.paper_tables import TABLES
+
+    try:
+        found = json.loads(file.read_text())
+        asked = [describe(row) for row in TABLES[name].rows()]
+        same = (
+            found["schema_version"] == SCHEMA_VERSION
+            and found["settings"] == asdict(settings)
+            and found["machine"]["cpu"] == describe_machine(())["cpu"]
+            and [{key: row[key] for key in asked[0]} for row in found["rows"]] == asked
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if same else None
+
+
+def read_reports(paths: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Reports of exports by network and precision; raises UserError for what is none."""
+    judged = {}
+    for path in paths:
+        try:
+            report = json.loads(Path(path).read_text())
+            key = report["spec_hash"], report["quantize"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(
+                f"--reports={path} is no report of an export; give a .report.json that "
+                "export_tflite.py wrote."
+            ) from None
+        judged[key] = report
+    return judged
+
+
+def with_accuracy(
+    rows: Sequence[dict[str, Any]], judged: Mapping[tuple[str, str], dict[str, Any]]
+) -> None:
+    """Sets "top1" (percent) and "top1_origin" of every row."""
+    for row in rows:
+        report = judged.get((row["spec_hash"], row["quantize"]))
+        exported = ((report or {}).get("top1") or {}).get("exported")
+        if report is not None and exported is not None:
+            row["top1"] = 100 * exported
+            row["top1_origin"] = f"measured on {report['images']} pictures"
+        else:
+            row["top1"] = row["published"].get("top1")
+            row["top1_origin"] = None if row["top1"] is None else "published"
+
+
+def title(result: Mapping[str, Any]) -> str:
+    threads = result["settings"]["threads"]
+    return f"{result['title']} ({result['machine']['cpu']}, {threads} thread{'s' * (threads > 1)})"
+
+
+def _line(row: Mapping[str, Any]) -> tuple[object, ...]:
+    mark = "*" if (row["top1_origin"] or "").startswith("measured") else ""
+    low, high = row["ci_us"]
+    pixel_ms = row["published"].get("pixel_ms")
+    return (
+        row["name"],
+        KINDS[row["quantize"]],
+        f"{row['full_pace_us'] / 1e3:.2f}",
+        f"{50 * (high - low) / row['full_pace_us']:.1f}",
+        f"{row['ratio']:.3f}",
+        f"{row['madds'] / 1e6:.1f}",
+        f"{row['params'] / 1e6:.2f}",
+        "-" if row["top1"] is None else f"{row['top1']:.1f}{mark}",
+        f"{pixel_ms[0]:g}" if pixel_ms else "-",
+    )

@@ -1,0 +1,149 @@
+"""Plots of the paper's tables: bars of each, and the frontiers of Figures 1 and 7."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.plots import COLOURS, LEGEND
+from mnv3_tf import figures
+
+Result = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+SHADES = {"fused": "#4c72b0", "composite": "#dd8452", "naive": "#8c8c8c"}
+PRECISIONS = (("none", "float"), ("int8", "int8"))
+
+
+def plot_bars(result: Result, path: Path) -> None:
+    """Milliseconds of every network, float and int8 beside each other."""
+    labels = list(dict.fromkeys(row["name"] for row in result["rows"]))
+    figure = figures.new(8, 1.3 + 0.42 * len(labels))
+    axes = figure.subplots()
+    for offset, (quantize, _) in zip((-0.2, 0.2), PRECISIONS, strict=True):
+        rows = [row for row in result["rows"] if row["quantize"] == quantize]
+        label: str | None = LEGEND.get(quantize, quantize)
+        for row in rows:
+            y = labels.index(row["name"]) + offset
+            _bar(axes, y, 0.38, row, COLOURS[quantize], label)
+            label = None
+    _finish(figure, axes, labels, result)
+    figures.save(figure, path)
+
+
+def plot_hard_swish(result: Result, path: Path) -> None:
+    """Like Figure 8: one panel for each precision, and what each placement costs over ReLU."""
+    labels = list(dict.fromkeys(row["label"] for row in result["rows"]))
+    figure = figures.new(8, 6)
+    panels = figure.subplots(2, 1)
+    for axes, (quantize, name) in zip(panels, PRECISIONS, strict=True):
+        rows = [row for row in result["rows"] if row["quantize"] == quantize]
+        for row in rows:
+            alone = row["label"] == result["first"]
+            place = 0 if alone else list(SHADES).index(row["hard_swish"]) - 1
+            y = labels.index(row["label"]) + 0.27 * place
+            colour = COLOURS["bound"] if alone else SHADES[row["hard_swish"]]
+            text = "" if alone else f"  {100 * (row['ratio'] - 1):+.0f} %"
+            _bar(axes, y, 0.25, row, colour, None, text)
+        axes.set_title(name, loc="left", fontsize=10)
+        _ticks(axes, labels, rows)
+    handles = [_patch(colour, name) for name, colour in SHADES.items()]
+    figure.legend(handles=handles, loc="outside lower right", ncols=3, frameon=False, fontsize=8)
+    figures.save(figure, path)
+
+
+def plot_frontiers(networks: Result, multipliers: Result, path: Path) -> None:
+    """Published accuracy against computed multiply-adds and against latency measured here.
+
+    Widths and resolutions of Large and Small are lines (Figure 7), other networks are points.
+    """
+    figure = figures.new(9, 7)
+    panels = figure.subplots(2, 1)
+    sides: tuple[tuple[str, float, str], ...] = (
+        ("madds", 1e6, "multiply-adds (millions, computed)"),
+        ("full_pace_us", 1e3, "milliseconds, float, measured here"),
+    )
+    for axes, (key, unit, label) in zip(panels, sides, strict=True):
+        _draw_frontier(axes, networks["rows"], multipliers["rows"], key, unit)
+        axes.set_xlabel(label)
+        axes.set_xscale("log")
+        axes.set_xticks(_round_ticks(axes), [f"{tick:g}" for tick in _round_ticks(axes)])
+        axes.minorticks_off()
+        axes.set_ylabel("top-1 (%, published)")
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figures.save(figure, path)
+
+
+def _draw_frontier(axes: Any, networks: Rows, multipliers: Rows, key: str, unit: float) -> None:
+    told = [row for row in multipliers if row["top1"] is not None and row["quantize"] == "none"]
+    for colour, network in (("C0", "large"), ("C1", "small")):
+        own = [row for row in told if row["label"].startswith(f"{network} ")]
+        full = next(row for row in own if row["label"] == f"{network} 1")
+        by_width = [row for row in own if " at " not in row["label"]]
+        by_resolution = [*(row for row in own if " at " in row["label"]), full]
+        for style, rows, what in (
+            ("o-", by_width, "widths 0.35 to 1.25"),
+            ("s:", by_resolution, "resolutions 96 to 256"),
+        ):
+            points = sorted((row[key] / unit, row["top1"]) for row in rows)
+            label = f"V3-{network.title()}, {what}"
+            axes.plot(*zip(*points, strict=True), style, color=colour, label=label, markersize=4)
+    for row in networks:
+        drawn = row["label"].split()[0] in ("large", "small")
+        if row["quantize"] == "none" and row["top1"] is not None and not drawn:
+            x, y = row[key] / unit, row["top1"]
+            axes.plot(x, y, "^", color="#55a868")
+            place = {"textcoords": "offset points", "fontsize": 8}
+            axes.annotate(row["label"], (x, y), (5, -9), **place)
+
+
+def _round_ticks(axes: Any) -> list[float]:
+    low, high = axes.get_xlim()
+    steps = [digit * 10.0**power for power in range(-3, 5) for digit in (1, 2, 5)]
+    return [step for step in steps if low <= step <= high]
+
+
+def _bar(
+    axes: Any,
+    y: float,
+    height: float,
+    row: Mapping[str, Any],
+    colour: str,
+    label: str | None,
+    text: str = "",
+) -> None:
+    value, (low, high) = row["full_pace_us"] / 1e3, (bound / 1e3 for bound in row["ci_us"])
+    axes.barh(y, value, height, color=colour, label=label)
+    error = [[max(value - low, 0)], [max(high - value, 0)]]
+    axes.errorbar(value, y, xerr=error, color="black", capsize=2, linewidth=1)
+    place = {"textcoords": "offset points", "va": "center", "fontsize": 8}
+    axes.annotate(f"{value:.2f}{text}", (max(value, high), y), (5, 0), **place)
+
+
+def _finish(figure: Any, axes: Any, labels: Sequence[str], result: Result) -> None:
+    _ticks(axes, labels, result["rows"])
+    axes.set_title(f"{result['title']} ({result['machine']['cpu']})", loc="left", fontsize=10)
+    figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=8)
+
+
+def _ticks(axes: Any, labels: Sequence[str], rows: Rows) -> None:
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.18 * max(row["ci_us"][1] for row in rows) / 1e3)
+    axes.set_xlabel("milliseconds per inference, measured here")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _patch(colour: str, label: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=colour, label=label)
+
+
+PLOTS: Mapping[str, Callable[[Result, Path], None]] = {
+    "networks": plot_bars,
+    "hard_swish": plot_hard_swish,
+    "multipliers": plot_bars,
+    "redesigns": plot_bars,
+}
