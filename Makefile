@@ -1,6 +1,7 @@
 # make demo     train, export and time a small network: about six minutes, ends in a table
 # make test     lint, types and the quick tests
 # make test-all the slow tests too
+# make bench    the paper's tables, a profile and the latency table here: about 12 minutes, a page
 # make lint     ruff and mypy alone
 
 PYTHON ?= python3
@@ -9,10 +10,16 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo bench test test-all lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m benchmark demo --out=demo
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmark paper --out=bench/paper
+	$(BIN)/python -m benchmark profile --out=bench/profile
+	$(BIN)/python -m benchmark latency_table --out=bench/latency_table.json
+	$(BIN)/python -m benchmark report --results=bench
 
 test: lint .venv-mediapipe/installed
 	$(PYTEST) -m "not slow"
@@ -42,4 +49,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-mediapipe demo build *.egg-info
+	rm -rf $(VENV) .venv-mediapipe demo bench build *.egg-info

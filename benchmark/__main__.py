@@ -11,6 +11,8 @@ COMMANDS = {
     "latency_table": "benchmark.latency_table",
     "memory": "benchmark.memory",
     "paper": "benchmark.paper",
+    "profile": "benchmark.profile",
+    "report": "benchmark.report",
     "train_step": "benchmark.train_step",
 }
 

@@ -109,16 +109,17 @@ def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any
     if not paths:
         raise UserError("No model to measure; give --models=a.tflite,b.tflite.")
     # All of them first: a typing mistake in the last should not cost a measurement.
-    for path in paths:
-        runtime.check_loads(path, settings.delegate)
+    peaks = [runtime.check_loads(path, settings.delegate) for path in paths]
     reports = [inspection.inspect(path) for path in paths]
     load_before, busy = os.getloadavg(), cores_in_use()
     models = [runtime.TFLiteModel(path, settings.threads, settings.delegate) for path in paths]
     timings = measure(models, settings)
     names = unique_names(paths)
     rows = [
-        _summary(name, path, report, rounds, timings[0], settings.delegate)
-        for name, path, report, rounds in zip(names, paths, reports, timings, strict=True)
+        _summary(name, path, report, rounds, timings[0], settings.delegate) | {"peak_mb": peak}
+        for name, path, report, rounds, peak in zip(
+            names, paths, reports, timings, peaks, strict=True
+        )
     ]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -236,6 +237,7 @@ def describe_machine(load_before: Sequence[float]) -> dict[str, Any]:
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "load_before": list(load_before),
         "load_after": list(os.getloadavg()),
+        "clock_mhz": _clock_mhz(),
         "platform": platform.platform(),
         "versions": {"python": platform.python_version()}
         | {package: metadata.version(package) for package in packages},
@@ -287,8 +289,9 @@ def _summary(
     }
 
 
-COLUMNS = ("model", "ms", "± %", "p95", "ratio", "± %", "MB", "parts")
-"""± is half the width of the 95 % interval, in percent, to fit; the JSON has the bounds."""
+COLUMNS = ("model", "ms", "± %", "p95", "ratio", "± %", "MB", "peak", "parts")
+"""± is half the width of the 95 % interval, in percent, to fit; the JSON has the bounds. peak: MB
+of memory that loading and running the file once adds."""
 
 
 def _row(model: dict[str, Any]) -> tuple[object, ...]:
@@ -300,6 +303,7 @@ def _row(model: dict[str, Any]) -> tuple[object, ...]:
         f"{model['ratio']:.3f}",
         _half_width(model["ratio"], model["ratio_ci"]),
         f"{model['bytes'] / 1e6:.2f}",
+        "-" if model["peak_mb"] is None else f"{model['peak_mb']:.0f}",
         "-" if model["partitions"] is None else model["partitions"],
     )
 
@@ -316,10 +320,19 @@ def _title(results: dict[str, Any]) -> str:
 
 
 def _cpu_name() -> str:
+    names = _cpu_facts("model name")
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _clock_mhz() -> float | None:
+    """The fastest core's clock right after the measurement; a virtual machine may not know it."""
+    return max(map(float, _cpu_facts("cpu MHz")), default=None)
+
+
+def _cpu_facts(name: str) -> list[str]:
+    """Of each core, as far as the system tells."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return []
+    return [line.split(":", 1)[1].strip() for line in lines if line.startswith(name)]

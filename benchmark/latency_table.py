@@ -44,14 +44,14 @@ COLUMNS = ("kind", "networks", "median error", "95 % below", "Spearman", "sum of
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    def count(name: str, default: int, meaning: str) -> None:
-        flags.DEFINE_integer(name, default, meaning, 1, flag_values=values)
+    def count(name: str, default: int, meaning: str, least: int = 1) -> None:
+        flags.DEFINE_integer(name, default, meaning, least, flag_values=values)
 
     flags.DEFINE_list(
         "seeds", ["large", "small"], "Networks whose spaces are spanned.", flag_values=values
     )
     count("resolution", 224, "Side of the networks' input, in pixels.")
-    count("networks", 40, "Random networks to judge by, and as many again to fit.")
+    count("networks", 40, "Random networks to judge by, and as many again to fit.", 2)
     count("plane", 4, "Channel counts on each axis of a convolution's grid.")
     count("line", 5, "Channel counts of the other operators.")
     count("rounds", 9, "How often each file gets a turn.")
@@ -89,7 +89,7 @@ def main(args: flags.FlagValues) -> None:
     tables.show(
         f"Predicted and measured, {table.conditions['device']}",
         COLUMNS,
-        [_line(quantize, errors) for quantize, errors in table.errors.items()],
+        [line(quantize, errors) for quantize, errors in table.errors.items()],
     )
     print(f"Written: {out} and {out.with_suffix('.png')}")
     if args.json:
@@ -164,7 +164,7 @@ def spearman(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.cov(first, second)[0, 1] / (first.std(ddof=1) * second.std(ddof=1)))
 
 
-def _line(quantize: str, errors: Mapping[str, Any]) -> tuple[str, ...]:
+def line(quantize: str, errors: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         "float" if quantize == "none" else quantize,
         str(errors["networks"]),
@@ -250,8 +250,8 @@ class Timings:
     def __init__(self, path: Path, timer: Timer) -> None:
         self._path, self._timer = path, timer
         self._known: dict[str, float] = {}
-        lines = path.read_text().splitlines() if path.is_file() else []
-        for line in lines:
+        text, told = path.read_text() if path.is_file() else "", False
+        for line in text.splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
@@ -261,10 +261,12 @@ class Timings:
                     f"{path} was measured under {entry['conditions']}, not {timer.conditions}; "
                     "remove it, or give another --out."
                 )
+            told |= "conditions" in entry
             if "name" in entry:
                 self._known[entry["name"]] = entry["us"]
-        if not lines:
-            self._append([{"conditions": timer.conditions}])
+        # What follows must not be glued to a line that was cut.
+        cut = "" if text.endswith("\n") or not text else "\n"
+        self._append([] if told else [{"conditions": timer.conditions}], cut)
 
     def of(self, jobs: Sequence[Job], doing: str) -> list[float]:
         """Microseconds of each job; what is not known yet is timed, and kept."""
@@ -289,9 +291,9 @@ class Timings:
             self._known |= {entry["name"]: entry["us"] for entry in entries}
         return [self._known[job.name] for job in jobs]
 
-    def _append(self, entries: Sequence[Mapping[str, Any]]) -> None:
+    def _append(self, entries: Sequence[Mapping[str, Any]], before: str = "") -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a") as file:
-            file.write("".join(json.dumps(entry) + "\n" for entry in entries))
+            file.write(before + "".join(json.dumps(entry) + "\n" for entry in entries))
             file.flush()
             os.fsync(file.fileno())

@@ -86,7 +86,7 @@ def main(args: flags.FlagValues) -> None:
         with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
         paper_plots.PLOTS[name](result, out / f"{name}.png")
-        tables.show(title(result), COLUMNS, [_line(row) for row in result["rows"]])
+        tables.show(title(result), COLUMNS, [line(row) for row in result["rows"]])
         for text in result["warnings"]:
             print(f"Warning: {text}")
         found[name] = result
@@ -232,7 +232,7 @@ def title(result: Mapping[str, Any]) -> str:
     return f"{result['title']} ({result['machine']['cpu']}, {threads} thread{'s' * (threads > 1)})"
 
 
-def _line(row: Mapping[str, Any]) -> tuple[object, ...]:
+def line(row: Mapping[str, Any]) -> tuple[object, ...]:
     mark = "*" if (row["top1_origin"] or "").startswith("measured") else ""
     low, high = row["ci_us"]
     pixel_ms = row["published"].get("pixel_ms")

@@ -90,12 +90,13 @@ def _draw_frontier(axes: Any, networks: Rows, multipliers: Rows, key: str, unit:
             label = f"V3-{network.title()}, {what}"
             axes.plot(*zip(*points, strict=True), style, color=colour, label=label, markersize=4)
     for row in networks:
-        drawn = row["label"].split()[0] in ("large", "small")
+        drawn = row["label"].split()[0] in ("large", "small") and row["top1_origin"] == "published"
         if row["quantize"] == "none" and row["top1"] is not None and not drawn:
             x, y = row[key] / unit, row["top1"]
             axes.plot(x, y, "^", color="#55a868")
             place = {"textcoords": "offset points", "fontsize": 8}
-            axes.annotate(row["label"], (x, y), (5, -9), **place)
+            origin = "" if row["top1_origin"] == "published" else f" ({row['top1_origin']})"
+            axes.annotate(row["label"] + origin, (x, y), (5, -9), **place)
 
 
 def _round_ticks(axes: Any) -> list[float]:

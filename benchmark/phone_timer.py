@@ -58,7 +58,8 @@ class PhoneTimer:
         for line in found:
             if line["median_us"] is None:
                 raise Failure(
-                    f"{self._adb.serial} did not run an operator: {line['error_kind']}; see "
+                    f"{self._adb.serial} did not run an operator: "
+                    f"{line['error_kind'] or 'every run was spoiled'}; see "
                     "python -m android_bench run on one of the paper's networks."
                 )
         return [line["median_us"] for line in found]

@@ -7,6 +7,7 @@ are known to load.
     python -m mnv3_tf.export.runtime FILE [none]      (what `check_loads` runs)
 """
 
+import importlib
 import json
 import os
 import re
@@ -194,8 +195,10 @@ def measure_latency(model: TFLiteModel, seconds: float = 1.0) -> dict[str, float
 # -- does it load? ---------------------------------------------------------------------------
 
 
-def check_loads(path: str | Path, delegate: bool = True) -> None:
+def check_loads(path: str | Path, delegate: bool = True) -> float | None:
     """Loads the file and runs it once in another process.
+
+    Returns how many MB that added to the process at its peak, where the system tells.
 
     Raises UserError with the runtime's reason, naming the operators where it stopped, if the
     file is no model, is cut short, or cannot be prepared by XNNPACK (with `delegate`) or the
@@ -204,11 +207,13 @@ def check_loads(path: str | Path, delegate: bool = True) -> None:
     check_is_tflite(path)
     arguments = (str(path),) if delegate else (str(path), "none")
     lines, status, stderr = run_isolated("mnv3_tf.export.runtime", *arguments)
-    result = lines[-1] if lines else {"error": crash_message(status, stderr)}
+    result: dict[str, Any] = lines[-1] if lines else {"error": crash_message(status, stderr)}
     if "invalid" in result:
         raise not_a_model(path)
     if error := result.get("error"):
         raise refusal(path, error, delegate)
+    peak_mb: float | None = result.get("peak_mb")
+    return peak_mb
 
 
 def check_is_tflite(path: str | Path) -> None:
@@ -334,9 +339,23 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
+def _peak_mb() -> float | None:
+    """The most memory that this process has had; None where there is no /proc.
+
+    Not getrusage's: a process inherits that from the one which started it.
+    """
+    try:
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return int(found[1]) / 1024 if found else None
+
+
 def _main(path: str, *options: str) -> None:
     delegate = "none" not in options
-    result: dict[str, str] = {}
+    result: dict[str, Any] = {}
+    importlib.import_module("ai_edge_litert.interpreter")  # the runtime is not the file's
+    before = _peak_mb()
     try:
         interpreter = open_interpreter(path, delegate=delegate)
     except Exception:
@@ -345,7 +364,9 @@ def _main(path: str, *options: str) -> None:
         nodes = cast(int, interpreter._interpreter.NumNodes())
         try:
             interpreter.allocate_tensors()
-            TFLiteModel(path, delegate=delegate).invoke()
+            interpreter.invoke()
+            after = _peak_mb()
+            result = {"peak_mb": None if before is None or after is None else after - before}
         except Exception as error:
             result = {"error": load_error(interpreter, nodes, error)}
     print(json.dumps(result), flush=True)

@@ -191,7 +191,7 @@ class LatencyTable:
                 )
         except OSError as error:
             raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             version = None
         raise UserError(
             f"{path} is no latency table of version {SCHEMA_VERSION} but of {version}; measure it "

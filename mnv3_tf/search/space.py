@@ -1,6 +1,6 @@
 """Spaces of networks around a seed.
 
-A stage is a run of blocks with the same filters. As in MnasNet's factorised hierarchical space
+A stage is a run of blocks with the same filters, of which only the first may stride. As in MnasNet's factorised hierarchical space
 (Tan et al. 2019, section 4.1), the blocks of a stage share kernel, squeeze-excite and filters;
 their expansions are free, as NetAdapt makes them.
 """
@@ -57,8 +57,14 @@ class Space:
         return (Stage(*values) for values in itertools.product(*fields))
 
     def _seed_stages(self) -> list[list[Block]]:
-        grouped = itertools.groupby(self.seed.blocks, lambda block: block.filters)
-        return [list(blocks) for _, blocks in grouped]
+        stages: list[list[Block]] = []
+        for block in self.seed.blocks:
+            # Narrow seeds have equal filters on both sides of a stride.
+            if stages and block.stride == 1 and block.filters == stages[-1][-1].filters:
+                stages[-1].append(block)
+            else:
+                stages.append([block])
+        return stages
 
     def _member(self, stages: Sequence[Stage], scale: Callable[[], float]) -> NetworkSpec:
         blocks: list[Block] = []

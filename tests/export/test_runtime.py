@@ -3,8 +3,9 @@ import pytest
 from colour_network import colour_network, colour_pictures
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import runtime
+from mnv3_tf.export import runtime, skeleton
 from mnv3_tf.export.runtime import TensorInfo, TFLiteModel
+from mnv3_tf.networks import resolve
 
 
 def as_real(pictures):
@@ -62,6 +63,15 @@ def test_wrong_resolution_is_named(files):
 def test_good_files_load(files, kind):
     runtime.check_loads(files[kind])
     runtime.check_loads(files[kind], delegate=False)
+
+
+def test_memory_follows_the_weights(tmp_path):
+    peaks = {}
+    for quantize in ("none", "int8"):
+        path = tmp_path / f"{quantize}.tflite"
+        path.write_bytes(skeleton.network(resolve("large", resolution=64), quantize))
+        peaks[quantize] = runtime.check_loads(path)
+    assert peaks["none"] > 4 * 5.4 > peaks["int8"] > 5.4
 
 
 def test_a_file_that_xnnpack_refuses_is_told_with_its_operator(refused):

@@ -1,0 +1,121 @@
+"""Where a network's time goes, by type of operator: float beside int8.
+
+LiteRT's own profiler cannot be reached from Python, so each operator of the network is timed
+alone, its activation included, and summed by type. A sum of parts is not quite the whole, which
+is timed as well and told.
+
+    python -m benchmark profile --models=large,small --out=profile
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mnv3_tf import cli, tables
+from mnv3_tf.errors import UserError
+from mnv3_tf.files import atomic_write
+from mnv3_tf.networks import resolve
+
+if TYPE_CHECKING:
+    from benchmark.latency_table import HostTimer
+    from mnv3_tf.cost import Operator
+    from mnv3_tf.export.skeleton import Precision
+    from mnv3_tf.spec import NetworkSpec
+
+SCHEMA_VERSION = 1
+TYPES = ("1x1 convolution", "depthwise", "squeeze-excite", "stem", "head", "add")
+COLUMNS = ("network", "kind", *TYPES, "sum", "whole")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    flags.DEFINE_list("models", ["large", "small"], "Networks.", flag_values=values)
+    flags.DEFINE_integer("resolution", 224, "Side of the input, in pixels.", 32, flag_values=values)
+    flags.DEFINE_integer("rounds", 9, "How often each operator gets a turn.", 1, flag_values=values)
+    flags.DEFINE_integer("threads", 1, "Threads of the runtime.", 1, flag_values=values)
+    flags.DEFINE_string("out", None, "Folder for profile.json and profile.png.", flag_values=values)
+    cli.define_json_flag(values)
+
+
+def main(args: flags.FlagValues) -> None:
+    from benchmark.latency_table import PRECISIONS, HostTimer
+
+    if not args.out:
+        raise UserError("Where to? Give --out=DIR.")
+    specs = {name: resolve(name, resolution=args.resolution) for name in args.models}
+    timer = HostTimer(args.threads, args.rounds)
+    rows = [
+        profile(name, spec, quantize, timer)
+        for name, spec in specs.items()
+        for quantize in PRECISIONS
+    ]
+    result = {"schema_version": SCHEMA_VERSION, "conditions": timer.conditions, "rows": rows}
+    out = Path(args.out)
+    with atomic_write(out / "profile.json") as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    plot(rows, out / "profile.png")
+    title = f"Milliseconds by type of operator, {timer.conditions['device']}"
+    tables.show(title, COLUMNS, [line(row) for row in rows])
+    if args.json:
+        print(json.dumps(result))
+
+
+def profile(
+    name: str, spec: "NetworkSpec", quantize: "Precision", timer: "HostTimer"
+) -> dict[str, Any]:
+    """A row: microseconds by type, of the operators alone, and "whole_us" of the network."""
+    from benchmark.latency_table import NETWORK_BURST_MS, OPERATOR_BURST_MS
+    from mnv3_tf.cost import operators
+    from mnv3_tf.export import skeleton
+
+    listed = list(operators(spec))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.tflite" for number in range(len(listed) + 1)]
+        for path, op in zip(paths, listed, strict=False):
+            path.write_bytes(skeleton.single(op, quantize))
+        paths[-1].write_bytes(skeleton.network(spec, quantize))
+        times = timer.time(paths[:-1], OPERATOR_BURST_MS)
+        (whole,) = timer.time(paths[-1:], NETWORK_BURST_MS)
+    by_type = dict.fromkeys(TYPES, 0.0)
+    for op, us in zip(listed, times, strict=True):
+        by_type[type_of(op)] += us
+    return {"network": name, "quantize": quantize, "us": by_type, "whole_us": whole}
+
+
+def type_of(op: "Operator") -> str:
+    if op.stage in ("stem", "head"):
+        return op.stage
+    if "squeeze_excite" in op.name:
+        return "squeeze-excite"
+    return {"conv": "1x1 convolution"}.get(op.kind, op.kind)
+
+
+def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A bar for each row, in pieces by type."""
+    from benchmark.plots import LEGEND
+    from mnv3_tf import figures
+
+    figure = figures.new(8, 1.4 + 0.5 * len(rows))
+    axes = figure.subplots()
+    for y, row in enumerate(rows):
+        left = 0.0
+        for number, (name, us) in enumerate(row["us"].items()):
+            label = name if y == 0 else None
+            axes.barh(y, us / 1e3, 0.6, left=left, color=f"C{number}", label=label)
+            left += us / 1e3
+    names = [f"{row['network']}, {LEGEND.get(row['quantize'], row['quantize'])}" for row in rows]
+    axes.set_yticks(range(len(rows)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds, operators timed alone")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=len(TYPES), frameon=False, fontsize=8)
+    figures.save(figure, path)
+
+
+def line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    us = (*row["us"].values(), sum(row["us"].values()), row["whole_us"])
+    kind = "float" if row["quantize"] == "none" else row["quantize"]
+    return (row["network"], kind, *(f"{value / 1e3:.2f}" for value in us))
