@@ -142,7 +142,11 @@ def measure(models: Sequence["TFLiteModel"], settings: Settings) -> list["Rounds
 
 
 def take_turns(
-    models: Sequence["TFLiteModel"], counts: Sequence[int], rounds: int, seed: int = 0
+    models: Sequence["TFLiteModel"],
+    counts: Sequence[int],
+    rounds: int,
+    seed: int = 0,
+    with_bar: bool = True,
 ) -> list["Rounds"]:
     """Each model runs its count of inferences in every round."""
     import numpy as np
@@ -153,7 +157,8 @@ def take_turns(
 
     timings = [np.empty((rounds, count)) for count in counts]
     order = plan(len(models), rounds, seed)
-    shown = track(order, "Measuring", console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    shown = track(order, "Measuring", console=console, transient=True, disable=not with_bar)
     for number, turns in enumerate(shown):
         for turn in turns:
             invoke = models[turn].invoke

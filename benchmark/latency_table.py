@@ -67,9 +67,9 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(args: flags.FlagValues) -> None:
     from benchmark.latency_table_plot import plot_errors
 
-    if not args.out:
-        raise UserError("Where to? Give --out=FILE.json.")
-    out = Path(args.out)
+    out = Path(args.out or "")
+    if out.suffix != ".json" or out.is_dir():
+        raise UserError(f"--out={args.out or ''} is no JSON file; give --out=FILE.json.")
     spaces = [Space(resolve(name, resolution=args.resolution)) for name in args.seeds]
     timer = open_timer(args)
     timings = Timings(out.with_suffix(".timings.jsonl"), timer)
@@ -229,7 +229,7 @@ class HostTimer:
             sample(model.invoke, latency.UNTIMED_INVOKES)
             expected = float(np.median(sample(model.invoke, latency.FEWEST_INVOKES)))
             counts.append(latency.invokes_per_burst(expected, burst_ms))
-        timings = latency.take_turns(models, counts, self._rounds)
+        timings = latency.take_turns(models, counts, self._rounds, with_bar=False)
         return [float(np.quantile(rounds, statistics.FULL_PACE)) for rounds in timings]
 
 

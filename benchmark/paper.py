@@ -40,11 +40,11 @@ ORIGINS = {
     "ratio": "measured here",
     "published": "published",
 }
-COLUMNS = ("network", "kind", "ms", "± %", "ratio", "MAdds", "params", "top-1", "P-1")
+COLUMNS = ("network", "kind", "ms", "± %", "ratio", "MAdds", "params", "top-1", "P-1 2 3")
 EXPLANATION = (
     "ms, ±, ratio: measured here, at the tenth percentile of all inferences, which others' work on "
     "the machine hardly touches (medians are in the JSON). MAdds, params (millions): computed. "
-    "top-1 (*: by a report of --reports) and P-1 (Pixel 1, ms): published."
+    "top-1 (*: by a report of --reports) and P-1 2 3 (ms on Pixel 1, 2 and 3): published."
 )
 KINDS = {"none": "float", "int8": "int8"}
 
@@ -202,13 +202,12 @@ def read_reports(paths: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
     for path in paths:
         try:
             report = json.loads(Path(path).read_text())
-            key = report["spec_hash"], report["quantize"]
+            judged[report["spec_hash"], report["quantize"]] = report
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(
                 f"--reports={path} is no report of an export; give a .report.json that "
                 "export_tflite.py wrote."
             ) from None
-        judged[key] = report
     return judged
 
 
@@ -221,7 +220,7 @@ def with_accuracy(
         exported = ((report or {}).get("top1") or {}).get("exported")
         if report is not None and exported is not None:
             row["top1"] = 100 * exported
-            row["top1_origin"] = f"measured on {report['images']} pictures"
+            row["top1_origin"] = f"measured on {report.get('images')} pictures"
         else:
             row["top1"] = row["published"].get("top1")
             row["top1_origin"] = None if row["top1"] is None else "published"
@@ -245,5 +244,5 @@ def line(row: Mapping[str, Any]) -> tuple[object, ...]:
         f"{row['madds'] / 1e6:.1f}",
         f"{row['params'] / 1e6:.2f}",
         "-" if row["top1"] is None else f"{row['top1']:.1f}{mark}",
-        f"{pixel_ms[0]:g}" if pixel_ms else "-",
+        " ".join(f"{ms:g}" for ms in pixel_ms) if pixel_ms else "-",
     )

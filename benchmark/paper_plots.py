@@ -51,7 +51,7 @@ def plot_hard_swish(result: Result, path: Path) -> None:
 
 
 def plot_frontiers(networks: Result, multipliers: Result, path: Path) -> None:
-    """Published accuracy against computed multiply-adds and against latency measured here.
+    """Accuracy against computed multiply-adds and against latency measured here.
 
     Widths and resolutions of Large and Small are lines (Figure 7), other networks are points.
     """
@@ -67,7 +67,7 @@ def plot_frontiers(networks: Result, multipliers: Result, path: Path) -> None:
         axes.set_xscale("log")
         axes.set_xticks(_round_ticks(axes), [f"{tick:g}" for tick in _round_ticks(axes)])
         axes.minorticks_off()
-        axes.set_ylabel("top-1 (%, published)")
+        axes.set_ylabel("top-1 (%, published if not said)")
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = panels[0].get_legend_handles_labels()

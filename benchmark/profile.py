@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 TYPES = ("1x1 convolution", "depthwise", "squeeze-excite", "stem", "head", "add")
-COLUMNS = ("network", "kind", *TYPES, "sum", "whole")
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -58,7 +57,7 @@ def main(args: flags.FlagValues) -> None:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
     plot(rows, out / "profile.png")
     title = f"Milliseconds by type of operator, {timer.conditions['device']}"
-    tables.show(title, COLUMNS, [line(row) for row in rows])
+    tables.show(title, *table(rows))
     if args.json:
         print(json.dumps(result))
 
@@ -115,7 +114,12 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     figures.save(figure, path)
 
 
-def line(row: Mapping[str, Any]) -> tuple[str, ...]:
-    us = (*row["us"].values(), sum(row["us"].values()), row["whole_us"])
-    kind = "float" if row["quantize"] == "none" else row["quantize"]
-    return (row["network"], kind, *(f"{value / 1e3:.2f}" for value in us))
+def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and lines: milliseconds of each type, network by network."""
+    kinds = {"none": "float", "int8": "int8"}
+    columns = ["operators", *(f"{row['network']} {kinds[row['quantize']]}" for row in rows)]
+    by_name = [
+        row["us"] | {"sum": sum(row["us"].values()), "whole": row["whole_us"]} for row in rows
+    ]
+    lines = [[name, *(f"{us[name] / 1e3:.2f}" for us in by_name)] for name in by_name[0]]
+    return columns, lines

@@ -78,7 +78,7 @@ def profile_parts(folder: Path) -> Iterator[str]:
     if result:
         yield page.heading("Where the time goes")
         yield page.image(folder / "profile" / "profile.png", "Operators timed alone, by type")
-        yield page.table(profile.COLUMNS, map(profile.line, result["rows"]))
+        yield page.table(*profile.table(result["rows"]))
 
 
 def table_parts(folder: Path) -> Iterator[str]:

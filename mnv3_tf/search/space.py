@@ -1,8 +1,8 @@
 """Spaces of networks around a seed.
 
-A stage is a run of blocks with the same filters, of which only the first may stride. As in MnasNet's factorised hierarchical space
-(Tan et al. 2019, section 4.1), the blocks of a stage share kernel, squeeze-excite and filters;
-their expansions are free, as NetAdapt makes them.
+A stage is a run of blocks with the same filters, of which only the first may stride. As in
+MnasNet's factorised hierarchical space (Tan et al. 2019, section 4.1), the blocks of a stage
+share kernel, squeeze-excite and filters; their expansions are free, as NetAdapt makes them.
 """
 
 import dataclasses

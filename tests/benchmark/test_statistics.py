@@ -76,3 +76,57 @@ def test_equal_seeds_give_equal_intervals():
 def test_rounds_that_cannot_be_paired_are_refused():
     with pytest.raises(ValueError, match="5 rounds cannot be paired with 6"):
         statistics.ratio(np.ones((5, 2)), np.ones((6, 2)))
+
+
+# -- full pace -------------------------------------------------------------------------------
+
+
+def slowed(rounds: np.ndarray, part: float) -> np.ndarray:
+    """As if others had taken the machine for this part of the rounds."""
+    busy = rounds.copy()
+    busy[: round(part * len(rounds))] *= 1.4
+    return busy
+
+
+def test_full_pace_is_a_low_quantile_of_everything_within_its_bounds():
+    rounds = np.arange(1.0, 102.0).reshape(1, 101)
+    assert statistics.full_pace(rounds).value == 11.0
+    estimate = statistics.full_pace(simulate(np.random.default_rng(6)))
+    assert estimate.low < estimate.value < estimate.high
+    assert (estimate.high - estimate.low) / estimate.value < 0.05
+
+
+def test_full_pace_keeps_still_while_others_slow_the_machine():
+    rounds = simulate(np.random.default_rng(7), rounds=30, burst=40)
+
+    def shift(estimate, part: float) -> float:
+        return estimate(slowed(rounds, part)).value / estimate(rounds).value - 1
+
+    assert 0 <= shift(statistics.full_pace, 1 / 3) < shift(statistics.median, 1 / 3) / 2
+    assert shift(statistics.full_pace, 2 / 3) < 0.02
+    assert shift(statistics.median, 2 / 3) > 0.3
+
+
+def test_the_ratio_at_full_pace_is_not_that_of_the_slowed_rounds():
+    rng = np.random.default_rng(8)
+    first, second = simulate(rng, rounds=30), simulate(rng, rounds=30, centre=150.0, within=3.0)
+    calm = statistics.full_pace_ratio(second, first)
+    # The two were not slowed in the same rounds.
+    busy = statistics.full_pace_ratio(slowed(second, 2 / 3), first)
+    assert calm.low <= calm.value <= calm.high
+    assert calm.value == pytest.approx(1.5, rel=0.02)
+    assert busy.value == pytest.approx(1.5, rel=0.03)
+    assert statistics.ratio(slowed(second, 2 / 3), first).value > 2
+
+
+def test_the_ratio_at_full_pace_draws_rounds_together():
+    mood = np.random.default_rng(9).uniform(1, 3, (20, 1))
+    estimate = statistics.full_pace_ratio(150 * mood, 100 * mood)
+    assert (estimate.low, estimate.value, estimate.high) == pytest.approx((1.5, 1.5, 1.5))
+    alone = statistics.full_pace(150 * mood)
+    assert alone.high / alone.low > 1.1
+
+
+def test_full_pace_of_a_network_against_itself_is_one():
+    rounds = simulate(np.random.default_rng(10))
+    assert statistics.full_pace_ratio(rounds, rounds) == statistics.Estimate(1.0, 1.0, 1.0)

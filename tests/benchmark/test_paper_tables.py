@@ -1,0 +1,297 @@
+"""The paper's tables as data, and the command that measures them."""
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark import paper, paper_tables, published
+from benchmark.paper_tables import TABLES
+from mnv3_tf import cli
+from mnv3_tf.cost import cost
+from mnv3_tf.networks import resolve
+
+EVERY = pytest.mark.parametrize("name", TABLES)
+QUICK = ("--tables=redesigns", "--rounds=5", "--burst_ms=1")
+
+
+# -- as data ---------------------------------------------------------------------------------
+
+
+@EVERY
+def test_row_names_are_unique_and_the_first_is_there(name):
+    table = TABLES[name]
+    rows = list(table.rows())
+    assert len({row.name for row in rows}) == len(rows)
+    shown = [(paper.describe(row)["name"], row.quantize) for row in rows]
+    assert len(set(shown)) == len(rows)
+    firsts = [row.quantize for row in rows if row.label == table.first]
+    assert sorted(firsts) == ["int8", "none"]
+
+
+def test_large_itself_has_h_swish_from_80():
+    specs = {row.label: row.spec for row in paper_tables.hard_swish()}
+    assert specs.keys() == paper_tables.PLACEMENTS.keys()
+    assert specs["h-swish from 80"].hash == resolve("large").hash
+
+
+def test_placements_have_h_swish_where_they_say():
+    for row in paper_tables.hard_swish():
+        with_it = [b.filters for b in row.spec.blocks if b.activation == "hard_swish"]
+        least = {"relu only": None, "h-swish from 112": 112, "h-swish from 80": 80}
+        assert min(with_it, default=None) == least.get(row.label, 16)
+        outer = {row.spec.stem.activation, row.spec.last_activation}
+        assert outer == {"relu" if row.label == "relu only" else "hard_swish"}
+
+
+def test_each_placement_is_lowered_in_each_way():
+    ways = [(row.label, row.quantize, row.hard_swish) for row in paper_tables.hard_swish()]
+    assert len(ways) == 2 * (1 + 3 * 3)
+    assert {way for label, _, way in ways if label == "relu only"} == {None}
+
+
+def test_every_row_of_table_9_is_found():
+    rows = {}
+    for row in paper_tables.multipliers():
+        assert (row.label, row.quantize) not in rows
+        rows[row.label, row.quantize] = row
+    assert len(rows) == 2 * 2 * (5 + 5)
+    for expected in published.MULTIPLIER_ROWS:
+        at = f"at {expected.resolution}" if expected.resolution != 224 else f"{expected.width:g}"
+        row = rows[f"{expected.network} {at}", "none"]
+        assert row.spec.resolution == expected.resolution
+        scaled = resolve(expected.network, expected.width, expected.resolution)
+        assert row.spec.hash == scaled.hash
+        # Tables 3 and 4 say some of it again, and round otherwise.
+        assert row.published["top1"] == pytest.approx(expected.top1, abs=0.11)
+        assert row.published["pixel_ms"][0] == pytest.approx(expected.pixel_ms[0], abs=1)
+    told = {
+        label for (label, quantize), row in rows.items() if quantize == "none" and row.published
+    }
+    assert {label for label, _ in rows} - told == {"small at 192"}
+
+
+def test_each_redesign_undoes_one_change():
+    rows = {row.label: cost(row.spec) for row in paper_tables.redesigns()}
+    large = rows.pop("large")
+    more = {label: found.madds - large.madds for label, found in rows.items()}
+    # As section 5 says: 30 and 10 million.
+    assert more["old last stage"] / 1e6 == pytest.approx(30, abs=5)
+    assert more["stem of 32, relu"] / 1e6 == pytest.approx(10, abs=1)
+    assert rows["no squeeze-excite"].params < 0.75 * large.params
+
+
+# -- the command -----------------------------------------------------------------------------
+
+
+def run(*flags: object) -> int:
+    return cli.call(paper.main, paper.define_flags, ["benchmark", *map(str, flags)])
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> tuple[Path, str]:
+    """The folder with the redesigns, and what was printed."""
+    from benchmark import statistics
+    from mnv3_tf.export import runtime
+
+    folder, printed = tmp_path_factory.mktemp("paper"), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(
+            runtime, "warm_up", lambda invoke: float(np.median(runtime.sample(invoke, 3)))
+        )
+        patch.setattr(statistics, "RESAMPLES", 200)
+        assert run(*QUICK, f"--out={folder}", "--json") == 0
+    return folder, printed.getvalue()
+
+
+@pytest.fixture
+def folder(measured, tmp_path) -> Path:
+    """A copy to change, whose measurement was long ago."""
+    copy = Path(shutil.copytree(measured[0], tmp_path / "paper"))
+    result = read(copy) | {"date": "long ago"}
+    (copy / "redesigns.json").write_text(json.dumps(result))
+    return copy
+
+
+@pytest.fixture
+def made_up(monkeypatch) -> list[str]:
+    """The tables that were measured from now on, by figures that are made up."""
+    names: list[str] = []
+
+    def measure(name, settings, files):
+        names.append(name)
+        rows = [
+            paper.describe(row)
+            | {
+                "bytes": 1,
+                "full_pace_us": 1e-5 * cost(row.spec).madds,
+                "ci_us": [0.9e-5 * cost(row.spec).madds, 1.1e-5 * cost(row.spec).madds],
+                "ratio": 1.5,
+            }
+            for row in TABLES[name].rows()
+        ]
+        return {
+            "schema_version": paper.SCHEMA_VERSION,
+            "title": TABLES[name].title,
+            "first": TABLES[name].first,
+            "date": "just now",
+            "machine": {"cpu": "made up"},
+            "settings": vars(settings),
+            "rows": rows,
+            "warnings": ["the figures are made up."],
+        }
+
+    monkeypatch.setattr(paper, "measure_table", measure)
+    return names
+
+
+def read(folder: Path) -> dict:
+    return json.loads((folder / "redesigns.json").read_text())
+
+
+def accuracies(folder: Path) -> dict[tuple[str, str], tuple]:
+    return {
+        (row["label"], row["quantize"]): (row["top1"], row["top1_origin"])
+        for row in read(folder)["rows"]
+    }
+
+
+def test_every_row_is_measured_and_says_where_its_figures_are_from(measured):
+    folder, _ = measured
+    result = read(folder)
+    asked = [(row.label, row.quantize) for row in paper_tables.redesigns()]
+    assert [(row["label"], row["quantize"]) for row in result["rows"]] == asked
+    assert set(result["origins"].values()) == {"computed", "measured here", "published"}
+    for row in result["rows"]:
+        assert result["origins"].keys() <= row.keys()
+        low, high = row["ci_us"]
+        assert 0 < low <= row["full_pace_us"] <= high
+        assert row["full_pace_us"] <= row["median_us"] <= row["p95_us"]
+        assert len(row["rounds_us"]) == 5
+        if row["label"] == "large":
+            assert row["ratio"] == 1.0
+            assert (row["params"], row["spec_hash"]) == (5_483_032, resolve("large").hash)
+        assert row["bytes"] > row["params"]
+    assert (folder / "redesigns.png").read_bytes().startswith(b"\x89PNG")
+    assert not (folder / "frontier.png").exists()
+
+
+def test_the_ratio_is_to_the_first_row_in_its_precision(measured):
+    rows = read(measured[0])["rows"]
+    firsts = {row["quantize"]: row["full_pace_us"] for row in rows if row["label"] == "large"}
+    for row in rows:
+        assert row["ratio"] == pytest.approx(row["full_pace_us"] / firsts[row["quantize"]])
+
+
+def test_the_table_fits_and_the_last_line_is_json(measured):
+    folder, printed = measured
+    *lines, last = printed.splitlines()
+    assert json.loads(last) == {"redesigns": read(folder)}
+    table = [line for line in lines if not line.startswith(("Warning", "ms, "))]
+    assert max(map(len, table)) <= 80
+    assert sum("squeeze-excite" in line and "float" in line for line in table) == 1
+
+
+def test_what_is_there_is_not_measured_again(folder, made_up):
+    assert run(*QUICK, f"--out={folder}") == 0
+    assert (made_up, read(folder)["date"]) == ([], "long ago")
+
+
+@pytest.mark.parametrize("more", ["--overwrite", "--rounds=6", "--burst_ms=2", "--threads=2"])
+def test_overwriting_and_other_settings_measure_again(folder, made_up, more):
+    assert run(*QUICK, more, f"--out={folder}") == 0
+    assert (made_up, read(folder)["date"]) == (["redesigns"], "just now")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found["machine"].update(cpu="Other 9"),
+        lambda found: found["rows"][0].update(spec_hash="0" * 16),
+        lambda found: found["rows"].pop(),
+        lambda found: found.update(schema_version=99),
+        lambda found: found.pop("settings"),
+    ],
+    ids=["cpu", "network", "rows", "version", "damaged"],
+)
+def test_another_machine_or_network_is_measured_again(folder, made_up, change):
+    result = read(folder)
+    change(result)
+    (folder / "redesigns.json").write_text(json.dumps(result))
+    assert run(*QUICK, f"--out={folder}") == 0
+    assert made_up == ["redesigns"]
+
+
+def test_a_report_gives_the_accuracy_of_its_network_and_precision(
+    folder, made_up, tmp_path, capsys
+):
+    report = {
+        "spec_hash": resolve("large").hash,
+        "quantize": "int8",
+        "images": 500,
+        "top1": {"float": 0.75, "exported": 0.625},
+    }
+    file = tmp_path / "large.report.json"
+    file.write_text(json.dumps(report))
+    assert run(*QUICK, f"--out={folder}", f"--reports={file}") == 0
+    found = accuracies(folder)
+    assert found.pop(("large", "int8")) == (62.5, "measured on 500 pictures")
+    assert set(found.values()) == {(None, None)}
+    assert "62.5*" in capsys.readouterr().out
+    assert run(*QUICK, f"--out={folder}") == 0
+    assert set(accuracies(folder).values()) == {(None, None)}
+    assert made_up == []
+
+
+def test_a_report_without_accuracy_changes_nothing(folder, made_up, tmp_path):
+    file = tmp_path / "large.report.json"
+    found = {"spec_hash": resolve("large").hash, "quantize": "none", "images": None, "top1": None}
+    file.write_text(json.dumps(found))
+    assert run(*QUICK, f"--out={folder}", f"--reports={file}") == 0
+    assert set(accuracies(folder).values()) == {(None, None)}
+
+
+def test_all_tables_are_plotted_with_the_frontiers(made_up, tmp_path, capsys):
+    assert run(f"--out={tmp_path}") == 0
+    assert made_up == list(TABLES)
+    for name in (*TABLES, "frontier"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    rows = json.loads((tmp_path / "networks.json").read_text())["rows"]
+    large = next(row for row in rows if row["name"] == "large")
+    assert (large["top1"], large["top1_origin"]) == (75.2, "published")
+    out = capsys.readouterr().out
+    assert "Warning: the figures are made up." in out
+    assert max(len(line) for line in out.splitlines() if not line.startswith("ms, ")) <= 80
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--tables=redesigns"], "Where to? Give --out=DIR."),
+        (["--tables=redesigns,table7", "--out=a"], "--tables=table7 is unknown; choose from net"),
+        (["--reports=absent.json", "--out=a"], "--reports=absent.json is no report of an export"),
+        (["--reports=list.json", "--out=a"], "--reports=list.json is no report of an export"),
+        (["--reports=other.json", "--out=a"], "--reports=other.json is no report of an export"),
+        (["--reports=nested.json", "--out=a"], "--reports=nested.json is no report of an export"),
+        (["--reports=cut.json", "--out=a"], "--reports=cut.json is no report of an export"),
+        (["--rounds=2", "--out=a"], "--rounds=2 is too small; give at least 5."),
+    ],
+)
+def test_bad_input_leaves_with_2_and_one_sentence(
+    flags, said, made_up, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("list.json").write_text("[1]")
+    Path("other.json").write_text('{"models": []}')
+    Path("nested.json").write_text('{"spec_hash": ["a"], "quantize": {}}')
+    Path("cut.json").write_text('{"spec_hash": "a", ')
+    assert run(*flags) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+    assert made_up == []
+    assert not Path("a").exists()
