@@ -54,7 +54,7 @@ def define_flags(values: flags.FlagValues) -> None:
     count("networks", 40, "Random networks to judge by, and as many again to fit.", 2)
     count("plane", 4, "Channel counts on each axis of a convolution's grid.")
     count("line", 5, "Channel counts of the other operators.")
-    count("rounds", 9, "How often each file gets a turn.")
+    count("rounds", 20, "How often each file gets a turn.")
     count("threads", 1, "Threads of the runtime.")
     flags.DEFINE_integer("seed", 0, "Of the random networks.", flag_values=values)
     flags.DEFINE_string("device", None, "Serial of a phone, instead of here.", flag_values=values)

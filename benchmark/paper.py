@@ -40,11 +40,14 @@ ORIGINS = {
     "ratio": "measured here",
     "published": "published",
 }
-COLUMNS = ("network", "kind", "ms", "± %", "ratio", "MAdds", "params", "top-1", "P-1 2 3")
+COLUMNS = ("network", "kind", "ms", "± %", "ratio", "MAdds", "params", "top-1")
+PIXELS = ("P-1", "P-2", "P-3")
+"""Columns too, of which a terminal has room for the first."""
+
 EXPLANATION = (
     "ms, ±, ratio: measured here, at the tenth percentile of all inferences, which others' work on "
     "the machine hardly touches (medians are in the JSON). MAdds, params (millions): computed. "
-    "top-1 (*: by a report of --reports) and P-1 2 3 (ms on Pixel 1, 2 and 3): published."
+    "top-1 (*: by a report of --reports), P-1, P-2, P-3 (ms on Pixel 1, 2, 3): published."
 )
 KINDS = {"none": "float", "int8": "int8"}
 
@@ -57,7 +60,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "reports", [], "Reports of exports, for accuracy judged here.", flag_values=values
     )
     flags.DEFINE_integer("threads", 1, "Threads of the runtime.", flag_values=values)
-    flags.DEFINE_integer("rounds", 20, "How often every network gets a turn.", flag_values=values)
+    flags.DEFINE_integer("rounds", 40, "How often every network gets a turn.", flag_values=values)
     flags.DEFINE_integer("burst_ms", 50, "Length of a turn, in milliseconds.", flag_values=values)
     flags.DEFINE_bool("overwrite", False, "Measure tables again.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for tables and plots.", flag_values=values)
@@ -86,7 +89,8 @@ def main(args: flags.FlagValues) -> None:
         with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
         paper_plots.PLOTS[name](result, out / f"{name}.png")
-        tables.show(title(result), COLUMNS, [line(row) for row in result["rows"]])
+        columns = (*COLUMNS, *PIXELS[:1])
+        tables.show(title(result), columns, [line(row, 1) for row in result["rows"]])
         for text in result["warnings"]:
             print(f"Warning: {text}")
         found[name] = result
@@ -231,10 +235,11 @@ def title(result: Mapping[str, Any]) -> str:
     return f"{result['title']} ({result['machine']['cpu']}, {threads} thread{'s' * (threads > 1)})"
 
 
-def line(row: Mapping[str, Any]) -> tuple[object, ...]:
+def line(row: Mapping[str, Any], pixels: int = len(PIXELS)) -> tuple[object, ...]:
+    """A row of COLUMNS and as many PIXELS."""
     mark = "*" if (row["top1_origin"] or "").startswith("measured") else ""
     low, high = row["ci_us"]
-    pixel_ms = row["published"].get("pixel_ms")
+    pixel_ms = [f"{ms:g}" for ms in row["published"].get("pixel_ms", ())]
     return (
         row["name"],
         KINDS[row["quantize"]],
@@ -244,5 +249,5 @@ def line(row: Mapping[str, Any]) -> tuple[object, ...]:
         f"{row['madds'] / 1e6:.1f}",
         f"{row['params'] / 1e6:.2f}",
         "-" if row["top1"] is None else f"{row['top1']:.1f}{mark}",
-        " ".join(f"{ms:g}" for ms in pixel_ms) if pixel_ms else "-",
+        *(pixel_ms + ["-"] * pixels)[:pixels],
     )

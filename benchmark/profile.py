@@ -33,7 +33,9 @@ TYPES = ("1x1 convolution", "depthwise", "squeeze-excite", "stem", "head", "add"
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", ["large", "small"], "Networks.", flag_values=values)
     flags.DEFINE_integer("resolution", 224, "Side of the input, in pixels.", 32, flag_values=values)
-    flags.DEFINE_integer("rounds", 9, "How often each operator gets a turn.", 1, flag_values=values)
+    flags.DEFINE_integer(
+        "rounds", 20, "How often each operator gets a turn.", 1, flag_values=values
+    )
     flags.DEFINE_integer("threads", 1, "Threads of the runtime.", 1, flag_values=values)
     flags.DEFINE_string("out", None, "Folder for profile.json and profile.png.", flag_values=values)
     cli.define_json_flag(values)

@@ -57,7 +57,7 @@ def paper_parts(folder: Path) -> Iterator[str]:
         if result["note"]:
             yield page.paragraph(result["note"])
         yield page.image(folder / f"{name}.png", result["title"])
-        yield page.table(paper.COLUMNS, map(paper.line, result["rows"]))
+        yield page.table((*paper.COLUMNS, *paper.PIXELS), map(paper.line, result["rows"]))
         changes = {row["label"]: row["published"].get("change") for row in result["rows"]}
         told = [(label, change) for label, change in changes.items() if change]
         if told:
