@@ -56,7 +56,7 @@ def unpaired_ratio(
 FULL_PACE = 0.1
 """A quantile of inferences. On a shared machine most of them are slowed by others, by a third and
 more for seconds; medians of one measurement and the next then differ by 10 %, while this quantile
-stays within 2 %."""
+mostly stays within 2 %."""
 
 
 def full_pace(rounds: Rounds, confidence: float = 0.95, seed: int = 0) -> Estimate:
