@@ -49,6 +49,9 @@ EXPLANATION = (
     "the machine hardly touches (medians are in the JSON). MAdds, params (millions): computed. "
     "top-1 (*: by a report of --reports), P-1, P-2, P-3 (ms on Pixel 1, 2, 3): published."
 )
+IMAGENET_CLASSES = (1000, 1001)
+"""Without and with a class for the background, as in the weights that the authors released."""
+
 KINDS = {"none": "float", "int8": "int8"}
 
 
@@ -174,7 +177,7 @@ def describe(row: "Row") -> dict[str, Any]:
         "quantize": row.quantize,
         "hard_swish": row.lowering,
         "resolution": row.spec.resolution,
-        "spec_hash": row.spec.hash,
+        "spec_hashes": [row.spec.replace(num_classes=n).hash for n in IMAGENET_CLASSES],
         "params": total.params,
         "madds": total.madds,
         "published": dict(row.published),
@@ -220,7 +223,8 @@ def with_accuracy(
 ) -> None:
     """Sets "top1" (percent) and "top1_origin" of every row."""
     for row in rows:
-        report = judged.get((row["spec_hash"], row["quantize"]))
+        keys = ((spec_hash, row["quantize"]) for spec_hash in row["spec_hashes"])
+        report = next((judged[key] for key in keys if key in judged), None)
         exported = ((report or {}).get("top1") or {}).get("exported")
         if report is not None and exported is not None:
             row["top1"] = 100 * exported

@@ -174,7 +174,7 @@ def test_every_row_is_measured_and_says_where_its_figures_are_from(measured):
         assert len(row["rounds_us"]) == 5
         if row["label"] == "large":
             assert row["ratio"] == 1.0
-            assert (row["params"], row["spec_hash"]) == (5_483_032, resolve("large").hash)
+            assert (row["params"], row["spec_hashes"][0]) == (5_483_032, resolve("large").hash)
         assert row["bytes"] > row["params"]
     assert (folder / "redesigns.png").read_bytes().startswith(b"\x89PNG")
     assert not (folder / "frontier.png").exists()
@@ -193,7 +193,8 @@ def test_the_table_fits_and_the_last_line_is_json(measured):
     assert json.loads(last) == {"redesigns": read(folder)}
     table = [line for line in lines if not line.startswith(("Warning", "ms, "))]
     assert max(map(len, table)) <= 80
-    assert sum("squeeze-excite" in line and "float" in line for line in table) == 1
+    assert sum("squeeze-excite" in line for line in table) == 2
+    assert sum(" float " in line for line in table) == 4
 
 
 def test_what_is_there_is_not_measured_again(folder, made_up):
@@ -211,7 +212,7 @@ def test_overwriting_and_other_settings_measure_again(folder, made_up, more):
     "change",
     [
         lambda found: found["machine"].update(cpu="Other 9"),
-        lambda found: found["rows"][0].update(spec_hash="0" * 16),
+        lambda found: found["rows"][0].update(spec_hashes=[]),
         lambda found: found["rows"].pop(),
         lambda found: found.update(schema_version=99),
         lambda found: found.pop("settings"),
@@ -226,11 +227,12 @@ def test_another_machine_or_network_is_measured_again(folder, made_up, change):
     assert made_up == ["redesigns"]
 
 
+@pytest.mark.parametrize("classes", [1000, 1001])
 def test_a_report_gives_the_accuracy_of_its_network_and_precision(
-    folder, made_up, tmp_path, capsys
+    folder, made_up, tmp_path, capsys, classes
 ):
     report = {
-        "spec_hash": resolve("large").hash,
+        "spec_hash": resolve("large", num_classes=classes).hash,
         "quantize": "int8",
         "images": 500,
         "top1": {"float": 0.75, "exported": 0.625},
@@ -245,6 +247,15 @@ def test_a_report_gives_the_accuracy_of_its_network_and_precision(
     assert run(*QUICK, f"--out={folder}") == 0
     assert set(accuracies(folder).values()) == {(None, None)}
     assert made_up == []
+
+
+def test_a_network_of_other_classes_is_not_compared_with_imagenet(folder, made_up, tmp_path):
+    file = tmp_path / "flowers.report.json"
+    spec = resolve("large", num_classes=5)
+    found = {"spec_hash": spec.hash, "quantize": "none", "images": 9, "top1": {"exported": 1.0}}
+    file.write_text(json.dumps(found))
+    assert run(*QUICK, f"--out={folder}", f"--reports={file}") == 0
+    assert set(accuracies(folder).values()) == {(None, None)}
 
 
 def test_a_report_without_accuracy_changes_nothing(folder, made_up, tmp_path):
