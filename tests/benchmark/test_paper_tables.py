@@ -193,7 +193,7 @@ def test_the_table_fits_and_the_last_line_is_json(measured):
     assert json.loads(last) == {"redesigns": read(folder)}
     table = [line for line in lines if not line.startswith(("Warning", "ms, "))]
     assert max(map(len, table)) <= 80
-    assert sum("squeeze-excite" in line for line in table) == 2
+    assert sum("squeeze-excite" in line for line in table) == 3  # the title, float and int8
     assert sum(" float " in line for line in table) == 4
 
 
