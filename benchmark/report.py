@@ -58,15 +58,16 @@ def paper_parts(folder: Path) -> Iterator[str]:
             yield page.paragraph(result["note"])
         yield page.image(folder / f"{name}.png", result["title"])
         yield page.table((*paper.COLUMNS, *paper.PIXELS), map(paper.line, result["rows"]))
-        changes = {row["label"]: row["published"].get("change") for row in result["rows"]}
-        told = [(label, change) for label, change in changes.items() if change]
+        told = [row for row in result["rows"] if "change" in row["published"]]
         if told:
-            yield page.facts([(label, f"published: {change}") for label, change in told])
+            yield page.facts(
+                (row["label"], f"published: {row['published']['change']}") for row in told
+            )
         for text in result["warnings"]:
             yield page.paragraph(f"Warning: {text}")
         yield page.preformatted(result["command"])
     if (folder / "frontier.png").is_file():
-        caption = "Published accuracy against computed multiply-adds and latency measured here"
+        caption = "Accuracy against computed multiply-adds and latency measured here"
         yield page.heading("Figures 1 and 7: the frontiers")
         yield page.image(folder / "frontier.png", caption)
 
