@@ -21,6 +21,8 @@ setup(
         "h5py",
         "matplotlib",
         "numpy",
+        "pillow",
+        "pycocotools",
         "rich",
         "safetensors",
         "tensorflow~=2.21.0",
@@ -28,5 +30,5 @@ setup(
         "tensorflow-model-optimization>=0.8.1",
         "tf_keras~=2.21.0",
     ],
-    extras_require={"test": ["adbutils", "mypy", "pillow", "pytest", "pytest-xdist", "ruff"]},
+    extras_require={"test": ["adbutils", "mypy", "pytest", "pytest-xdist", "ruff"]},
 )

@@ -9,13 +9,12 @@ with a name are in `networks.py`.
 """
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar
 
+from mnv3_tf import spec_json
 from mnv3_tf.errors import UserError
 
 ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish")
@@ -62,12 +61,14 @@ class Block:
 class NetworkSpec:
     """A classification network for square pictures; other tasks tap its backbone.
 
-    `last_conv` is the 1x1 convolution before pooling (960 in Large) and `hidden` the layer
-    between pooling and logits (1280; 0 means none, as in MobileNetV2). `last_conv_scaling` says
-    what a width multiplier does to `last_conv`: "scale", "grow" (above 1 only) or "keep".
+    `last_conv` is the 1x1 convolution before pooling (960 in Large; 0 means none) and `hidden` the
+    layer between pooling and logits (1280; 0 means none, as in MobileNetV2). `last_conv_scaling`
+    says what a width multiplier does to `last_conv`: "scale", "grow" (above 1 only) or "keep".
     `padding` is TensorFlow's "same" or PyTorch's "symmetric"; only imported weights need the
     latter.
     """
+
+    task: ClassVar[str] = "classify"
 
     name: str
     blocks: tuple[Block, ...]
@@ -85,6 +86,20 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         _validate(self)
+
+    # -- what it has in common with the specs of other tasks ---------------------------------
+
+    @property
+    def backbone(self) -> "NetworkSpec":
+        return self
+
+    def with_backbone(self, backbone: "NetworkSpec") -> "NetworkSpec":
+        return backbone
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the input, in pixels."""
+        return self.resolution, self.resolution
 
     # -- geometry ----------------------------------------------------------------------------
 
@@ -148,7 +163,7 @@ class NetworkSpec:
             )
             channels, base_channels = blocks[-1].filters, block.filters
         last_width = {"scale": width, "grow": max(width, 1), "keep": 1}[self.last_conv_scaling]
-        last_conv = make_divisible(self.last_conv * last_width)
+        last_conv = make_divisible(self.last_conv * last_width) if self.last_conv else 0
         hidden = max(self.hidden, min(scale(self.hidden), WIDEST_HIDDEN)) if self.hidden else 0
         return self.replace(
             name=f"{self.name}_{width:g}",
@@ -239,6 +254,29 @@ class NetworkSpec:
         extra = Block(3, self.last_conv, 2 * self.blocks[-1].filters, 0.0, self.last_activation, 1)
         return self.replace(blocks=(*self.blocks, extra), last_conv=self.hidden, hidden=0)
 
+    def with_halved_tail(self, first_expansion: bool) -> "NetworkSpec":
+        """Half the channels from C4 to C5, for detection and segmentation (sections 6.3, 6.4).
+
+        Bottlenecks, expansions and the last convolution from the first block at output stride 32
+        on. Detection leaves that block's own expansion, which is C4, as it is; segmentation's RF2
+        halves it in V3. Both as in the released code.
+        """
+        placed = list(self.placed_blocks())
+        first = next((i for i, p in enumerate(placed) if p.output_stride == 32), None)
+        if first is None:
+            raise UserError(f"{self.name} never reaches output stride 32, so it has no tail.")
+        blocks = list(self.blocks)
+        for i in range(first, len(blocks)):
+            halved = make_divisible(blocks[i].expansion / 2)
+            keep = i == first and not first_expansion
+            blocks[i] = dataclasses.replace(
+                blocks[i],
+                expansion=blocks[i].expansion if keep else halved,
+                filters=make_divisible(blocks[i].filters / 2),
+            )
+        last_conv = make_divisible(self.last_conv / 2) if self.last_conv else 0
+        return self.replace(name=f"{self.name}_half", blocks=tuple(blocks), last_conv=last_conv)
+
     def _check_index(self, index: int) -> None:
         if not 0 <= index < len(self.blocks):
             raise UserError(f"{self.name} has blocks 0 to {len(self.blocks) - 1}, not {index}.")
@@ -246,24 +284,19 @@ class NetworkSpec:
     # -- text --------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+        return spec_json.dump(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "NetworkSpec":
         """The inverse of `to_json`. Raises UserError for anything that is not a valid spec."""
-        try:
-            tree = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"A network spec must be JSON, but {error}.") from None
-        return _decode(cls, tree, "spec")
+        return spec_json.decode(cls, spec_json.load(text), "spec")
 
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits, the same on every machine; the name does not count."""
         tree = dataclasses.asdict(self)
         del tree["name"]
-        canonical = json.dumps(tree, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return spec_json.digest(tree)
 
 
 @dataclass(frozen=True)
@@ -311,7 +344,7 @@ def _validate(spec: NetworkSpec) -> None:
         require(0 <= block.squeeze <= 1, f"blocks[{i}].squeeze", block.squeeze, "from 0 to 1")
         one_of(f"blocks[{i}].activation", block.activation, ACTIVATIONS)
         one_of(f"blocks[{i}].stride", block.stride, (1, 2))
-    whole("last_conv", spec.last_conv)
+    whole("last_conv", spec.last_conv, 0)
     whole("hidden", spec.hidden, 0)
     one_of("last_activation", spec.last_activation, ACTIVATIONS)
     one_of("last_conv_scaling", spec.last_conv_scaling, LAST_CONV_SCALINGS)
@@ -322,27 +355,3 @@ def _validate(spec: NetworkSpec) -> None:
     require(0 < epsilon < 1, "batch_norm_epsilon", epsilon, "between 0 and 1")
     whole("resolution", spec.resolution, 32)
     whole("num_classes", spec.num_classes, 2)
-
-
-def _decode(kind: Any, tree: Any, where: str) -> Any:
-    """JSON back into (nested, frozen) dataclasses, naming the place of any mistake."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(tree, dict):
-            raise UserError(f"In the network spec, {where} must be an object, not {tree!r}.")
-        hints = get_type_hints(kind)
-        if unknown := sorted(set(tree) - set(hints)):
-            raise UserError(f"In the network spec, {where} has an unknown field {unknown[0]!r}.")
-        required = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-        if missing := sorted(required - set(tree)):
-            raise UserError(f"In the network spec, {where} lacks the field {missing[0]!r}.")
-        return kind(**{k: _decode(hints[k], v, f"{where}.{k}") for k, v in tree.items()})  # type: ignore[operator]
-    if get_origin(kind) is tuple:
-        if not isinstance(tree, list):
-            raise UserError(f"In the network spec, {where} must be a list, not {tree!r}.")
-        item = get_args(kind)[0]
-        return tuple(_decode(item, v, f"{where}[{i}]") for i, v in enumerate(tree))
-    if kind is float and type(tree) in (int, float) and math.isfinite(tree):
-        return float(tree)
-    if type(tree) is not kind:
-        raise UserError(f"In the network spec, {where} must be {kind.__name__}, not {tree!r}.")
-    return tree

@@ -88,6 +88,7 @@ def test_one_operator_in_full():
         activation="hard_swish",
         params=25 * 960 + 2 * 960,
         madds=25 * 960 * 14 * 14,
+        reads=("expanded_conv_13_expand",),
     )
     assert found["conv_2"].activation == "hard_swish"
     assert found["expanded_conv_13_squeeze_excite_conv_1"].activation == "hard_sigmoid"
@@ -108,6 +109,7 @@ def test_command(capsys):
         "params": expected.params,
         "madds": expected.madds,
         "model": "small_0.75",
+        "task": "classify",
         "resolution": 96,
         "num_classes": 1000,
         "hash": spec.hash,

@@ -16,10 +16,12 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf import weights as weight_files
+from mnv3_tf.cost import operators
 from mnv3_tf.errors import UserError
 from mnv3_tf.layers import STEM, Lowering
-from mnv3_tf.models import build_classifier
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.models import build
+from mnv3_tf.operators import IMAGE
+from mnv3_tf.tasks import Spec, for_phones
 
 LayerWeights = Mapping[str, Mapping[str, np.ndarray]]
 Folded = dict[str, dict[str, np.ndarray]]
@@ -27,89 +29,77 @@ Gain = Any  # a number, or one for each channel (C,)
 ChannelGains = Mapping[str, np.ndarray]
 
 
-def lowered_classifier(
-    spec: NetworkSpec,
+def lowered_model(
+    spec: Spec,
     trained: tf_keras.Model,
     lowering: Lowering,
     channel_gains: ChannelGains | None = None,
 ) -> tf_keras.Model:
-    """The trained classifier without BatchNorm, ready for conversion, with the same logits.
+    """The trained network without BatchNorm, ready for conversion, with the same answers.
 
     `channel_gains` scale channels each by itself, for whoever quantises them together: factors
     (C,) by the convolution that makes the tensor.
     """
-    model = build_classifier(spec, lowering)
+    model = build(for_phones(spec), lowering)
     folded = lower_weights(spec, weight_files.collect(trained), lowering, channel_gains)
     weight_files.assign_layers(model, folded)
     return model
 
 
 def lower_weights(
-    spec: NetworkSpec,
+    spec: Spec,
     trained: LayerWeights,
     lowering: Lowering,
     channel_gains: ChannelGains | None = None,
 ) -> Folded:
-    """{layer: {"kernel", "bias"}} for `build_classifier(spec, lowering)`.
+    """{layer: {"kernel", "bias"}} for `build(for_phones(spec), lowering)`.
 
     Raises UserError for weights that are not finite.
     """
-    gains = {"hard_swish": 1.0 if lowering == "fused" else 6.0}
-    gate_gain = 6.0 if spec.gate == "hard_sigmoid" else 1.0
+    network, chosen = spec.backbone, channel_gains or {}
+    after = {
+        "hard_swish": 1.0 if lowering == "fused" else 6.0,
+        "hard_sigmoid": 6.0,
+    }
+    listed = operators(for_phones(spec))
+    # What an ADD adds to something must have its gain.
+    added_to = {op.reads[1]: op.reads[0] for op in listed if op.kind == "add"}
+    gains: dict[str, Gain] = {IMAGE: 1.0}
     folded: Folded = {}
-
-    def fold(name: str, gain_in: Gain, gain_out: Gain = 1.0, shift: float = 0.0) -> None:
-        kernel, bias = _without_batch_norm(trained, name, spec.batch_norm_epsilon)
-        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-            raise UserError(
-                f"The weights of layer {name} are not finite; they are damaged, so train or "
-                "download them again."
-            )
-        # A kernel has the channels that it reads in its last axis but one, a depthwise one too.
-        kernel = kernel / np.reshape(gain_in, (-1, 1))
-        out_axis = (-1, 1) if name.endswith("_depthwise") else (-1,)
-        kernel = kernel * np.reshape(gain_out, out_axis)
-        folded[name] = {
-            "kernel": kernel.astype(np.float32),
-            "bias": _not_constant(((bias + shift) * gain_out).astype(np.float32)),
-        }
-
-    chosen = channel_gains or {}
-    gain: Gain = gains.get(spec.stem.activation, 1.0)
-    stem_gain = chosen.get(STEM, np.ones(spec.stem.filters))
-    if lowering == "equalized" and spec.stem.activation == "hard_swish":
+    for op in listed:
+        read = gains[op.reads[0]]
+        if op.kind in ("conv", "depthwise"):
+            own = gains[added_to[op.name]] if op.name in added_to else chosen.get(op.name, 1.0)
+            kernel, bias = _without_batch_norm(trained, op.name, network.batch_norm_epsilon)
+            _require_finite(op.name, kernel, bias)
+            # A kernel has the channels that it reads in its last axis but one, a depthwise one too.
+            kernel = kernel / np.reshape(read, (-1, 1))
+            kernel = kernel * np.reshape(own, (-1, 1) if op.kind == "depthwise" else (-1,))
+            shift = 3.0 if op.activation == "hard_sigmoid" else 0.0
+            folded[op.name] = {
+                "kernel": kernel.astype(np.float32),
+                "bias": _not_constant(((bias + shift) * own).astype(np.float32)),
+            }
+            gains[op.name] = own * after.get(op.activation, 1.0)
+        elif op.kind == "multiply":
+            gains[op.name] = read * gains[op.reads[1]]
+        else:
+            gains[op.name] = read
+    if lowering == "equalized" and network.stem.activation == "hard_swish":
+        stem_gain = chosen.get(STEM, np.ones(network.stem.filters))
         folded[f"{STEM}_gate"] = {
             "kernel": (1 / stem_gain).reshape(1, 1, -1, 1).astype(np.float32),
-            "bias": _not_constant(np.full(spec.stem.filters, 3.0, np.float32)),
+            "bias": _not_constant(np.full(network.stem.filters, 3.0, np.float32)),
         }
-    fold(STEM, 1.0, stem_gain)
-    gain = gain * stem_gain
-    for placed in spec.placed_blocks():
-        name, block_gain = placed.name, gains.get(placed.block.activation, 1.0)
-        block_input_gain = gain
-        if placed.has_expansion:
-            own = chosen.get(f"{name}_expand", 1.0)
-            fold(f"{name}_expand", gain, own)
-            gain = block_gain * own
-        own = chosen.get(f"{name}_depthwise", 1.0)
-        fold(f"{name}_depthwise", gain, own)
-        gain = block_gain * own
-        if placed.squeeze_width:
-            fold(f"{name}_squeeze_excite_conv", gain)
-            shift = 3.0 if spec.gate == "hard_sigmoid" else 0.0
-            fold(f"{name}_squeeze_excite_conv_1", 1.0, shift=shift)
-            gain = gain * gate_gain
-        # A residual adds the block's input as it is, gain and all.
-        own = block_input_gain if placed.residual else chosen.get(f"{name}_project", 1.0)
-        fold(f"{name}_project", gain, own)
-        gain = own
-    fold("conv_1", gain)
-    gain = gains.get(spec.last_activation, 1.0)
-    if spec.hidden:
-        fold("conv_2", gain)
-        gain = gains.get(spec.last_activation, 1.0)
-    fold("logits", gain)
     return folded
+
+
+def _require_finite(name: str, kernel: np.ndarray, bias: np.ndarray) -> None:
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise UserError(
+            f"The weights of layer {name} are not finite; they are damaged, so train or "
+            "download them again."
+        )
 
 
 def _not_constant(bias: np.ndarray) -> np.ndarray:

@@ -1,6 +1,15 @@
 """The parts of MobileNetV3 as real Keras layers: nothing inside a model is a bare operator."""
 
 from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
-from mnv3_tf.layers.blocks import STEM, LayerFactory, Lowering
+from mnv3_tf.layers.factory import STEM, LayerFactory, Lowering
+from mnv3_tf.layers.resize import Resize
 
-__all__ = ["STEM", "HardSigmoid", "HardSwish", "LayerFactory", "Lowering", "ShiftedReLU6"]
+__all__ = [
+    "STEM",
+    "HardSigmoid",
+    "HardSwish",
+    "LayerFactory",
+    "Lowering",
+    "Resize",
+    "ShiftedReLU6",
+]

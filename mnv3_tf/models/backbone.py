@@ -1,55 +1,35 @@
-"""Everything before the pooling, with taps for detection and segmentation."""
+"""Everything before the pooling, with taps for other networks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tf_keras
 
+from mnv3_tf import operators as parts
 from mnv3_tf.errors import UserError
 from mnv3_tf.layers import LayerFactory, Lowering
+from mnv3_tf.operators import IMAGE, Operator, OperatorGraph
 from mnv3_tf.spec import NetworkSpec
 
 
-@dataclass(frozen=True)
-class Features:
-    """Tensors of a backbone, (N, H / stride, W / stride, C).
+def apply(
+    listed: Iterable[Operator], image: Any, make: LayerFactory, dropout: float = 0.0
+) -> dict[str, Any]:
+    """The layers of the operators on pictures (N, H, W, 3); their outputs by name.
 
-    `endpoints` has them by layer name: "conv" (the stem), "expanded_conv_12" (a block's output),
-    "expanded_conv_12_expand" (inside it, after the expansion's activation),
-    "expanded_conv_12_depthwise" (after its activation, before squeeze-excite), "conv_1" (last).
-    `by_stride` has the last one at each output stride.
+    `dropout` is the rate (the part set to zero) before "logits".
     """
-
-    endpoints: dict[str, Any]
-    by_stride: dict[int, Any]
-
-    @property
-    def last(self) -> Any:
-        return self.endpoints["conv_1"]
-
-
-def layer_factory(spec: NetworkSpec, lowering: Lowering | None = None) -> LayerFactory:
-    return LayerFactory(spec.padding, spec.batch_norm_epsilon, spec.gate, lowering)
-
-
-def backbone(
-    x: Any, spec: NetworkSpec, lowering: Lowering | None = None, output_stride: int = 32
-) -> Features:
-    """Applies the spec's layers up to the last convolution to `x`, (N, H, W, 3) in [-1, 1]."""
-    make, stem = layer_factory(spec, lowering), spec.stem
-    if lowering:
+    if make.lowering:
         # The range of the pictures is quantised like any other: as the output of a layer.
-        x = tf_keras.layers.Activation("linear", name="input")(x)
-    x = make.conv(x, "conv", stem.filters, stem.kernel, stem.stride, stem.activation)
-    endpoints, by_stride, reached = {"conv": x}, {stem.stride: x}, stem.stride
-    for placed in spec.placed_blocks(output_stride):
-        x, inside = make.inverted_residual(x, placed)
-        endpoints |= inside | {placed.name: x}
-        reached = placed.output_stride
-        by_stride[reached] = x
-    x = make.conv(x, "conv_1", spec.last_conv, 1, 1, spec.last_activation)
-    return Features(endpoints | {"conv_1": x}, by_stride | {reached: x})
+        image = tf_keras.layers.Activation("linear", name="input")(image)
+    tensors = {IMAGE: image}
+    for op in listed:
+        if op.name == "logits" and dropout:
+            dropped = tf_keras.layers.Dropout(dropout, name="dropout")(tensors[op.reads[0]])
+            tensors["logits"] = make.operator(op, {op.reads[0]: dropped})
+        else:
+            tensors[op.name] = make.operator(op, tensors)
+    return tensors
 
 
 def create_backbone(
@@ -61,16 +41,23 @@ def create_backbone(
 ) -> tf_keras.Model:
     """A model from pictures (N, H, W, 3) in [-1, 1] to a dictionary of features.
 
-    `taps` are output strides (8) and endpoint names ("expanded_conv_12_expand"); None is every
-    output stride. Raises UserError for a tap that the network does not have.
+    `taps` are output strides (8: the last feature at it) and the endpoints of `operators.backbone`
+    ("expanded_conv_12_expand"); None is every output stride. Raises UserError for a tap that the
+    network does not have.
     """
-    inputs = tf_keras.Input((*resolution, 3), name="image")
-    features = backbone(inputs, spec, lowering, output_stride)
-    available: dict[Any, Any] = {**features.by_stride, **features.endpoints}
-    chosen = list(features.by_stride) if taps is None else list(taps)
+    graph = OperatorGraph(*spec.image_size)
+    endpoints = parts.backbone(graph, spec, output_stride)
+    by_stride = {spec.stem.stride: "conv"}
+    for placed in spec.placed_blocks(output_stride):
+        by_stride[placed.output_stride] = endpoints[placed.name]
+    by_stride[max(by_stride)] = endpoints["last"]
+    available: dict[Any, str] = {**by_stride, **endpoints}
+    chosen = list(by_stride) if taps is None else list(taps)
     for tap in chosen:
         if tap not in available:
             known = ", ".join(map(str, available))
             raise UserError(f"{spec.name} has no tap {tap!r}; choose among {known}.")
-    outputs = {str(tap): available[tap] for tap in chosen}
+    inputs = tf_keras.Input((*resolution, 3), name=IMAGE)
+    tensors = apply(graph.operators, inputs, LayerFactory.of(spec, lowering))
+    outputs = {str(tap): tensors[available[tap]] for tap in chosen}
     return tf_keras.Model(inputs, outputs, name=f"{spec.name}_backbone".replace(".", "_"))

@@ -21,7 +21,6 @@ TensorNames = dict[str, dict[str, str]]
 """{our layer: {variable: the library's name of the tensor}}."""
 
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
-DENSE_PARTS = ("squeeze_excite_conv", "squeeze_excite_conv_1", "conv_2", "logits")
 
 
 @dataclass(frozen=True)
@@ -31,18 +30,15 @@ class Conv:
     `part` is its role: "expand", "depthwise", "squeeze_excite_conv", "squeeze_excite_conv_1" or
     "project" in block `block` (0 is the first); outside the blocks, where `block` is -1, "conv"
     (stem), "conv_1" (before pooling), "conv_2" (hidden), "logits". `kernel` is the shape in
-    Keras' layout: (k, k, in, out), for depthwise (k, k, in, 1).
+    Keras' layout: (k, k, in, out), for depthwise (k, k, in, 1). `batch_norm`: it is followed by
+    BatchNorm; else it has a bias.
     """
 
     name: str
     part: str
     block: int
     kernel: tuple[int, int, int, int]
-
-    @property
-    def batch_norm(self) -> bool:
-        """Followed by BatchNorm; else it has a bias."""
-        return self.part not in DENSE_PARTS
+    batch_norm: bool
 
     @property
     def scope(self) -> str:
@@ -60,7 +56,7 @@ def convolutions(spec: NetworkSpec) -> list[Conv]:
             part = op.name if block < 0 else op.name.removeprefix(f"{op.stage}_")
             outputs = 1 if op.kind == "depthwise" else op.output[2]
             kernel = (op.kernel, op.kernel, op.input[2], outputs)
-            found.append(Conv(op.name, part, block, kernel))
+            found.append(Conv(op.name, part, block, kernel, not op.bias))
     return found
 
 

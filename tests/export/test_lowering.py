@@ -9,9 +9,9 @@ from random_network import noise, randomise, relative_error, settle
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.convert import convert
-from mnv3_tf.export.lowering import _not_constant, lower_weights, lowered_classifier
+from mnv3_tf.export.lowering import _not_constant, lower_weights, lowered_model
 from mnv3_tf.export.runtime import open_interpreter
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.equalization import _scalable_tensors
@@ -25,8 +25,8 @@ SIDE = 64
 
 def check(spec: NetworkSpec, lowering: str) -> None:
     pictures = noise(4, spec.resolution)
-    trained = settle(randomise(build_classifier(spec)), pictures)
-    lowered = lowered_classifier(spec, trained, lowering)
+    trained = settle(randomise(build(spec)), pictures)
+    lowered = lowered_model(spec, trained, lowering)
     assert not [layer for layer in lowered.layers if "batch_norm" in layer.name]
     expected = trained(pictures).numpy()
     assert np.ptp(expected) > 0.1
@@ -80,8 +80,8 @@ def test_same_logits_at_full_size(name, lowering):
 def test_gains_of_channels_keep_the_logits(name, lowering):
     """Whatever the gains: of the stem, expansions, depthwise convolutions and bottlenecks."""
     spec, pictures = resolve(name, 0.35, SIDE, 10), noise(4, SIDE)
-    trained = settle(randomise(build_classifier(spec)), pictures)
-    plain = lowered_classifier(spec, trained, lowering)
+    trained = settle(randomise(build(spec)), pictures)
+    plain = lowered_model(spec, trained, lowering)
     rng = np.random.default_rng(3)
     gains = {
         convolution: np.exp(
@@ -89,7 +89,7 @@ def test_gains_of_channels_keep_the_logits(name, lowering):
         )
         for convolution, _ in _scalable_tensors(spec, lowering)
     }
-    scaled = lowered_classifier(spec, trained, lowering, gains)
+    scaled = lowered_model(spec, trained, lowering, gains)
     expected = trained(pictures).numpy()
     assert np.ptp(expected) > 0.1
     assert relative_error(expected, scaled(pictures)) <= 1e-4
@@ -102,11 +102,11 @@ def test_gains_of_channels_keep_the_logits(name, lowering):
 @pytest.mark.parametrize("name", ["small", "large"])
 def test_the_stem_that_is_equalized_has_a_gate_of_its_own(name):
     spec = resolve(name, 0.35, SIDE, 10)
-    trained = randomise(build_classifier(spec))
+    trained = randomise(build(spec))
     filters = spec.stem.filters
     gain = np.geomspace(1, 64, filters)
-    lowered = lowered_classifier(spec, trained, "equalized", {"conv": gain})
-    plain = lowered_classifier(spec, trained, "composite")
+    lowered = lowered_model(spec, trained, "equalized", {"conv": gain})
+    plain = lowered_model(spec, trained, "composite")
     for layer, factor in (("conv", gain), ("conv_gate", 1.0)):
         found = tf_keras.Model(lowered.inputs, lowered.get_layer(layer).output)(noise(1, SIDE))
         expected = tf_keras.Model(plain.inputs, plain.get_layer("conv").output)(noise(1, SIDE))
@@ -119,13 +119,13 @@ def test_the_stem_that_is_equalized_has_a_gate_of_its_own(name):
 @pytest.mark.parametrize("name", ["v2", "mnasnet_a1", "small_minimalistic"])
 def test_without_h_swish_in_the_stem_there_is_nothing_to_equalize_it_for(name):
     spec = resolve(name, 0.35, SIDE, 10)
-    equalized, composite = (build_classifier(spec, how) for how in ("equalized", "composite"))
+    equalized, composite = (build(spec, how) for how in ("equalized", "composite"))
     assert [x.name for x in equalized.layers] == [x.name for x in composite.layers]
 
 
 def test_the_trained_network_is_left_as_it_was():
     spec = resolve("small", 0.35, 32, 4)
-    trained = randomise(build_classifier(spec))
+    trained = randomise(build(spec))
     before = [value.copy() for value in trained.get_weights()]
     lower_weights(spec, collect(trained), "composite")
     for value, kept in zip(trained.get_weights(), before, strict=True):
@@ -135,7 +135,7 @@ def test_the_trained_network_is_left_as_it_was():
 @pytest.mark.parametrize("damage", [np.nan, np.inf])
 def test_damaged_weights_are_traced_to_their_layer(damage):
     spec = resolve("small", 0.35, 32, 4)
-    weights = collect(randomise(build_classifier(spec)))
+    weights = collect(randomise(build(spec)))
     weights["expanded_conv_2_expand_bn"]["beta"][3] = damage
     with pytest.raises(UserError, match="weights of layer expanded_conv_2_expand are not finite"):
         lower_weights(spec, weights, "composite")
@@ -210,10 +210,10 @@ def test_the_gates_of_a_fresh_network_survive_int8(tmp_path):
     spec = resolve("small", 0.35, SIDE, 10)
     spec = spec.replace(blocks=spec.blocks[:1])
     pictures = noise(16, SIDE)
-    trained = settle(build_classifier(spec), pictures)
+    trained = settle(build(spec), pictures)
     name = "expanded_conv_squeeze_excite_conv_1"
     assert not trained.get_layer(name).bias.numpy().any()
-    lowered = lowered_classifier(spec, trained, "composite")
+    lowered = lowered_model(spec, trained, "composite")
     quantized = fake_quantized(lowered, calibrate(lowered, pictures))
     path = tmp_path / "m.tflite"
     path.write_bytes(convert(quantized, "int8", "float32"))

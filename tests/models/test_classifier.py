@@ -11,7 +11,7 @@ import mnv3_tf
 from mnv3_tf import create_model
 from mnv3_tf.cost import cost
 from mnv3_tf.errors import UserError
-from mnv3_tf.models import build_classifier, load_classifier
+from mnv3_tf.models import build, load_model
 from mnv3_tf.networks import NETWORKS, resolve
 
 EVERY = pytest.mark.parametrize("name", NETWORKS)
@@ -35,20 +35,20 @@ def trainable(model) -> int:
 @pytest.mark.parametrize("width", [0.35, 1.0, 1.25])
 def test_parameters_are_those_that_the_spec_counts(name, width):
     spec = resolve(name, width, resolution=32)
-    assert trainable(build_classifier(spec)) == cost(spec).params
+    assert trainable(build(spec)) == cost(spec).params
 
 
 @pytest.mark.parametrize("name", ["large", "v2"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_parameters_of_variants(name, variant):
     spec = VARIANTS[variant](resolve(name, 0.5, 32, 10))
-    assert trainable(build_classifier(spec)) == cost(spec).params
+    assert trainable(build(spec)) == cost(spec).params
 
 
 @EVERY
 def test_shapes_of_the_layers_are_those_that_the_spec_lists(name):
     spec = resolve(name, 0.35, 100, 10)
-    model = build_classifier(spec)
+    model = build(spec)
     for op in cost(spec).operators:
         if op.kind in ("conv", "depthwise"):
             assert tuple(model.get_layer(op.name).output.shape[1:]) == op.output, op.name
@@ -58,7 +58,7 @@ def test_shapes_of_the_layers_are_those_that_the_spec_lists(name):
 @pytest.mark.parametrize("lowering", [None, "fused", "composite"])
 def test_every_layer_is_a_real_one(name, lowering):
     """tfmot cannot annotate an operator on tensors (TFOpLambda, SlicingOpLambda)."""
-    model = build_classifier(resolve(name, 0.35, 32, 10), lowering, dropout=0.2 * (not lowering))
+    model = build(resolve(name, 0.35, 32, 10), lowering, dropout=0.2 * (not lowering))
     kinds = {type(layer).__name__ for layer in model.layers}
     assert not {kind for kind in kinds if "Lambda" in kind}
     for layer in model.layers:
@@ -90,7 +90,7 @@ def test_a_side_that_is_no_multiple_of_32():
 
 
 def test_dropout_acts_in_training_alone():
-    model = randomise(build_classifier(resolve("small", 0.35, 32, 4), dropout=0.5))
+    model = randomise(build(resolve("small", 0.35, 32, 4), dropout=0.5))
     pictures = noise(2, 32)
     np.testing.assert_array_equal(model(pictures), model(pictures))
     assert not np.array_equal(model(pictures), model(pictures, training=True))
@@ -123,7 +123,7 @@ def test_errors(arguments, sentence):
 
 
 def test_weights_of_another_architecture(tmp_path):
-    small = build_classifier(resolve("small", 0.35, 32, 4))
+    small = build(resolve("small", 0.35, 32, 4))
     small.save_weights(tmp_path / "a.weights.h5")
     with pytest.raises(UserError) as caught:
         create_model("large", resolution=32, num_classes=4, weights=str(tmp_path / "a.weights.h5"))
@@ -133,9 +133,9 @@ def test_weights_of_another_architecture(tmp_path):
 
 def test_load_classifier_gives_the_spec_that_the_weights_need(tmp_path):
     spec = resolve("small", 0.35, 32, 4)
-    model = randomise(build_classifier(spec))
+    model = randomise(build(spec))
     model.save_weights(tmp_path / "a.weights.h5")
-    found, loaded = load_classifier(spec, str(tmp_path / "a.weights.h5"))
+    found, loaded = load_model(spec, str(tmp_path / "a.weights.h5"))
     assert found == spec
     np.testing.assert_array_equal(loaded(noise(1, 32)), model(noise(1, 32)))
-    assert load_classifier(spec, None)[0] is spec
+    assert load_model(spec, None)[0] is spec

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from mnv3_tf import weights
 from mnv3_tf.errors import UserError
-from mnv3_tf.models import load_classifier
+from mnv3_tf.models import load_model
 from mnv3_tf.networks import resolve
 
 NAMES = {
@@ -29,7 +29,7 @@ def test_logits_agree_with_pytorch(library: str, fixtures: Path) -> None:
     name, width = NAMES[library]
     recorded = np.load(fixtures / f"{name}_io.npz")
     path = fixtures / f"{name}.safetensors"
-    _, model = load_classifier(resolve("small", width), str(path))
+    _, model = load_model(resolve("small", width), str(path))
     logits = model(recorded["images_nhwc"].astype(np.float32)).numpy()
     expected = recorded["logits"]
     assert np.abs(logits - expected).max() <= 1e-5 * np.abs(expected).max()
@@ -80,7 +80,7 @@ def test_expansions_and_squeezes_come_from_the_file(fixtures: Path, tmp_path: Pa
     tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     save_file(tensors, path)
     # Block 1 of the network asked for expands to 88, that of the file to 72.
-    spec = load_classifier(resolve("small").with_expansion(1, 88), str(path))[0]
+    spec = load_model(resolve("small").with_expansion(1, 88), str(path))[0]
     assert spec.blocks[1].expansion == 72
     widths = [placed.squeeze_width for placed in spec.placed_blocks()]
     assert widths == [8, 0, 0, 12, 64, 64, 32, 40, 72, 144, 144]

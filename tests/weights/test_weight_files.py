@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from mnv3_tf import create_model, weights
 from mnv3_tf.errors import UserError
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.weights.names import convolutions
 
@@ -49,7 +49,7 @@ def test_own_weights_keep_padding_epsilon_and_widths_of_the_spec(
 ) -> None:
     spec = resolve("small", **SMALL).with_expansion(3, 72).with_block(4, squeeze=0.1)
     spec = spec.replace(padding="symmetric", batch_norm_epsilon=1e-5)
-    build_classifier(spec).save_weights(tmp_path / "a.weights.h5")
+    build(spec).save_weights(tmp_path / "a.weights.h5")
     found = weights.read(str(tmp_path / "a.weights.h5"), spec)
     assert found.spec == spec
     assert found.notes == ()
@@ -133,7 +133,7 @@ def test_refusal_names_the_layer_and_both_shapes(saved: Path) -> None:
 
 def test_a_layer_too_many_is_refused(tmp_path: Path) -> None:
     spec = resolve("small", **SMALL)
-    build_classifier(spec).save_weights(tmp_path / "with.h5")
+    build(spec).save_weights(tmp_path / "with.h5")
     with pytest.raises(UserError, match=r"no place for expanded_conv.*squeeze_excite"):
         weights.read(str(tmp_path / "with.h5"), spec.without_squeeze_excite())
 

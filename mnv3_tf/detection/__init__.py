@@ -1,0 +1,1 @@
+"""SSD detection: anchors, box coding, matching, losses, post-processing and metrics."""

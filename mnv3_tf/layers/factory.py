@@ -1,0 +1,185 @@
+"""From a network's operators to Keras layers, for training and lowered for export.
+
+Layers are named as in keras.applications (`expanded_conv_3_depthwise`, `..._depthwise_bn`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import tf_keras
+
+from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
+from mnv3_tf.layers.resize import Resize
+from mnv3_tf.operators import Operator, concatenation_axis
+from mnv3_tf.spec import NetworkSpec
+
+Lowering = Literal["fused", "composite", "equalized"]
+"""How h-swish is written for TFLite: one HARD_SWISH operator, or ADD with RELU6 and then MUL.
+
+"equalized" is "composite" with another gate in the stem: a 1x1 depthwise convolution in place of
+the ADD, which lets the stem's channels be scaled each by itself (see `export.lowering`).
+"""
+
+STEM = "conv"
+"""The name of a network's first convolution."""
+
+Tensor = Any  # a symbolic Keras tensor, (N, H, W, C)
+
+
+@dataclass(frozen=True)
+class LayerFactory:
+    """Makes the layers of one network.
+
+    With `lowering` None these are the layers that are trained. Lowered, BatchNorm is gone (the
+    convolutions have biases), a hard-sigmoid gate is a plain ReLU6, six times too large and with
+    its +3 in the bias before it, and a composite h-swish is six times too large as well:
+    `mnv3_tf.export.lowering` writes weights that make up for it exactly.
+    """
+
+    padding: str = "same"
+    batch_norm_epsilon: float = 1e-3
+    lowering: Lowering | None = None
+    initializers: Mapping[str, Any] = field(default_factory=dict)
+    """Of kernels ("logits") and biases ("logits_bias") that do not begin as all others do."""
+
+    @classmethod
+    def of(cls, spec: NetworkSpec, lowering: Lowering | None = None, **more: Any) -> "LayerFactory":
+        return cls(spec.padding, spec.batch_norm_epsilon, lowering, **more)
+
+    def operator(self, op: Operator, tensors: Mapping[str, Tensor]) -> Tensor:
+        """The layers of one operator on what it reads of `tensors`, by the operators' names."""
+        layers, sources = tf_keras.layers, [tensors[name] for name in op.reads]
+        x = sources[0]
+        match op.kind:
+            case "conv":
+                return self._conv(x, op)
+            case "depthwise":
+                return self._depthwise(x, op)
+            case "mean":
+                return layers.GlobalAveragePooling2D(keepdims=True, name=op.name)(x)
+            case "average_pool" if self.lowering:
+                return self._average_pool_by_windows(x, op)
+            case "average_pool":
+                return layers.AveragePooling2D(op.window, op.hop, "valid", name=op.name)(x)
+            case "multiply":
+                return layers.Multiply(name=op.name)(sources)
+            case "add":
+                return layers.Add(name=op.name)(sources)
+            case "resize":
+                return Resize(*op.output[:2], name=op.name)(x)
+            case "reshape":
+                return layers.Reshape(op.output, name=op.name)(x)
+            case "concatenate":
+                return layers.Concatenate(1 + concatenation_axis(op), name=op.name)(sources)
+        raise ValueError(f"Unknown operator {op.kind!r}")
+
+    def _conv(self, x: Tensor, op: Operator) -> Tensor:
+        x, padding = self._pad(x, op)
+        x = tf_keras.layers.Conv2D(
+            op.output[2],
+            op.kernel,
+            op.stride,
+            padding,
+            use_bias=op.bias or self.lowering is not None,
+            kernel_initializer=self.initializers.get(op.name) or _he_fan_out(),
+            bias_initializer=self.initializers.get(f"{op.name}_bias") or "zeros",
+            name=op.name,
+        )(x)
+        return self.activation(self._batch_norm(x, op), op.name, op.activation)
+
+    def _depthwise(self, x: Tensor, op: Operator) -> Tensor:
+        x, padding = self._pad(x, op)
+        x = tf_keras.layers.DepthwiseConv2D(
+            op.kernel,
+            op.stride,
+            padding,
+            dilation_rate=op.dilation,
+            use_bias=self.lowering is not None,
+            depthwise_initializer=_he_fan_out(),
+            name=op.name,
+        )(x)
+        return self.activation(self._batch_norm(x, op), op.name, op.activation)
+
+    def _average_pool_by_windows(self, x: Tensor, op: Operator) -> Tensor:
+        """Cut out, averaged and put together: XNNPACK has no int8 AVERAGE_POOL_2D, but these."""
+        layers = tf_keras.layers
+        assert op.window
+        assert op.hop
+        (height, width, _), (rows, columns, _) = op.input, op.output
+        lines = []
+        for row in range(rows):
+            line = []
+            for column in range(columns):
+                name = f"{op.name}_{row}_{column}"
+                top, left = row * op.hop[0], column * op.hop[1]
+                bottom, right = height - top - op.window[0], width - left - op.window[1]
+                cut = layers.Cropping2D(((top, bottom), (left, right)), name=f"{name}_cut")(x)
+                line.append(layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(cut))
+            lines.append(_joined(line, 2, f"{op.name}_{row}"))
+        return _joined(lines, 1, op.name)
+
+    def activation(self, x: Tensor, name: str, activation: str) -> Tensor:
+        layers = tf_keras.layers
+        match activation:
+            case "linear":
+                return x
+            case "relu":
+                return layers.ReLU(name=f"{name}_relu")(x)
+            case "relu6":
+                return layers.ReLU(6.0, name=f"{name}_relu6")(x)
+            case "swish":
+                return layers.Activation("swish", name=f"{name}_swish")(x)
+            case "sigmoid":
+                return layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
+            case "hard_sigmoid" if self.lowering:
+                return layers.ReLU(6.0, name=f"{name}_relu6")(x)
+            case "hard_sigmoid":
+                return HardSigmoid(name=f"{name}_hard_sigmoid")(x)
+            case "hard_swish" if self.lowering == "equalized" and name == STEM:
+                gate = layers.DepthwiseConv2D(1, name=f"{name}_gate")(x)
+                gate = layers.ReLU(6.0, name=f"{name}_gate_relu6")(gate)
+                return layers.Multiply(name=f"{name}_hard_swish")([gate, x])
+            case "hard_swish" if self.lowering in ("composite", "equalized"):
+                gate = ShiftedReLU6(name=f"{name}_shifted_relu6")(x)
+                return layers.Multiply(name=f"{name}_hard_swish")([gate, x])
+            case "hard_swish":
+                return HardSwish(name=f"{name}_hard_swish")(x)
+        raise ValueError(f"Unknown activation {activation!r}")
+
+    def _batch_norm(self, x: Tensor, op: Operator) -> Tensor:
+        if self.lowering or op.bias:
+            return x
+        return tf_keras.layers.BatchNormalization(
+            epsilon=self.batch_norm_epsilon, name=f"{op.name}_bn"
+        )(x)
+
+    def _pad(self, x: Tensor, op: Operator) -> tuple[Tensor, str]:
+        margin = (op.kernel - 1) // 2 * op.dilation
+        if self.padding == "same" or margin == 0:
+            return x, "same"
+        return tf_keras.layers.ZeroPadding2D(margin, name=f"{op.name}_pad")(x), "valid"
+
+
+def last_layer(op: Operator) -> str:
+    """The layer that gives an operator's output in a network that is not lowered."""
+    if op.activation != "linear":
+        return f"{op.name}_{op.activation}"
+    normed = op.kind in ("conv", "depthwise") and not op.bias
+    return f"{op.name}_bn" if normed else op.name
+
+
+MOST_JOINED = 5
+"""Inputs of a CONCATENATION that XNNPACK takes."""
+
+
+def _joined(tensors: list[Tensor], axis: int, name: str) -> Tensor:
+    groups = [tensors[i : i + MOST_JOINED] for i in range(0, len(tensors), MOST_JOINED)]
+    if len(groups) > 1:
+        tensors = [_joined(group, axis, f"{name}_part_{i}") for i, group in enumerate(groups)]
+        return _joined(tensors, axis, name)
+    return tf_keras.layers.Concatenate(axis, name=name)(tensors) if tensors[1:] else tensors[0]
+
+
+def _he_fan_out() -> Any:
+    return tf_keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")

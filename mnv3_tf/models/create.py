@@ -1,0 +1,58 @@
+"""Models by name, and with weights from a file."""
+
+import tf_keras
+
+from mnv3_tf import weights as weight_files
+from mnv3_tf.models.build import build
+from mnv3_tf.networks import resolve
+from mnv3_tf.tasks import Spec
+from mnv3_tf.weights import dense
+
+
+def load_model(
+    spec: Spec, weights: str | None, dropout: float = 0.0
+) -> tuple[Spec, tf_keras.Model]:
+    """The model with weights from a file, and the spec as the file needs it.
+
+    A detector or a segmentation network gets its backbone from a classifier's weights, or all but a
+    head of other classes from those of its own kind. Weights of other libraries may need another
+    padding, epsilon or stem: the spec that comes back says so.
+    """
+    if weights is None:
+        return spec, build(spec, dropout=dropout)
+    if spec.task != "classify" and (layers := dense.read(weights)) is not None:
+        model = build(spec, dropout=dropout)
+        dense.assign(model, layers, weights, whole=False)
+        return spec, model
+    found = weight_files.read(weights, spec.backbone)
+    spec = spec.with_backbone(found.spec)
+    model = build(spec, dropout=dropout)
+    weight_files.assign(model, found)
+    return spec, model
+
+
+def create_model(
+    model: str = "large",
+    width: float = 1.0,
+    resolution: int | None = None,
+    num_classes: int | None = None,
+    weights: str | None = None,
+    dropout: float = 0.0,
+) -> tf_keras.Model:
+    """A MobileNetV3 (or V2, or MnasNet-A1) classifier.
+
+    Args:
+      model: a name of `mnv3_tf.networks.NETWORKS`, or the path of a spec JSON.
+      width: width multiplier, 0.35 to 1.25 in the paper.
+      resolution: side of the square input in pixels; None is the spec's (224).
+      num_classes: number of logits; None is the spec's (1000).
+      weights: None, "imagenet", or a file in any format of `mnv3_tf.weights`.
+      dropout: rate before the logits while training.
+
+    Returns:
+      A `tf_keras.Model` from RGB float32 in [-1, 1], (N, H, W, 3), to logits (N, num_classes).
+
+    Raises:
+      UserError: an unknown name, a value out of range, or weights of another architecture.
+    """
+    return load_model(resolve(model, width, resolution, num_classes), weights, dropout)[1]

@@ -1,0 +1,1 @@
+"""Semantic segmentation: the loss and the metrics."""

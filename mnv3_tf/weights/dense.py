@@ -1,0 +1,70 @@
+"""Weights of whole detectors and segmentation networks, as `train.py` writes them.
+
+Those of classifiers, ours and others', are the importer's: it gives a backbone to any task.
+"""
+
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import tf_keras
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.weights.keras_files import read_h5
+from mnv3_tf.weights.network import assign_layers, collect
+
+LayerArrays = dict[str, dict[str, np.ndarray]]
+
+HEAD_LAYERS = ("box_0", "aspp")
+"""A layer that every detector has, and one of every segmentation network."""
+
+
+def read(path: str | Path) -> LayerArrays | None:
+    """Arrays by layer and variable; None for a file of anything else."""
+    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+        return None
+    try:
+        arrays = read_h5(path)
+    except (OSError, KeyError, ValueError):
+        return None
+    layers: LayerArrays = {}
+    for name, array in arrays.items():
+        layer, _, variable = name.rpartition("/")
+        layers.setdefault(layer, {})[variable] = array
+    return layers if any(layer in layers for layer in HEAD_LAYERS) else None
+
+
+def assign(model: tf_keras.Model, layers: LayerArrays, source: str, whole: bool) -> None:
+    """Sets the layers of a detector or a segmentation network.
+
+    Unless the `whole` network has to be there, a head of other classes is left fresh, which
+    standard error is told.
+
+    Raises UserError where a layer is missing or of another shape.
+    """
+    fresh = []
+    fitting: LayerArrays = {}
+    for layer, variables in collect(model).items():
+        found = layers.get(layer, {})
+        shapes = {name: array.shape for name, array in found.items()}
+        if shapes == {name: array.shape for name, array in variables.items()}:
+            fitting[layer] = found
+        elif whole or not _makes_classes(layer):
+            raise UserError(
+                f"{source} does not hold the weights of {model.name}: layer {layer} has "
+                f"{shapes or 'none'}; give the best.weights.h5 of a run and the flags of that run."
+            )
+        else:
+            fresh.append(layer)
+    if fresh:
+        print(
+            f"{source}: {', '.join(fresh)} are of other classes, so fresh ones are used.",
+            file=sys.stderr,
+        )
+    assign_layers(model, fitting)
+
+
+def _makes_classes(layer: str) -> bool:
+    """Whether the layer's shape depends on the number of classes."""
+    return layer in ("logits", "skip_logits") or layer.removeprefix("class_").isdigit()
