@@ -51,9 +51,14 @@ class Augmentation:
             raise ValueError(f"randaugment_layers is {self.randaugment_layers}; give 0 or more")
         if not 0 <= self.randaugment_magnitude <= LARGEST_MAGNITUDE:
             raise ValueError(f"randaugment_magnitude is {self.randaugment_magnitude}; give 0 to 10")
-        for name in ("brightness", "contrast", "saturation", "erase"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 0 to 1")
+        require_parts(self, "brightness", "contrast", "saturation", "erase")
+
+
+def require_parts(how: Any, *names: str) -> None:
+    """Raises ValueError where one of these fields of a dataclass is not from 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(how, name) <= 1:
+            raise ValueError(f"{name} is {getattr(how, name)}; give 0 to 1")
 
 
 def training_view(content: Tensor, resolution: int, seed: Tensor, how: Augmentation) -> Tensor:
@@ -103,8 +108,25 @@ def random_window(
 
 def random_flip(picture: Tensor, seed: Tensor) -> Tensor:
     """Mirrors left and right half of the time."""
-    flip = tf.random.stateless_uniform((), seed) < 0.5
-    return tf.cond(flip, lambda: tf.reverse(picture, [1]), lambda: picture)
+    return mirror_where(happens(seed, 0.5), picture)
+
+
+def happens(seed: Tensor, probability: float) -> Tensor:
+    """A bool scalar."""
+    return tf.random.stateless_uniform((), seed) < probability
+
+
+def mirror_where(chosen: Tensor, picture: Tensor) -> Tensor:
+    """(H, W, ...), with left and right mirrored where `chosen`, a bool scalar."""
+    return tf.cond(chosen, lambda: tf.reverse(picture, [1]), lambda: picture)
+
+
+def place(picture: Tensor, top: Tensor, left: Tensor, size: tuple[int, int], fill: Any) -> Tensor:
+    """(h, w, C) on a canvas of `size` (height, width), which is `fill` around it."""
+    height, width = tf.unstack(tf.shape(picture)[:2])
+    below, right = size[0] - top - height, size[1] - left - width
+    placed = tf.pad(picture, [[top, below], [left, right], [0, 0]], constant_values=fill)
+    return tf.ensure_shape(placed, (*size, picture.shape[-1]))
 
 
 def jitter_color(
@@ -146,5 +168,4 @@ def random_erasing(picture: Tensor, seed: Tensor, probability: float) -> Tensor:
         erased = tf.concat([picture[:top], rows, picture[top + height :]], 0)
         return tf.ensure_shape(erased, picture.shape)
 
-    chosen = tf.random.stateless_uniform((), for_choice) < probability
-    return tf.cond(chosen, erased, lambda: picture)
+    return tf.cond(happens(for_choice, probability), erased, lambda: picture)

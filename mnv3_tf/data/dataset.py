@@ -7,14 +7,14 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from mnv3_tf.data.augment import Augmentation, training_view
-from mnv3_tf.data.decode import decode, evaluation_view
 from mnv3_tf.data.streams import ALONE, Host, batches_with_gaps
+from mnv3_tf.data.views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import Resolution
 
 Tensor = Any
-View = Callable[..., tuple[Tensor, Tensor]]
-"""A key (or a position and a key) to a picture, float32 (H, W, 3), and its label."""
+View = Callable[..., tuple[Tensor, Any]]
+"""A key (or a position and a key) to a picture, float32 (H, W, 3), and its target."""
 
 _ENDLESS = np.iinfo(np.int64).max
 
@@ -42,8 +42,11 @@ class Source(Protocol):
     def of_host(self, host: Host) -> "Source | None":
         """What one host reads by itself; None where each has to go through all keys."""
 
-    def load(self, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Encoded bytes (string scalar) or uint8 (H, W, 3), and the label (int32 scalar)."""
+    def load(self, key: Tensor) -> tuple[Tensor, Any]:
+        """Encoded bytes (string scalar) or uint8 (H, W, 3), and the label.
+
+        The label is an int32 scalar, or what the task's views take (see `Views`).
+        """
 
 
 class IndexedSource:
@@ -51,13 +54,14 @@ class IndexedSource:
 
     checked = True
 
-    def __init__(self, labels: Sequence[int] | np.ndarray, read: Callable[[Tensor], Tensor]):
-        """`read` takes an index (int64 scalar) and returns what `load` does for a picture."""
-        self._labels = on_cpu(np.asarray(labels, np.int32))
-        self._read = read
+    def __init__(
+        self, count: int, read: Callable[[Tensor], Tensor], read_label: Callable[[Tensor], Any]
+    ):
+        """Both take an index (int64 scalar) and return what `load` does for it."""
+        self._count, self._read, self._read_label = count, read, read_label
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return self._count
 
     def of_host(self, host: Host) -> None:
         return None  # an index costs nothing
@@ -74,8 +78,8 @@ class IndexedSource:
         order = tf.random.experimental.stateless_shuffle(indices, order_seed)
         return tf.data.Dataset.from_tensor_slices(order)
 
-    def load(self, key: Tensor) -> tuple[Tensor, Tensor]:
-        return self._read(key), tf.gather(self._labels, key)
+    def load(self, key: Tensor) -> tuple[Tensor, Any]:
+        return self._read(key), self._read_label(key)
 
 
 class Split:
@@ -85,10 +89,11 @@ class Split:
     size and s alone. That is what lets training go on after a stop without a saved iterator.
     """
 
-    def __init__(self, source: Source, resize: str = "resize256_crop") -> None:
+    def __init__(
+        self, source: Source, resize: str = "resize256_crop", views: Views = CLASSIFICATION
+    ) -> None:
         """`resize` is how evaluation views these pictures unless told otherwise."""
-        self._source = source
-        self.resize = resize
+        self._source, self.resize, self._views = source, resize, views
 
     def __len__(self) -> int:
         return len(self._source)
@@ -105,19 +110,24 @@ class Split:
     def train_batches(
         self,
         batch_size: int,
-        resolution: int,
-        augmentation: Augmentation,
+        resolution: Resolution,
+        augmentation: Any,
         seed: int,
         start_step: int = 0,
         host: Host = ALONE,
     ) -> tf.data.Dataset:
-        """Endless (images, labels): float32 (B, H, W, 3) RGB in [-1, 1], and int32 (B,).
+        """Endless (images, targets): float32 (B, H, W, 3) RGB in [-1, 1], and the task's targets.
+
+        The targets are int32 (B,) classes; for detection {"boxes": float32 (B, MOST_BOXES, 4),
+        "classes": int32 (B, MOST_BOXES), "crowd": bool (B, MOST_BOXES), "size": int32 (B, 2)},
+        as `boxes.padded` says; for segmentation uint8 (B, H, W) classes, 255 where it is ignored.
+        `augmentation` is an `Augmentation`, `BoxAugmentation` or `MaskAugmentation`.
 
         Every epoch has its own order; what does not fill a batch at its end is left out. The
         first batch is number `start_step` of the run. Of several hosts, `host` gets its part of
         every batch, B = `batch_size` / hosts pictures; the parts put together are the batch. Of
         sets in several files it reads its own files only, and the batches depend on the number
-        of hosts too. A picture that cannot be decoded is black and has the label -1.
+        of hosts too. A picture of a stream that cannot be decoded is black and has the label -1.
 
         Raises:
           UserError: the split is smaller than a batch, or a batch cannot be divided evenly.
@@ -144,12 +154,12 @@ class Split:
             positions = tf.data.Dataset.range(begin + first, begin + steps * size)
             return tf.data.Dataset.zip((positions, order.skip(first)))
 
-        def view(position: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        def view(position: Tensor, key: Tensor) -> tuple[Tensor, Any]:
             content, label = source.load(key)
             if own:
                 position = position * host.count + host.number
             picture_seed = tf.stack([tf.constant(seed, tf.int64), position])
-            return training_view(content, resolution, picture_seed, augmentation), label
+            return self._views.train(content, label, resolution, picture_seed, augmentation)
 
         stream = tf.data.Dataset.range(start_epoch, _ENDLESS).flat_map(one_epoch)
         if host.count > 1 and not own:
@@ -161,14 +171,14 @@ class Split:
     def eval_batches(
         self,
         batch_size: int,
-        resolution: int,
+        resolution: Resolution,
         resize: str | None = None,
         host: Host = ALONE,
     ) -> tf.data.Dataset:
-        """Finite (images, labels) in order, each picture once; the last batch may be smaller.
+        """Finite (images, targets) in order, each picture once; the last batch may be smaller.
 
-        `resize` is "resize256_crop" or "resize" (see `decode.evaluation_view`); None is what
-        suits the source. Several hosts take turns.
+        `resize` is "resize256_crop" or "resize" (see `decode.evaluation_view`), for boxes and
+        masks always the latter; None is what suits the source. Several hosts take turns.
         """
         keys = self._source.in_order().shard(host.count, host.number)
         view = self._evaluation_view(resolution, resize)
@@ -184,24 +194,27 @@ class Split:
         else:
             keys = self._source.epoch(tf.constant([seed, 0], tf.int64))
 
-        def encode(key: Tensor) -> tuple[Tensor, Tensor]:
+        def encode(key: Tensor) -> tuple[Tensor, Any]:
             content, label = self._source.load(key)
             return content if content.dtype == tf.string else tf.io.encode_png(content), label
 
         return keys.map(encode, tf.data.AUTOTUNE)
 
-    def images(self, count: int, resolution: int, seed: int = 0) -> np.ndarray:
+    def images(self, count: int, resolution: Resolution, seed: int = 0) -> np.ndarray:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
         keys = self._source.sample(count, seed)
         batches = _batches(self._source, keys, self._evaluation_view(resolution, None), 32)
-        found = [pictures[labels >= 0] for pictures, labels in batches.as_numpy_iterator()]
+        found = [
+            # Only streams have gaps, and they have classes alone.
+            pictures if self._source.checked else pictures[targets >= 0]
+            for pictures, targets in batches.as_numpy_iterator()
+        ]
         return np.concatenate(found)
 
-    def _evaluation_view(self, resolution: int, resize: str | None) -> View:
-        def view(key: Tensor) -> tuple[Tensor, Tensor]:
+    def _evaluation_view(self, resolution: Resolution, resize: str | None) -> View:
+        def view(key: Tensor) -> tuple[Tensor, Any]:
             content, label = self._source.load(key)
-            content = decode(content) if content.dtype == tf.string else content
-            return evaluation_view(content, resolution, resize or self.resize), label
+            return self._views.evaluate(content, label, resolution, resize or self.resize)
 
         return view
 
@@ -209,9 +222,14 @@ class Split:
 def in_memory(
     contents: Sequence[bytes] | np.ndarray, labels: Sequence[int] | np.ndarray
 ) -> IndexedSource:
-    """Pictures, encoded or uint8 (N, H, W, 3), that are kept in memory."""
-    kept = on_cpu(contents)
-    return IndexedSource(labels, lambda index: tf.gather(kept, index))
+    """Pictures with a class each, encoded or uint8 (N, H, W, 3), that are kept in memory."""
+    return IndexedSource(len(labels), reader_of(contents), reader_of(np.asarray(labels, np.int32)))
+
+
+def reader_of(values: Any) -> Callable[[Tensor], Tensor]:
+    """From an index to that one of `values`, which are kept in memory."""
+    kept = on_cpu(values)
+    return lambda index: tf.gather(kept, index)
 
 
 def on_cpu(values: Any) -> Tensor:
@@ -223,7 +241,7 @@ def on_cpu(values: Any) -> Tensor:
 def _batches(
     source: Source, keys: tf.data.Dataset, view: View, size: int, drop_remainder: bool = False
 ) -> tf.data.Dataset:
-    """(images, labels), in the order of the keys."""
+    """(images, targets), in the order of the keys."""
     if source.checked:
         batches = keys.map(view, tf.data.AUTOTUNE).batch(size, drop_remainder)
     else:
@@ -236,13 +254,20 @@ def _batches(
 
 @dataclass(frozen=True)
 class Dataset:
-    """What `--dataset` names. `skipped` are the pictures that cannot be decoded, by path."""
+    """What `--dataset` names.
+
+    `skipped` are the pictures that cannot be decoded, by path. `task` is "classify", "detect" or
+    "segment"; `notes` are sentences that tell what else was left out or changed on opening, with
+    names.
+    """
 
     name: str
     class_names: tuple[str, ...]
     train: Split | None
     val: Split | None
     skipped: tuple[str, ...] = ()
+    task: str = "classify"
+    notes: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

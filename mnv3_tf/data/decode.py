@@ -6,7 +6,10 @@ first frame), BMP and WebP. Transparency is dropped, 16-bit channels are cut to 
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+from mnv3_tf.tasks import Resolution
 
 Tensor = Any
 
@@ -27,20 +30,36 @@ def decode(content: Tensor) -> Tensor:
     return picture
 
 
-def decode_window(content: Tensor, choose_window: Any, side: int) -> Tensor:
+def decode_window(content: Tensor, choose_window: Any, least: Resolution) -> Tensor:
     """The window of a picture that `choose_window` picks, uint8 (h, w, 3).
 
     `choose_window` takes the picture's (height, width), int32 (2,), and returns int32 (4,): top,
     left, height, width. Of a JPEG only the window is decoded, and at a half, a fourth or an eighth
-    of its size where both sides are still at least `side` pixels. A uint8 (H, W, 3) `content` is
-    a picture already.
+    of its size where that has still `least` pixels. A uint8 (H, W, 3) `content` is a picture
+    already.
+    """
+    return decode_placed_window(content, choose_window, least)[0]
+
+
+def decode_placed_window(
+    content: Tensor, choose_window: Any, least: Resolution
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `decode_window` gives; then the window in pixels, and the picture's (height, width).
+
+    For targets that have to follow the picture: int32 (4,) and int32 (2,), both before any
+    shrinking.
     """
 
-    def jpeg() -> Tensor:
-        window = choose_window(tf.io.extract_jpeg_shape(content)[:2])
-        shorter = tf.reduce_min(window[2:])
-        return tf.switch_case(
-            tf.reduce_sum([tf.cast(shorter >= ratio * side, tf.int32) for ratio in (2, 4, 8)]),
+    def jpeg() -> tuple[Tensor, Tensor, Tensor]:
+        shape = tf.io.extract_jpeg_shape(content)[:2]
+        window = choose_window(shape)
+        pixels = tf.switch_case(
+            tf.reduce_sum(
+                [
+                    tf.cast(tf.reduce_all(window[2:] >= ratio * np.asarray(least)), tf.int32)
+                    for ratio in (2, 4, 8)
+                ]
+            ),
             [
                 lambda ratio=ratio: tf.image.decode_and_crop_jpeg(
                     content, window // ratio, channels=3, ratio=ratio
@@ -48,23 +67,28 @@ def decode_window(content: Tensor, choose_window: Any, side: int) -> Tensor:
                 for ratio in (1, 2, 4, 8)
             ],
         )
+        return pixels, window, shape
 
-    def other() -> Tensor:
-        return _cut(_decode_other(content), choose_window)
+    def cut(picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shape = tf.shape(picture)[:2]
+        window = choose_window(shape)
+        return cut_window(picture, window), window, shape
 
     if content.dtype != tf.string:
-        return _cut(content, choose_window)
-    window = tf.cond(tf.io.is_jpeg(content), jpeg, other)
-    window.set_shape((None, None, 3))
-    return window
+        return cut(content)
+    pixels, window, shape = tf.cond(
+        tf.io.is_jpeg(content), jpeg, lambda: cut(_decode_other(content))
+    )
+    return tf.ensure_shape(pixels, (None, None, 3)), window, shape
 
 
 def _decode_other(content: Tensor) -> Tensor:
     return tf.io.decode_image(content, channels=3, expand_animations=False)
 
 
-def _cut(picture: Tensor, choose_window: Any) -> Tensor:
-    top, left, height, width = tf.unstack(choose_window(tf.shape(picture)[:2]))
+def cut_window(picture: Tensor, window: Tensor) -> Tensor:
+    """The window, int32 (4,) top, left, height, width, of (H, W, C) or (H, W)."""
+    top, left, height, width = tf.unstack(window)
     return picture[top : top + height, left : left + width]
 
 

@@ -2,8 +2,14 @@
 
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import DATASETS, Resolution, sides
 
-FORMS = "shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME"
+TASKS = {
+    "classify": ("a class for each picture", ("folder", "csv", "shards", "tfds", "shapes")),
+    "detect": ("boxes", ("coco", "voc", "shapes")),
+    "segment": ("masks", ("masks", "shapes")),
+}
+"""What each task needs, and the sources that have it."""
 
 
 def open_dataset(
@@ -11,41 +17,70 @@ def open_dataset(
     *,
     data_dir: str | None = None,
     seed: int = 0,
-    resolution: int = 224,
+    resolution: Resolution = 224,
     training: bool = False,
+    task: str = "classify",
 ) -> Dataset:
-    """Opens "shapes", "folder:DIR", "csv:FILE", "shards:DIR" or "tfds:NAME".
+    """Opens what `tasks.DATASETS` lists.
 
     Args:
       name: the source, as `--dataset` gives it.
       data_dir: where tensorflow_datasets keeps its sets; None is its default.
       seed: of a random split, and of procedural pictures.
-      resolution: side in pixels at which procedural sources draw.
+      resolution: side in pixels (or height and width) at which procedural sources draw.
       training: whether `train` is needed. It matters to a csv without a `split` column: its
         `val` is the whole file, unless a fifth has to be held out for training.
+      task: "classify", "detect" or "segment".
 
     Raises:
-      UserError: an unknown source, or one that cannot be used, with the reason.
+      UserError: an unknown source, one that does not serve the task, or one that cannot be used,
+        with the reason.
     """
+    if task not in TASKS:
+        raise UserError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
     source, _, rest = name.partition(":")
-    if source == "shapes" and not rest:
-        from mnv3_tf.data.shapes import open_shapes
+    known = {source for _, sources in TASKS.values() for source in sources}
+    if source not in known or bool(rest) == (source == "shapes"):
+        raise UserError(f"Unknown dataset {name!r}; choose {DATASETS}.")
+    needed, serving = TASKS[task]
+    if source not in serving:
+        forms = [f"{other}:" if other != "shapes" else other for other in serving]
+        raise UserError(
+            f"--task={task} needs {needed}, which {source}: does not have; give "
+            f"{', '.join(forms[:-1])} or {forms[-1]}."
+        )
+    if source == "shapes":
+        if task == "classify":
+            from mnv3_tf.data.shapes import open_shapes
 
-        return open_shapes(seed, resolution)
-    if source == "folder" and rest:
+            return open_shapes(seed, max(sides(resolution)))
+        from mnv3_tf.data.shape_scenes import open_scenes
+
+        return open_scenes(task, seed, max(sides(resolution)))
+    if source == "folder":
         from mnv3_tf.data.folder import open_folder
 
         return open_folder(rest, seed)
-    if source == "csv" and rest:
+    if source == "csv":
         from mnv3_tf.data.csv_table import open_csv
 
         return open_csv(rest, seed, training)
-    if source == "shards" and rest:
+    if source == "shards":
         from mnv3_tf.data.sharded import open_shards
 
         return open_shards(rest)
-    if source == "tfds" and rest:
+    if source == "tfds":
         from mnv3_tf.data.tfds import open_tfds
 
         return open_tfds(rest, data_dir)
-    raise UserError(f"Unknown dataset {name!r}; choose {FORMS}.")
+    if source == "coco":
+        from mnv3_tf.data.coco import open_coco
+
+        return open_coco(rest, seed)
+    if source == "voc":
+        from mnv3_tf.data.voc import open_voc
+
+        return open_voc(rest, seed)
+    from mnv3_tf.data.masks import open_masks
+
+    return open_masks(rest)

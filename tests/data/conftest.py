@@ -1,6 +1,7 @@
 """Small picture files, made with Pillow."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,5 +43,83 @@ def make_classes(tmp_path: Path) -> Callable[..., Path]:
                 path = tmp_path / root / folder / f"{index:03}.jpg"
                 path.write_bytes(encode(photo(100 * number + index)))
         return tmp_path / root
+
+    return write
+
+
+@pytest.fixture
+def make_coco(tmp_path: Path) -> Callable[..., str]:
+    """Writes photographs of 40 x 50 and a COCO file; returns what `--dataset` takes.
+
+    `boxes` has for each picture [(category id, x, y, width, height), ...]; `document` what
+    differs in the JSON.
+    """
+
+    def write(boxes: list[list[tuple[float, ...]]], **document: object) -> str:
+        (tmp_path / "pictures").mkdir()
+        for index in range(len(boxes)):
+            (tmp_path / "pictures" / f"{index}.jpg").write_bytes(encode(photo(index)))
+        entries = [
+            {"id": index, "file_name": f"{index}.jpg", "height": 40, "width": 50}
+            for index in range(len(boxes))
+        ]
+        annotations = [
+            {"id": 0, "image_id": index, "category_id": category, "bbox": box}
+            for index, of_picture in enumerate(boxes)
+            for category, *box in of_picture
+        ]
+        categories = [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}]
+        whole = {"images": entries, "annotations": annotations, "categories": categories}
+        (tmp_path / "c.json").write_text(json.dumps(whole | document))
+        return f"coco:{tmp_path / 'c.json'},{tmp_path / 'pictures'}"
+
+    return write
+
+
+@pytest.fixture
+def make_voc(tmp_path: Path) -> Callable[..., Path]:
+    """Writes photographs of 40 x 50 in the layout of Pascal VOC.
+
+    `objects` has for each of the pictures a, b, c, ... [(name, xmin, ymin, xmax, ymax), ...] and
+    maybe "difficult" at the end; `lists` the lines of ImageSets/Main.
+    """
+
+    def write(objects: list[list[tuple[object, ...]]], **lists: str) -> Path:
+        root = tmp_path / "voc"
+        for folder in ("Annotations", "JPEGImages", "ImageSets/Main"):
+            (root / folder).mkdir(parents=True)
+        for index, found in enumerate(objects):
+            key = "abcdefgh"[index]
+            (root / "JPEGImages" / f"{key}.jpg").write_bytes(encode(photo(index)))
+            text = "<size><width>50</width><height>40</height></size>"
+            for name, xmin, ymin, xmax, ymax, *more in found:
+                text += (
+                    f"<object><name>{name}</name><difficult>{len(more)}</difficult><bndbox>"
+                    f"<xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax>"
+                    f"</bndbox></object>"
+                )
+            (root / "Annotations" / f"{key}.xml").write_text(f"<annotation>{text}</annotation>")
+        for name, keys in lists.items():
+            lines = "".join(f"{key}\n" for key in keys)
+            (root / "ImageSets" / "Main" / f"{name}.txt").write_text(lines)
+        return root
+
+    return write
+
+
+@pytest.fixture
+def make_masks(tmp_path: Path) -> Callable[..., Path]:
+    """Writes, for training and validation alike, a photograph of 40 x 50 for each of `masks`."""
+
+    def write(masks: list[Image.Image], labels: str = "sky\nroad\ntree\n") -> Path:
+        root = tmp_path / "masks"
+        for part in ("train", "val"):
+            (root / part / "images").mkdir(parents=True)
+            (root / part / "masks").mkdir()
+            for index, mask in enumerate(masks):
+                (root / part / "images" / f"{index}.jpg").write_bytes(encode(photo(index)))
+                mask.save(root / part / "masks" / f"{index}.png")
+        (root / "labels.txt").write_text(labels)
+        return root
 
     return write

@@ -1,0 +1,78 @@
+"""A detection dataset from what `coco` and `voc` have read: pictures found, boxes checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import PIL
+from PIL import Image
+
+from mnv3_tf.data.augment_boxes import DETECTION
+from mnv3_tf.data.boxes import reader_of_objects, usable
+from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.files import MEMORY_BOUND, PictureFile, open_splits
+from mnv3_tf.data.tally import Reason, Tally
+from mnv3_tf.errors import UserError
+
+MISSING = Reason("picture is missing and was left out", "pictures are missing and were left out")
+OTHER_SIZE = Reason(
+    "picture has another size than its annotation says, which its boxes are taken by",
+    "pictures have another size than their annotations say, which their boxes are taken by",
+)
+
+
+def open_detection(
+    name: str,
+    class_names: tuple[str, ...],
+    files: Mapping[str, Sequence[PictureFile]],
+    tally: Tally,
+    memory_bound: int = MEMORY_BOUND,
+) -> Dataset:
+    """`files` are the pictures of "train" and "val", the label of each a `boxes.Marked`.
+
+    Raises:
+      UserError: a part of which there are no pictures, or what `open_splits` refuses.
+    """
+    usable_files = {}
+    for part, marked in files.items():
+        found = [file for file in marked if Path(file.path).is_file()]
+        if not found:
+            raise UserError(
+                f"None of the {len(marked)} pictures of {name} for {part} is there, the first "
+                f"would be {marked[0].path}; correct the folder of the pictures."
+                if marked
+                else f"{name} names no pictures for {part}; add some."
+            )
+        for file in marked:
+            if not Path(file.path).is_file():
+                tally.add(MISSING, Path(file.path).name)
+        usable_files[part] = [_checked(file, tally) for file in found]
+    splits, skipped = open_splits(
+        usable_files, memory_bound, reader_of_objects, "resize", DETECTION
+    )
+    return Dataset(
+        name,
+        class_names,
+        splits.get("train"),
+        splits.get("val"),
+        skipped,
+        "detect",
+        tally.sentences(),
+    )
+
+
+def _checked(file: PictureFile, tally: Tally) -> PictureFile:
+    own, told, name = picture_size(file.path), file.label.size, Path(file.path).name
+    # A phone's picture that its viewer turns is the usual cause.
+    if own and told and own != told:
+        tally.add(OTHER_SIZE, name)
+    return replace(file, label=usable(file.label, told or own or (1, 1), name, tally))
+
+
+def picture_size(path: str) -> tuple[int, int] | None:
+    """Height and width in pixels, as decoding gives them; None where it is no picture."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
+        return None

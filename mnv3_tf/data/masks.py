@@ -1,0 +1,149 @@
+"""`masks:DIR`: pictures and, in PNG files of the same names, the class of each of their pixels."""
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
+from mnv3_tf.data.class_names import read_class_names
+from mnv3_tf.data.dataset import Dataset, reader_of
+from mnv3_tf.data.detection import picture_size
+from mnv3_tf.data.files import MEMORY_BOUND, PictureFile, open_splits
+from mnv3_tf.data.tally import Reason, Tally
+from mnv3_tf.errors import UserError
+
+IGNORED_NAMES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
+
+NO_PICTURE = Reason("mask without a picture was left out", "masks without a picture were left out")
+
+
+def open_masks(folder: str, memory_bound: int = MEMORY_BOUND) -> Dataset:
+    """DIR/{train,val}/images, DIR/{train,val}/masks/*.png and DIR/labels.txt.
+
+    A mask is as big as its picture and has its name but for the suffix. Its gray values, or the
+    indices of its palette, are classes: 0 is the first of labels.txt. 255 is ignored, and so are
+    classes at the end of labels.txt that are called "Unlabelled", "void", "ignore" or the like,
+    which are not among `class_names`.
+
+    Masks are kept in memory always: re-packed, a set of a million pixels each takes some
+    kilobytes for a mask.
+
+    Raises:
+      UserError: a folder or file that is missing, a mask that cannot be read, has another size
+        than its picture or a value that is no class, or what `open_splits` refuses.
+    """
+    root = Path(folder)
+    class_names, table = _classes(root / "labels.txt")
+    tally = Tally()
+    files = {
+        part: _repacked(_pairs(root / part, tally), table, class_names) for part in ("train", "val")
+    }
+    splits, skipped = open_splits(files, memory_bound, reader_of, "resize", SEGMENTATION)
+    return Dataset(
+        f"masks:{folder}",
+        class_names,
+        splits["train"],
+        splits["val"],
+        skipped,
+        "segment",
+        tally.sentences(),
+    )
+
+
+def _classes(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names, and what every value of a mask becomes: int16 (256,), -1 where it is no class."""
+    names = read_class_names(path)
+    if len(names) > IGNORED:
+        raise UserError(f"{path} has {len(names)} classes; masks of 8 bits have room for 255.")
+    ignored = [name.lower() in IGNORED_NAMES for name in names]
+    count = ignored.index(True) if any(ignored) else len(names)
+    if not all(ignored[count:]):
+        raise UserError(
+            f"{path} has classes after {names[count]!r}, which is ignored; number the masks so "
+            f"that it comes last."
+        )
+    if not count:
+        raise UserError(f"{path} has no class but {names[0]!r}, which is ignored; add some.")
+    table = np.full(256, -1, np.int16)
+    table[:count] = np.arange(count)
+    table[count : len(names)] = IGNORED
+    table[IGNORED] = IGNORED
+    return names[:count], table
+
+
+def _pairs(folder: Path, tally: Tally) -> list[tuple[Path, Path]]:
+    """Pictures with their masks, sorted by name."""
+    for part in (folder / "images", folder / "masks"):
+        if not part.is_dir():
+            raise UserError(
+                f"There is no folder {part}; expected train/images, train/masks, val/images and "
+                f"val/masks in {folder.parent}."
+            )
+    masks = {path.stem: path for path in (folder / "masks").glob("*.png")}
+    pairs = []
+    for picture in sorted((folder / "images").iterdir()):
+        if picture.name.startswith(".") or not picture.is_file():
+            continue
+        if picture.stem not in masks:
+            raise UserError(
+                f"{picture} has no mask {folder / 'masks' / picture.stem}.png; add it, or remove "
+                f"the picture."
+            )
+        pairs.append((picture, masks[picture.stem]))
+    if not pairs:
+        raise UserError(f"{folder / 'images'} holds no pictures; add some.")
+    for stem in sorted(masks.keys() - {picture.stem for picture, _ in pairs}):
+        tally.add(NO_PICTURE, masks[stem].name)
+    return pairs
+
+
+def _repacked(
+    pairs: Sequence[tuple[Path, Path]], table: np.ndarray, class_names: Sequence[str]
+) -> list[PictureFile]:
+    def check(pair: tuple[Path, Path]) -> PictureFile:
+        picture, mask = pair
+        indices = _indices(mask)
+        size = picture_size(str(picture))
+        if size and size != indices.shape:
+            raise UserError(
+                f"{mask} has {indices.shape[1]} x {indices.shape[0]} pixels, its picture "
+                f"{picture} has {size[1]} x {size[0]}; make them of one size."
+            )
+        found = np.flatnonzero(np.bincount(indices.ravel()))
+        unknown = found[(found > IGNORED) | (table[np.minimum(found, IGNORED)] < 0)]
+        if len(unknown):
+            raise UserError(
+                f"{mask} has pixels of the value {unknown[0]}, but labels.txt has the classes 0 to "
+                f"{len(class_names) - 1}; correct the mask or the list ({IGNORED} is ignored)."
+            )
+        # TensorFlow would turn a palette into its colours, and stretch grays of few bits: only
+        # grays of 8 bits come out of it as they are.
+        buffer = io.BytesIO()
+        Image.fromarray(table[indices].astype(np.uint8)).save(buffer, "PNG", compress_level=1)
+        return PictureFile(str(picture), buffer.getvalue())
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(check, pairs))
+
+
+def _indices(path: Path) -> np.ndarray:
+    """The mask's values, (H, W): palette indices or gray values as the file stores them."""
+    try:
+        with Image.open(path, formats=["PNG"]) as mask:
+            mode, values = mask.mode, np.asarray(mask)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} cannot be read as a PNG ({error}); write it anew.") from None
+    if values.ndim != 2:
+        raise UserError(
+            f"{path} has colours (mode {mode}), no class indices; write a gray or palette PNG."
+        )
+    if mode == "L":
+        # Pillow stretches grays of 2 and 4 bits to 8; byte 24 of a PNG tells the bits.
+        with open(path, "rb") as file:
+            values = values // {2: 85, 4: 17}.get(file.read(25)[24], 1)
+    return values.astype(np.int64)

@@ -1,0 +1,202 @@
+"""COCO files, good and bad."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mnv3_tf.data import BoxAugmentation, open_dataset
+from mnv3_tf.errors import UserError
+
+DOG, CAT = (3, 5, 10, 20, 8), (7, 0, 0, 50, 40)
+PLAIN = [[DOG, CAT], [CAT], [], [DOG], [DOG]]
+
+
+def opened(name, seed=0):
+    return open_dataset(name, task="detect", seed=seed)
+
+
+def targets(split):
+    batches = list(split.eval_batches(2, 32).as_numpy_iterator())
+    return {name: np.concatenate([y[name] for _, y in batches]) for name in batches[0][1]}
+
+
+@pytest.fixture
+def twice(make_coco):
+    """One file for training and validation both, so that the pictures are in order."""
+
+    def write(boxes, **document):
+        name = make_coco(boxes, **document)
+        return f"{name},{name.removeprefix('coco:')}"
+
+    return write
+
+
+def test_ids_with_gaps_become_classes_in_their_order(twice):
+    data = opened(twice(PLAIN))
+    assert data.class_names == ("dog", "cat")
+    found = targets(data.val)
+    assert [row[row >= 0].tolist() for row in found["classes"]] == [[0, 1], [1], [], [0], [0]]
+    np.testing.assert_allclose(found["boxes"][0, 0], [10 / 40, 5 / 50, 18 / 40, 25 / 50], rtol=1e-6)
+    np.testing.assert_array_equal(found["size"], [[40, 50]] * 5)
+    assert (data.task, data.notes, data.skipped) == ("detect", (), ())
+
+
+def test_a_fifth_is_held_out_under_the_seed(make_coco):
+    name = make_coco([[(3, index, 0, 5, 5)] for index in range(10)])
+
+    def left(seed):
+        return (targets(opened(name, seed).val)["boxes"][:, 0, 1] * 50).round().tolist()
+
+    assert len(left(0)) == 2
+    assert left(0) == left(0)
+    assert len({tuple(left(seed)) for seed in range(4)}) > 1
+
+
+def test_crowds_are_told(twice):
+    name = twice(PLAIN)
+    path = name.removeprefix("coco:").split(",")[0]
+    with open(path) as file:
+        document = json.load(file)
+    document["annotations"][1]["iscrowd"] = 1
+    with open(path, "w") as file:
+        json.dump(document, file)
+    crowd = targets(opened(name).val)["crowd"]
+    assert np.argwhere(crowd).tolist() == [[0, 1]]
+
+
+def test_training_on_pictures_without_boxes_works(twice):
+    data = opened(twice([[], [], [], []]))
+    how = BoxAugmentation(zoom_out=0.5)
+    for images, target in data.train.train_batches(4, 32, how, 0).take(4):
+        assert images.shape == (4, 32, 32, 3)
+        assert (target["classes"].numpy() == -1).all()
+        assert not target["boxes"].numpy().any()
+
+
+LEFT_OUT = {
+    "1 box of no area was left out (0.jpg)": {"bbox": [5, 5, 0, 9]},
+    "1 box outside of its picture was left out (0.jpg)": {"bbox": [60, 5, 9, 9]},
+    "1 box that is not four finite numbers was left out (0.jpg)": {"bbox": [1, 2, 3]},
+    "1 annotation of an unknown image id was left out (99)": {"image_id": 99},
+    "1 annotation of an unknown category id was left out (5 in 0.jpg)": {"category_id": 5},
+}
+
+
+@pytest.mark.parametrize("note", LEFT_OUT)
+def test_annotations_that_cannot_be_used_are_counted(make_coco, note):
+    good = {"image_id": 0, "category_id": 3, "bbox": [0, 0, 25, 20]}
+    name = make_coco([[]] * 2, annotations=[good | LEFT_OUT[note], good])
+    data = opened(name)
+    assert data.notes == (note,)
+    assert sum((targets(split)["classes"] >= 0).sum() for split in (data.train, data.val)) == 1
+
+
+@pytest.mark.parametrize("box", ["[NaN, 0, 5, 5]", "[0, 0, Infinity, 5]", "null", '"abcd"', "[]"])
+def test_what_is_no_box_is_counted(make_coco, box):
+    name = make_coco([[DOG]] * 2)
+    path = name.removeprefix("coco:").split(",")[0]
+    with open(path) as file:
+        text = file.read()
+    with open(path, "w") as file:
+        file.write(text.replace("[5, 10, 20, 8]", box, 1))
+    assert opened(name).notes == ("1 box that is not four finite numbers was left out (0.jpg)",)
+
+
+def test_pictures_that_are_missing_are_left_out_and_named(twice, tmp_path):
+    name = twice(PLAIN)
+    for index in (0, 2):
+        (tmp_path / "pictures" / f"{index}.jpg").unlink()
+    data = opened(name)
+    assert (len(data.train), len(data.val)) == (3, 3)
+    assert [row[row >= 0].tolist() for row in targets(data.val)["classes"]] == [[1], [0], [0]]
+    assert data.notes == ("4 pictures are missing and were left out (0.jpg, 2.jpg)",)
+
+
+def test_pictures_that_cannot_be_decoded_are_skipped_with_their_boxes(twice, tmp_path):
+    name = twice([[(3, index % 40, 0, 5, 5)] for index in range(120)])
+    cut = tmp_path / "pictures" / "7.jpg"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    data = opened(name)
+    assert data.skipped == (str(cut), str(cut))
+    left = (targets(data.val)["boxes"][:, 0, 1] * 50).round()
+    np.testing.assert_array_equal(left, [index % 40 for index in range(120) if index != 7])
+
+
+REFUSED = {
+    r"c\.json lacks 'images'": {"images": None},
+    r"c\.json lacks 'bbox'": {"annotations": [{"image_id": 0, "category_id": 3}]},
+    r"c\.json is built otherwise": {"annotations": 3},
+    r"c\.json is built otherwise \(invalid literal": {"categories": [{"id": "x", "name": "y"}]},
+    r"c\.json has a category id twice": {"categories": [{"id": 1, "name": n} for n in "ab"]},
+    r"c\.json lacks 'file_name'": {"images": [{"id": 0}]},
+    r"has 0 images and 2 categories": {"images": [], "annotations": []},
+    r"has 2 images and 0 categories": {"categories": []},
+    r"the image id 4 twice, for x\.jpg and y\.jpg": {
+        "images": [{"id": 4, "file_name": "x.jpg"}, {"id": 4, "file_name": "y.jpg"}]
+    },
+    r"None of the .* pictures .* is there, the first would be .*jpg; correct the folder": {
+        "images": [{"id": n, "file_name": f"gone{n}.jpg"} for n in range(2)]
+    },
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSED)
+def test_a_file_that_is_not_as_it_should_be(make_coco, sentence):
+    name = make_coco([[DOG], [DOG]], **REFUSED[sentence])
+    if None in REFUSED[sentence].values():
+        path = name.removeprefix("coco:").split(",")[0]
+        with open(path, "w") as file:
+            json.dump({"annotations": [], "categories": []}, file)
+    with pytest.raises(UserError, match=sentence):
+        opened(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", r"c\.json is empty"),
+        (" \n", r"c\.json is empty"),
+        ("{", r"c\.json is no valid JSON"),
+        ("[" * 100_000, r"c\.json is no valid JSON"),
+        ("[1]", r"c\.json holds a list, no object"),
+    ],
+)
+def test_a_file_that_is_no_json_object(make_coco, tmp_path, text, sentence):
+    name = make_coco([[DOG], [DOG]])
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        opened(name)
+
+
+def test_a_missing_file_and_a_missing_folder(make_coco, tmp_path):
+    make_coco([[DOG], [DOG]])
+    with pytest.raises(UserError, match=r"Cannot read .*d\.json: No such file"):
+        opened(f"coco:{tmp_path / 'd.json'},{tmp_path}")
+    with pytest.raises(UserError, match=r"There is no folder .*nowhere"):
+        opened(f"coco:{tmp_path / 'c.json'},{tmp_path / 'nowhere'}")
+
+
+@pytest.mark.parametrize("given", ["a.json", "a.json,b,c.json", "a.json,", "a,b,c,d,e"])
+def test_the_wrong_number_of_parts(given):
+    with pytest.raises(UserError, match=r"give coco:ANNOTATIONS\.json,IMAGES or"):
+        opened(f"coco:{given}")
+
+
+def test_both_files_need_the_same_categories(make_coco, tmp_path):
+    name = make_coco([[DOG], [DOG]])
+    other = json.loads((tmp_path / "c.json").read_text())
+    other["categories"][0]["name"] = "lynx"
+    (tmp_path / "v.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match=r"different categories, the first is 7 \(cat\)"):
+        opened(f"{name},{tmp_path / 'v.json'},{tmp_path / 'pictures'}")
+
+
+def test_the_128(shared):
+    root = shared / "coco128"
+    files = [f"{root}/instances_{part}2017.json,{root}" for part in ("train", "val")]
+    data = opened(f"coco:{','.join(files)}")
+    assert (len(data.train), len(data.val), data.num_classes) == (128, 64, 80)
+    assert data.skipped == ()
+    with open(f"{root}/instances_val2017.json") as file:
+        assert (targets(data.val)["classes"] >= 0).sum() == len(json.load(file)["annotations"])
