@@ -2,6 +2,10 @@
 
     python train.py --model=small --resolution=96 --dataset=shapes --out=runs/shapes
     python train.py --model=small --dataset=folder:photos --weights=imagenet --out=runs/photos
+    python train.py --task=detect --model=small --dataset=voc:cells --weights=imagenet \
+        --out=runs/cells
+    python train.py --task=segment --model=small --resolution=360x480 --dataset=masks:streets \
+        --weights=imagenet --out=runs/streets
 
 --out receives run.json, spec.json, metrics.jsonl, checkpoints/, best.weights.h5, tensorboard/,
 curves.png and summary.json. The same command again goes on from the last checkpoint.
@@ -14,7 +18,9 @@ from absl import flags
 
 from mnv3_tf import cli
 from mnv3_tf.errors import UserError
-from mnv3_tf.training.settings import PRECISIONS, STRATEGIES, TASKS, Settings
+from mnv3_tf.tasks import DATASETS, parse_resolution
+from mnv3_tf.training.run_folder import SCORES, score_of
+from mnv3_tf.training.settings import PRECISIONS, STRATEGIES, Settings
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -25,17 +31,23 @@ def define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_integer(name, default, meaning, flag_values=values)
 
     text("out", None, "Folder of the run.")
-    text("dataset", None, "shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME.")
+    text("dataset", None, f"{DATASETS}.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
-    text("task", "classify", f"One of {', '.join(TASKS)}.")
+    cli.define_task_flags(values)
     text("model", "large", "A network's name, or the path of a spec JSON.")
     flags.DEFINE_float("width", 1.0, "Width multiplier.", flag_values=values)
-    whole(
-        "resolution", None, "Side of the square input, in pixels; the network's own if not given."
+    text(
+        "resolution",
+        None,
+        "Side of the square input in pixels, or HEIGHTxWIDTH to segment; the network's own if not "
+        "given.",
     )
     text("weights", None, 'Weights to start from: "imagenet", or a file.')
     text(
-        "recipe", None, "How to train; distill with --teacher, finetune with --weights, else quick."
+        "recipe",
+        None,
+        "How to train; distill with --teacher, finetune with --weights, else quick (of other tasks "
+        "detect_finetune, detect_quick, segment_finetune, segment_quick).",
     )
     whole("epochs", None, "Epochs, instead of the recipe's.")
     whole("steps", None, "Training steps of the whole run, instead of epochs.")
@@ -76,18 +88,21 @@ def main(args: flags.FlagValues) -> None:
     for name in ("dataset", "out"):
         if not args[name].value:
             raise UserError(f"--{name} is missing; see --help.")
-    settings = Settings(**{field.name: args[field.name].value for field in fields(Settings)})
+    given = {field.name: args[field.name].value for field in fields(Settings)}
+    settings = Settings(**{**given, "resolution": parse_resolution(args.resolution)})
 
     cli.import_tensorflow(args)
     from mnv3_tf.training.run import train
 
     summary = train(settings)
-    if summary["val_top1"] is None:
+    score = score_of(summary)
+    if summary[score] is None:
         print(f"{args.out}: trained, without a validation set.")
     else:
         print(
-            f"{args.out}: val top-1 {summary['val_top1']:.4f} in epoch {summary['best_epoch']}, "
-            f"{summary['images_per_s']:.0f} images/s, {summary['wall_s']:.0f} s."
+            f"{args.out}: val {SCORES[score]} {summary[score]:.4f} in epoch "
+            f"{summary['best_epoch']}, {summary['images_per_s']:.0f} images/s, "
+            f"{summary['wall_s']:.0f} s."
         )
     if args.json:
         print(json.dumps(summary))

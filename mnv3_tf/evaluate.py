@@ -3,14 +3,17 @@
     python -m mnv3_tf.evaluate --model_file=runs/x --dataset=folder:photos
     python -m mnv3_tf.evaluate --model_file=w.npz --model=small --dataset=csv:labels.csv --json
     python -m mnv3_tf.evaluate --model_file=m.tflite --dataset=folder:photos --json
+    python -m mnv3_tf.evaluate --model_file=cells.tflite --dataset=voc:cells --json
 
 A run folder knows its network and its dataset, which --dataset overrides; a weights file needs
---model (and --width, --resolution). Where the dataset has no validation set, its training set
-is taken.
+--model (and --task, --width, --resolution). A .tflite of ours knows its task, another's is known
+by its outputs. Where the dataset has no validation set, its training set is taken.
+
+Classifiers get top-1 and top-5, detectors COCO's mAP, segmentation networks mIoU.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,21 +22,34 @@ from absl import flags
 
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import resolve
+from mnv3_tf.tasks import DATASETS, Resolution
 from mnv3_tf.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mnv3_tf.trained import Trained
 
+Batches = Iterable[tuple[Any, Any]]
+COLUMNS = {
+    "classify": {"top1": "top-1", "top5": "top-5"},
+    "detect": {"map": "mAP", "map50": "at 0.5", "map75": "at 0.75"},
+    "segment": {"miou": "mIoU", "pixel_accuracy": "pixels"},
+}
+"""By task, the figures that the table shows, and how it calls them."""
+
 
 @dataclass(frozen=True)
 class Scorer:
-    """Anything that classifies: `predict` takes (N, resolution, resolution, 3) in [-1, 1]."""
+    """Anything that can be judged.
+
+    `measure` takes batches of (pictures (N, H, W, 3) in [-1, 1], targets) and returns "images", the
+    figures of COLUMNS, and of detectors and segmentation networks "per_class", a list.
+    """
 
     name: str
-    resolution: int
+    task: str
+    resolution: Resolution
     num_classes: int
-    predict: Callable[[Any], Any]
+    measure: Callable[[Batches], Mapping[str, Any]]
     class_names: tuple[str, ...] | None = None
 
 
@@ -42,7 +58,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(name, default, meaning, flag_values=values)
 
     text("model_file", None, 'A run folder, a .tflite, or weights (a file, or "imagenet").')
-    text("dataset", None, "shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME.")
+    text("dataset", None, f"{DATASETS}.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
     cli.define_network_flags(values)
     flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", 1, flag_values=values)
@@ -73,7 +89,6 @@ def main(args: flags.FlagValues) -> None:
 
     cli.import_tensorflow(args)
     from mnv3_tf.data import open_dataset
-    from mnv3_tf.training.classification import measure
 
     scorer = load(args)
     dataset = open_dataset(
@@ -82,15 +97,22 @@ def main(args: flags.FlagValues) -> None:
         seed=seed,
         resolution=scorer.resolution,
         training=training,
+        task=scorer.task,
     )
     split_name, split = ("val", dataset.val) if dataset.val else ("train", dataset.train)
     if split is None:
         raise UserError(f"{dataset.name} holds no pictures.")
     _require_same_classes(scorer, dataset.name, dataset.class_names)
-    found = measure(scorer.predict, split.eval_batches(args.batch_size, scorer.resolution))
+    found = scorer.measure(split.eval_batches(args.batch_size, scorer.resolution))
 
-    rows = [(scorer.name, split_name, found.images, f"{found.top1:.4f}", f"{found.top5:.4f}")]
-    tables.show(dataset.name, ("model", "split", "images", "top-1", "top-5"), rows)
+    columns = COLUMNS[scorer.task]
+    row = (scorer.name, split_name, found["images"], *(_figure(found[name]) for name in columns))
+    tables.show(dataset.name, ("model", "split", "images", *columns.values()), [row])
+    if "per_class" in found:
+        named = zip(dataset.class_names, map(_figure, found["per_class"]), strict=False)
+        tables.show("By class", ("class", "at 0.5" if scorer.task == "detect" else "IoU"), named)
+    for note in dataset.notes:
+        print(f"{note}.")
     if dataset.skipped:
         print(
             f"{len(dataset.skipped)} pictures could not be decoded and were left out: "
@@ -98,23 +120,27 @@ def main(args: flags.FlagValues) -> None:
         )
     if args.json:
         summary = {
-            "top1": found.top1,
-            "top5": found.top5,
-            "images": found.images,
+            **found,
             "skipped": len(dataset.skipped),
             "skipped_files": dataset.skipped,
             "split": split_name,
             "model_file": args.model_file,
             "model": scorer.name,
+            "task": scorer.task,
             "resolution": scorer.resolution,
             "num_classes": scorer.num_classes,
+            "class_names": dataset.class_names,
             "dataset": dataset.name,
         }
         print(json.dumps(summary))
 
 
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
 def load(args: flags.FlagValues) -> Scorer:
-    """What `--model_file` names, ready to classify."""
+    """What `--model_file` names, ready to be judged."""
     from mnv3_tf.trained import load_run, load_weights
 
     path = Path(args.model_file)
@@ -122,27 +148,54 @@ def load(args: flags.FlagValues) -> Scorer:
         return _keras_scorer(load_run(path))
     if path.suffix == ".tflite":
         return _load_tflite(path, args.threads)
-    spec = resolve(args.model, args.width, args.resolution, args.num_classes)
-    return _keras_scorer(load_weights(spec, args.model_file))
+    return _keras_scorer(load_weights(cli.network_spec(args), args.model_file))
 
 
 def _keras_scorer(trained: "Trained") -> Scorer:
     import tensorflow as tf
 
+    from mnv3_tf.export.accuracy import detector_of, segmenter_of
+
     spec, model = trained.spec, trained.model
-    predict = tf.function(lambda images: model(images, training=False))
-    return Scorer(spec.name, spec.resolution, spec.num_classes, predict, trained.class_names)
+    predict: Any
+    match spec.task:
+        case "detect":
+            predict = detector_of(spec, model)  # type: ignore[arg-type]
+        case "segment":
+            predict = segmenter_of(model)
+        case _:
+            predict = tf.function(lambda images: model(images, training=False))
+    measure = _measure(spec.task, predict, spec.num_classes)
+    names = trained.class_names
+    return Scorer(spec.name, spec.task, spec.resolution, spec.num_classes, measure, names)
 
 
 def _load_tflite(path: Path, threads: int) -> Scorer:
-    from mnv3_tf.export.runtime import TFLiteModel, check_loads
+    from mnv3_tf.export.answering import open_model
 
-    check_loads(path)
-    model = TFLiteModel(path, threads=threads)
-    shape = model.input.shape
-    if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
-        raise UserError(f"{path} takes {shape}, not one square RGB picture (1, side, side, 3).")
-    return Scorer(path.name, shape[1], model.output.shape[-1], model.predict)
+    model = open_model(path, threads)
+    predict = {"classify": model.classify, "detect": model.detect, "segment": model.segment}
+    measure = _measure(model.task, predict[model.task], model.num_classes)
+    height, width = model.image_size
+    if model.task != "segment" and height != width:
+        raise UserError(f"{path} takes {height} x {width}, not one square picture.")
+    resolution = (height, width) if model.task == "segment" else height
+    return Scorer(path.name, model.task, resolution, model.num_classes, measure)
+
+
+def _measure(task: str, predict: Any, num_classes: int) -> Callable[[Batches], Mapping[str, Any]]:
+    from mnv3_tf.training import classification, detection, segmentation
+
+    def classify(batches: Batches) -> Mapping[str, Any]:
+        found = classification.measure(predict, batches)
+        return {"top1": found.top1, "top5": found.top5, "images": found.images}
+
+    def dense(batches: Batches) -> Mapping[str, Any]:
+        judge: Any = detection if task == "detect" else segmentation
+        found, images = judge.measure(predict, batches, num_classes)
+        return {**found, "images": images}
+
+    return classify if task == "classify" else dense
 
 
 def _require_same_classes(scorer: Scorer, dataset: str, names: tuple[str, ...]) -> None:

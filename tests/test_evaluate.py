@@ -89,10 +89,10 @@ def test_a_tflite_gives_what_its_model_gives(tmp_path, pictures, tiny_model, cap
     import tf_keras
 
     from mnv3_tf.export.convert import convert
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
 
     tf_keras.utils.set_random_seed(1)
-    model = build_classifier(resolve(tiny_model, num_classes=2))
+    model = build(resolve(tiny_model, num_classes=2))
     model.save_weights(tmp_path / "w.weights.h5")
     (tmp_path / "m.tflite").write_bytes(convert(model, "none"))
     dataset = f"--dataset=folder:{pictures}"

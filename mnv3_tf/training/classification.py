@@ -1,7 +1,6 @@
 """The classification task: forward pass, loss and accuracy."""
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,50 +11,37 @@ import tf_keras
 from mnv3_tf.data.mixing import mix
 from mnv3_tf.training import losses
 from mnv3_tf.training.drop_path import DropPathAdd, with_drop_path
-from mnv3_tf.training.optimizers import decayed_variables
 from mnv3_tf.training.recipe import Recipe
+from mnv3_tf.training.task import Score, Task
 
 Predict = Callable[[Any], Any]
 """Pictures (N, H, W, 3), RGB in [-1, 1], to scores (N, classes)."""
 
 
-class Classification:
+class Classification(Task):
     """A classifier as the training loop sees it.
 
-    `model` is trained. `evaluated` is what is measured and kept: the same, or where the recipe
-    averages weights, a model that holds their averages (of BatchNorm's statistics too).
-
-    Whatever is drawn at random (dropout, left-out branches, mixing) is a function of seed and
-    step alone, so that a resumed run draws what an undisturbed one would have drawn. That is why
-    it happens here instead of in the model.
+    Dropout, left-out branches and mixing happen here instead of in the model, so that they are
+    drawn by seed and step.
     """
+
+    metrics = ("val_loss", "val_top1", "val_top5")
+    blank = -1
 
     def __init__(
         self, model: tf_keras.Model, recipe: Recipe, seed: int, teacher: Predict | None = None
     ) -> None:
-        self.model, self.recipe, self.seed, self._teacher = model, recipe, seed, teacher
-        self.evaluated = tf_keras.models.clone_model(model) if recipe.ema_decay else model
-        if recipe.ema_decay:
-            self.evaluated.set_weights(model.get_weights())
+        super().__init__(model, recipe, seed, ["logits"])
+        self._teacher = teacher
         self._logits = model.get_layer("logits")
         self._flatten = model.get_layer("flatten")
-        self.head = self._logits.trainable_variables
-        in_head = {id(variable) for variable in self.head}
-        self.body = [v for v in model.trainable_variables if id(v) not in in_head]
-        self._penalised = decayed_variables(recipe, [*self.body, *self.head])
-        for layer in model.layers:
-            if isinstance(layer, tf_keras.layers.BatchNormalization):
-                layer.momentum = recipe.batch_norm_momentum
         self._features = tf_keras.Model(model.input, self._logits.input)
         self._drop_paths: list[DropPathAdd] = []
         if recipe.drop_path:
             self._features, self._drop_paths = with_drop_path(self._features, recipe.drop_path)
 
     def loss(self, images: Any, labels: Any, step: Any, head_only: bool) -> Any:
-        """Mean loss of a training batch, a scalar; `step` seeds what is drawn.
-
-        A label below 0 is that of a picture which could not be decoded; it costs nothing.
-        """
+        """A label below 0 is that of a picture which could not be decoded; it costs nothing."""
         recipe = self.recipe
         seeds = self._seeds(step)
         targets = losses.soft_targets(labels, self._logits.filters, recipe.label_smoothing)
@@ -75,44 +61,21 @@ class Classification:
             answers = tf.cast(self._teacher(images), tf.float32)
             taught = tf.reduce_mean(losses.distillation(answers, logits, recipe.temperature))
             loss += recipe.distillation * (taught - loss)
-        if recipe.l2:
-            loss += recipe.l2 * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._penalised])
-        return loss
+        return loss + self._penalty()
 
-    def average_weights(self, step: Any) -> None:
-        """After training step `step`: the moving average of trained weights; on no replica."""
-        self._average(self.evaluated.trainable_variables, self.model.trainable_variables, step)
+    def tally(self, images: Any, labels: Any) -> Any:
+        return tally(self.evaluated(images, training=False), labels)
 
-    def average_statistics(self, step: Any) -> None:
-        """Likewise of BatchNorm's statistics, of which each replica has its own."""
-        self._average(
-            self.evaluated.non_trainable_variables, self.model.non_trainable_variables, step
-        )
+    def gather(self, strategy: tf.distribute.Strategy, tallies: Any) -> Any:
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, tallies, axis=None)
 
-    def _average(self, averages: list[Any], weights: list[Any], step: Any) -> None:
-        if self.evaluated is self.model:
-            return
-        decay = ema_decay(self.recipe.ema_decay, step)
-        for average, weight in zip(averages, weights, strict=True):
-            average.assign_sub((1.0 - decay) * (average - weight))
+    def score(self, tallies: Iterable[Any]) -> Score:
+        found = accuracy(tallies)
+        metrics = {"val_loss": found.loss, "val_top1": found.top1, "val_top5": found.top5}
+        return Score(metrics, found.images)
 
-    def _seeds(self, step: Any) -> Iterator[Any]:
-        """One seed, int64 (2,), after another: each of a step and a replica, all different."""
-        context = tf.distribute.get_replica_context()
-        seed = tf.stack([tf.constant(self.seed, tf.int64), step])
-        seed = tf.random.experimental.stateless_fold_in(seed, context.replica_id_in_sync_group)
-        for use in itertools.count():
-            yield tf.random.experimental.stateless_fold_in(seed, use)
-
-
-def ema_decay(highest: float, step: Any) -> Any:
-    """The part of a moving average that stays after step `step`, counted from 0.
-
-    It begins lower, at (1 + step) / (10 + step), so that the random weights of the start are soon
-    forgotten (as tf.train.ExponentialMovingAverage with `num_updates`).
-    """
-    done = tf.cast(step, tf.float32)
-    return tf.minimum(highest, (1.0 + done) / (10.0 + done))
+    def unreadable(self, labels: Any) -> Any:
+        return tf.reduce_sum(tf.cast(labels < 0, tf.int64))
 
 
 @dataclass(frozen=True)

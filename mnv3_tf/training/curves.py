@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mnv3_tf import figures
-from mnv3_tf.training.run_folder import Row, best_row
+from mnv3_tf.training.run_folder import SCORES, Row, best_row, score_of
 
 
 def draw(rows: list[Row], title: str, path: Path) -> None:
@@ -17,24 +17,27 @@ def draw(rows: list[Row], title: str, path: Path) -> None:
     style = {"marker": "o", "markersize": 3.0}
 
     loss.plot(epochs, [row["train_loss"] for row in rows], label="train", **style)
-    if rows[-1]["val_top1"] is not None:
+    score = score_of(rows[-1])
+    if rows[-1].get("val_loss") is not None:
         loss.plot(epochs, [row["val_loss"] for row in rows], label="val", **style)
-        top1 = [100 * row["val_top1"] for row in rows]
-        accuracy.plot(epochs, top1, color="tab:orange", label="val", **style)
+    if rows[-1][score] is not None:
+        percent = [100 * row[score] for row in rows]
+        accuracy.plot(epochs, percent, color="tab:orange", label="val", **style)
         best = best_row(rows)
         assert best is not None
         accuracy.plot(
             best["epoch"],
-            100 * best["val_top1"],
+            100 * best[score],
             "*",
             color="tab:red",
             markersize=12,
-            label=f"best: {best['val_top1']:.1%} in epoch {best['epoch']}",
+            label=f"best: {best[score]:.1%} in epoch {best['epoch']}",
         )
         accuracy.legend(loc="lower right")
     rate.plot(epochs, [row["lr"] for row in rows], color="tab:green", **style)
     loss.legend()
-    for panel, name in ((loss, "loss"), (accuracy, "top-1 (%)"), (rate, "learning rate")):
+    titles = ("loss", f"{SCORES[score]} (%)", "learning rate")
+    for panel, name in zip((loss, accuracy, rate), titles, strict=True):
         panel.set(xlabel="epoch", title=name)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)

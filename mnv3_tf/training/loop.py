@@ -12,13 +12,13 @@ from mnv3_tf.data.files import LARGEST_UNREADABLE_PART
 from mnv3_tf.data.streams import Host
 from mnv3_tf.errors import Failure
 from mnv3_tf.files import atomic_write
-from mnv3_tf.training import classification
+from mnv3_tf.tasks import Resolution
 from mnv3_tf.training.checkpoints import Checkpoints, State
-from mnv3_tf.training.classification import Classification
 from mnv3_tf.training.optimizers import Phase, phases
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run_folder import Row, RunFolder, best_row
 from mnv3_tf.training.strategies import distributed, filled, workers
+from mnv3_tf.training.task import Task
 from mnv3_tf.training.tensorboard import ScalarWriter
 
 
@@ -61,12 +61,12 @@ class Trainer:
 
     def __init__(
         self,
-        task: Classification,
+        task: Task,
         plan: Plan,
         train: Split,
         val: Split | None,
         folder: RunFolder,
-        resolution: int,
+        resolution: Resolution,
         seed: int,
         checkpoint_every: int = 0,
         keep_checkpoints: int = 2,
@@ -175,17 +175,19 @@ class Trainer:
             size = batch_size // host.count
             part = self._val.eval_batches(size, self._resolution, host=host)
             # Replicas want equal parts.
-            return filled(part, size, steps) if self._strategy.num_replicas_in_sync > 1 else part
+            if self._strategy.num_replicas_in_sync == 1:
+                return part
+            return filled(part, size, steps, self.task.blank)
 
         return distributed(self._strategy, of_host, batch_size)
 
     def _phase(self, step: int) -> Phase:
         return next(phase for phase in self._phases if step < phase.end)
 
-    def _step(self, step: int, images: Any, labels: Any) -> float:
+    def _step(self, step: int, images: Any, targets: Any) -> float:
         phase = self._phase(step)
         phase.optimizer.learning_rate = phase.learning_rate(step)
-        loss = float(self._steps[phase.name](images, labels))
+        loss = float(self._steps[phase.name](images, targets))
         if not math.isfinite(loss):
             self._diverged(f"The loss became {loss}", step)
         return loss
@@ -205,28 +207,27 @@ class Trainer:
         )
 
     def _compile_step(self, phase: Phase) -> Any:
-        """(images, labels) -> loss; it counts the step too, so that both are done or neither."""
+        """(images, targets) -> loss; it counts the step too, so that both are done or neither."""
         task, state, strategy = self.task, self.state, self._strategy
         replicas = strategy.num_replicas_in_sync
 
-        def replica_step(images: Any, labels: Any, number: Any) -> Any:
+        def replica_step(images: Any, targets: Any, number: Any) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(phase.variables)
                 # The optimiser adds the gradients of all replicas.
-                loss = task.loss(images, labels, number, phase.name == "head") / replicas
+                loss = task.loss(images, targets, number, phase.name == "head") / replicas
             gradients = tape.gradient(loss, phase.variables)
             phase.optimizer.apply_gradients(zip(gradients, phase.variables, strict=True))
             task.average_statistics(number)
-            unreadable = tf.reduce_sum(tf.cast(labels < 0, loss.dtype))
-            return tf.stack([loss, unreadable])
+            return tf.stack([loss, tf.cast(task.unreadable(targets), loss.dtype)])
 
         if self._jit_compile:
             replica_step = tf.function(replica_step, jit_compile=True)
 
         @tf.function
-        def step(images: Any, labels: Any) -> Any:
+        def step(images: Any, targets: Any) -> Any:
             number = tf.identity(state.step)
-            found = strategy.run(replica_step, (images, labels, number))
+            found = strategy.run(replica_step, (images, targets, number))
             found = strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
             loss, unreadable = tf.unstack(found)
             task.average_weights(number)
@@ -238,16 +239,12 @@ class Trainer:
         return step
 
     def _compile_tally(self) -> Any:
-        """(images, labels) -> what `classification.tally` counts, over all replicas."""
+        """(images, targets) -> what `Task.tally` gives, over all replicas."""
         task, strategy = self.task, self._strategy
 
-        def replica_tally(images: Any, labels: Any) -> Any:
-            return classification.tally(task.evaluated(images, training=False), labels)
-
         @tf.function
-        def tally(images: Any, labels: Any) -> Any:
-            tallies = strategy.run(replica_tally, (images, labels))
-            return strategy.reduce(tf.distribute.ReduceOp.SUM, tallies, axis=None)
+        def tally(images: Any, targets: Any) -> Any:
+            return task.gather(strategy, strategy.run(task.tally, (images, targets)))
 
         return tally
 
@@ -260,9 +257,7 @@ class Trainer:
             "epoch": epoch,
             "step": step,
             "train_loss": float(state.loss_sum) / steps,
-            "val_loss": None,
-            "val_top1": None,
-            "val_top5": None,
+            **dict.fromkeys(self.task.metrics),
             "lr": self._phase(step - 1).learning_rate(step - 1),
             "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
             "unreadable": int(state.unreadable),
@@ -273,8 +268,8 @@ class Trainer:
                 "not be decoded, more than 1 %; make the dataset anew."
             )
         if self._val is not None:
-            found = classification.accuracy(self._tally(*batch) for batch in self._val_batches())
-            row |= {"val_loss": found.loss, "val_top1": found.top1, "val_top5": found.top5}
+            found = self.task.score(self._tally(*batch) for batch in self._val_batches())
+            row |= found.metrics
             row["unreadable"] += len(self._val) - found.images
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from mnv3_tf.training.run_folder import SCORES, score_of
+
 SECONDS = 60.0
 """Between two lines within an epoch, where there is no terminal."""
 
@@ -76,8 +78,11 @@ class Progress:
     def epoch(self, row: dict[str, Any]) -> None:
         """After each epoch, with its line of metrics.jsonl."""
         parts = [f"epoch {row['epoch']}/{self._epochs}", f"loss {row['train_loss']:.4f}"]
-        if row["val_top1"] is not None:
-            parts += [f"val loss {row['val_loss']:.4f}", f"val top-1 {row['val_top1']:.4f}"]
+        score = score_of(row)
+        if row.get("val_loss") is not None:
+            parts.append(f"val loss {row['val_loss']:.4f}")
+        if row[score] is not None:
+            parts.append(f"val {SCORES[score]} {row[score]:.4f}")
         self.line(*parts, f"{row['images_per_s']:.0f} images/s")
         # Evaluation and writing are not part of the pace.
         self._last = None

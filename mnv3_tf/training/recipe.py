@@ -9,23 +9,32 @@ from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from mnv3_tf.data import Augmentation
+from mnv3_tf.data import Augmentation, BoxAugmentation, MaskAugmentation
 from mnv3_tf.errors import UserError
 from mnv3_tf.training import recipes
 
 OptimizerName = Literal["adamw", "rmsprop", "sgd"]
-ScheduleName = Literal["cosine", "constant", "exponential"]
+ScheduleName = Literal["cosine", "constant", "exponential", "polynomial"]
 BatchNormMode = Literal["train", "frozen"]
+DetectionLoss = Literal["focal", "hard_negative"]
+AUGMENTATIONS: Mapping[str, type] = {
+    "classify": Augmentation,
+    "detect": BoxAugmentation,
+    "segment": MaskAugmentation,
+}
+"""By task, how training views are drawn."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Hyperparameters of a run.
 
-    The head (the logits layer) is trained alone for `freeze_epochs`, at the constant
-    `head_learning_rate`; then everything is, from `learning_rate` over `warmup_epochs` of linear
-    rise and by `schedule` down to the end. `epochs` counts both. The schedule "exponential"
-    multiplies the rate by `decay_rate` every `decay_epochs`. With `rate_batch_size` the rates are
+    The kind of `augmentation` decides the task. The head (the logits layer; of a detector or a
+    segmentation network all that no classifier has) is trained alone for `freeze_epochs`, at the
+    constant `head_learning_rate`; then everything is, from `learning_rate` over `warmup_epochs` of
+    linear rise and by `schedule` down to the end. `epochs` counts both. The schedule "exponential"
+    multiplies the rate by `decay_rate` every `decay_epochs`; "polynomial" falls as the remaining
+    part of the steps to the power 0.9 (DeepLab). With `rate_batch_size` the rates are
     those of that batch size, and others scale them linearly (Goyal et al. 2017).
 
     `momentum` is beta_1 of adamw, `rho` the part of RMSProp's mean square that stays at each step,
@@ -46,6 +55,8 @@ class Recipe:
 
     With a teacher, the loss is (1 - `distillation`) of that of the labels and `distillation` of
     the divergence from the teacher's answer at `temperature` (Hinton et al. 2015).
+
+    `detection_loss` is that of `detection.losses`, with `focal_alpha` and `focal_gamma`.
     """
 
     epochs: int
@@ -71,7 +82,12 @@ class Recipe:
     cutmix: float = 0.0
     distillation: float = 0.0
     temperature: float = 1.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    detection_loss: DetectionLoss = "focal"
+    focal_alpha: float = 0.75
+    focal_gamma: float = 2.0
+    augmentation: Augmentation | BoxAugmentation | MaskAugmentation = field(
+        default_factory=Augmentation
+    )
     batch_norm: BatchNormMode = "train"
     batch_norm_momentum: float = 0.99
     freeze_epochs: int = 0
@@ -111,8 +127,24 @@ class Recipe:
             "batch_norm_momentum",
         ):
             require(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
+        require(
+            self.detection_loss in get_args(DetectionLoss),
+            "detection_loss",
+            " or ".join(get_args(DetectionLoss)),
+        )
+        require(0 <= self.focal_alpha <= 1, "focal_alpha", "from 0 to 1")
+        require(0 <= self.focal_gamma < math.inf, "focal_gamma", "0 or more")
+        if self.task != "classify":
+            # Each needs what only a classifier has: one label a picture, or its logits layer.
+            for name in ("label_smoothing", "dropout", "drop_path", "mixup", "cutmix"):
+                require(not getattr(self, name), name, f"0 to {self.task}")
         require(0 < self.decay_rate <= 1, "decay_rate", "above 0, up to 1")
         require(0 <= self.distillation <= 1, "distillation", "from 0 to 1")
+
+    @property
+    def task(self) -> str:
+        """ "classify", "detect" or "segment"."""
+        return next(t for t, kind in AUGMENTATIONS.items() if type(self.augmentation) is kind)
 
     @property
     def rate_scale(self) -> float:
@@ -182,10 +214,10 @@ def _checked(value: Any, wanted: Any, name: str) -> Any:
     raise UserError(f"--override={name}={value!r} must be {shown}.")
 
 
-def from_record(tree: Mapping[str, Any]) -> Recipe:
+def from_record(tree: Mapping[str, Any], task: str = "classify") -> Recipe:
     """The recipe that run.json holds, where every tuple has become a list."""
     drawn: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in tree["augmentation"].items()
     }
-    return Recipe(**{**tree, "augmentation": Augmentation(**drawn)})
+    return Recipe(**{**tree, "augmentation": AUGMENTATIONS[task](**drawn)})

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import json
 import platform
 import statistics
 import tempfile
@@ -18,17 +17,29 @@ from mnv3_tf.cost import cost
 from mnv3_tf.data import Dataset, Split, open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.models import load_classifier
-from mnv3_tf.networks import resolve
+from mnv3_tf.lraspp import SegmenterSpec
+from mnv3_tf.models import load_model
 from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.ssdlite import DetectorSpec
+from mnv3_tf.tasks import Spec, resolve_spec
 from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training import teacher as teachers
 from mnv3_tf.training.classification import Classification
+from mnv3_tf.training.detection import Detection
 from mnv3_tf.training.loop import Plan, Trainer
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.run_folder import Row, RunFolder, best_row, read_json, write_json
+from mnv3_tf.training.run_folder import (
+    Row,
+    RunFolder,
+    as_json,
+    best_row,
+    read_json,
+    write_json,
+)
+from mnv3_tf.training.segmentation import Segmentation
 from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.task import Task
 
 Summary = dict[str, Any]
 
@@ -51,13 +62,21 @@ def train(settings: Settings) -> Summary:
 
     # Before all else of TensorFlow: several workers find each other here.
     strategy = strategies.make(settings.strategy)
-    spec = resolve(settings.model, settings.width, settings.resolution)
+    spec = resolve_spec(
+        settings.task,
+        settings.model,
+        settings.width,
+        settings.resolution,
+        head=settings.head_options,
+        pretrained=settings.weights is not None,
+    )
     dataset = open_dataset(
         settings.dataset,
         data_dir=settings.data_dir,
         seed=settings.seed,
         resolution=spec.resolution,
         training=True,
+        task=settings.task,
     )
     train_split = _require_train(dataset)
     plan = _plan(settings, recipe, train_split)
@@ -65,14 +84,16 @@ def train(settings: Settings) -> Summary:
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     spec = spec.replace(num_classes=dataset.num_classes)
+    if isinstance(spec, DetectorSpec):
+        spec = spec.replace(scores="sigmoid" if recipe.detection_loss == "focal" else "softmax")
     with strategy.scope():
         # A run that goes on takes its weights from a checkpoint, but it may have none yet.
         with strategies.computing_in(settings.precision):
-            spec, model = load_classifier(spec, settings.weights)
+            spec, model = load_model(spec, settings.weights)
         if settings.sync_batch_norm:
             model = strategies.with_synchronised_batch_norm(model)
         teacher = _load_teacher(settings, spec)
-        task = Classification(model, recipe, settings.seed, teacher)
+        task = _task(spec, model, recipe, settings.seed, teacher)
 
     record = _record(settings, recipe, plan, dataset, spec)
     if recorded:
@@ -106,13 +127,29 @@ def train(settings: Settings) -> Summary:
 
         title = f"{spec.name} on {dataset.name}, recipe {record['settings']['recipe']}"
         curves.draw(rows, title, folder.curves)
-        summary = _summary(settings, spec, dataset, plan, rows, wall_seconds)
+        summary = _summary(task, spec, dataset, plan, rows, wall_seconds)
         write_json(folder.summary, summary)
     _say_skipped(dataset)
     return summary
 
 
-def _begin(folder: RunFolder, record: dict[str, Any], spec: NetworkSpec, anew: bool) -> None:
+def _task(
+    spec: Spec,
+    model: tf_keras.Model,
+    recipe: Recipe,
+    seed: int,
+    teacher: teachers.Teacher | None,
+) -> Task:
+    match spec:
+        case DetectorSpec():
+            return Detection(spec, model, recipe, seed)
+        case SegmenterSpec():
+            return Segmentation(spec, model, recipe, seed)
+        case NetworkSpec():
+            return Classification(model, recipe, seed, teacher)
+
+
+def _begin(folder: RunFolder, record: dict[str, Any], spec: Spec, anew: bool) -> None:
     """Makes the folder ready for training, from its start or on from where it was."""
     if anew:
         folder.begin(record)
@@ -126,6 +163,11 @@ def _begin(folder: RunFolder, record: dict[str, Any], spec: NetworkSpec, anew: b
 def resolve_recipe(settings: Settings) -> Recipe:
     """The named recipe with what the settings override."""
     recipe = recipes.load(settings.recipe_name)
+    if recipe.task != settings.task:
+        raise UserError(
+            f"--recipe={settings.recipe_name} is of --task={recipe.task}, not of "
+            f"--task={settings.task}; leave one of them out."
+        )
     given = {
         name: getattr(settings, name)
         for name in ("epochs", "batch_size", "learning_rate")
@@ -134,9 +176,10 @@ def resolve_recipe(settings: Settings) -> Recipe:
     return recipes.overridden(dataclasses.replace(recipe, **given), settings.override)
 
 
-def _load_teacher(settings: Settings, spec: NetworkSpec) -> teachers.Teacher | None:
+def _load_teacher(settings: Settings, spec: Spec) -> teachers.Teacher | None:
     if settings.teacher is None:
         return None
+    assert isinstance(spec, NetworkSpec)  # Settings refuses teachers of other tasks
     return teachers.load(settings.teacher, spec.num_classes, spec.resolution)
 
 
@@ -152,7 +195,7 @@ def _plan(settings: Settings, recipe: Recipe, split: Split) -> Plan:
 
 
 def _record(
-    settings: Settings, recipe: Recipe, plan: Plan, dataset: Dataset, spec: NetworkSpec
+    settings: Settings, recipe: Recipe, plan: Plan, dataset: Dataset, spec: Spec
 ) -> dict[str, Any]:
     """What run.json holds: every resolved setting, and what an export needs to know."""
     tree = {
@@ -181,8 +224,7 @@ def _record(
         },
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    # As it will be read back (tuples become lists), so that the two can be compared.
-    return json.loads(json.dumps(tree))
+    return as_json(tree)
 
 
 def _require_same(folder: RunFolder, part: str, recorded: dict[str, Any], wanted: Any) -> None:
@@ -202,8 +244,8 @@ def _require_same(folder: RunFolder, part: str, recorded: dict[str, Any], wanted
 
 
 def _summary(
-    settings: Settings,
-    spec: NetworkSpec,
+    task: Task,
+    spec: Spec,
     dataset: Dataset,
     plan: Plan,
     rows: list[Row],
@@ -211,8 +253,8 @@ def _summary(
 ) -> Summary:
     total, best = cost(spec), best_row(rows)
     assert best is not None
-    return {
-        "task": settings.task,
+    tree = {
+        "task": spec.task,
         "model": spec.name,
         "resolution": spec.resolution,
         "num_classes": spec.num_classes,
@@ -221,17 +263,18 @@ def _summary(
         "epochs": plan.epochs,
         "steps": plan.total_steps,
         "best_epoch": best["epoch"],
-        "val_top1": best["val_top1"],
-        "val_top5": best["val_top5"],
-        "val_loss": best["val_loss"],
+        **{name: best[name] for name in task.metrics},
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "wall_s": round(wall_seconds, 1),
         "skipped": len(dataset.skipped),
         "unreadable": rows[-1]["unreadable"],
     }
+    return as_json(tree)
 
 
 def _say_skipped(dataset: Dataset) -> None:
+    for note in dataset.notes:
+        print(f"{note}.", flush=True)
     if dataset.skipped:
         print(
             f"{len(dataset.skipped)} pictures could not be decoded and were left out: "

@@ -124,18 +124,34 @@ def read_json(path: Path) -> dict[str, Any]:
     return tree
 
 
+def as_json(tree: dict[str, Any]) -> dict[str, Any]:
+    """As it will be read back (tuples become lists), so that the two can be compared."""
+    found: dict[str, Any] = json.loads(json.dumps(tree))
+    return found
+
+
 def write_json(path: Path, tree: dict[str, Any]) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(tree, indent=1) + "\n")
 
 
+SCORES = {"val_top1": "top-1", "val_map": "mAP", "val_miou": "mIoU"}
+"""What decides which epoch is the best, by the task's column of metrics.jsonl, and its name."""
+
+
+def score_of(row: Row) -> str:
+    """The column of SCORES that the row has."""
+    return next(name for name in SCORES if name in row)
+
+
 def best_row(rows: list[Row]) -> Row | None:
-    """The row whose weights are the best: highest val_top1, the first of equals.
+    """The row whose weights are the best: the highest of its SCORES, the first of equals.
 
     Without a validation set the last row counts.
     """
     if not rows:
         return None
-    if rows[-1]["val_top1"] is None:
+    score = score_of(rows[-1])
+    if rows[-1][score] is None:
         return rows[-1]
-    return max(rows, key=lambda row: row["val_top1"])
+    return max(rows, key=lambda row: row[score])

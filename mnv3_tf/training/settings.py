@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import Head, Resolution, check_task
+from mnv3_tf.training.run_folder import as_json
 
-TASKS = ("classify", "detect", "segment")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -27,19 +28,26 @@ class Settings:
     """The flags of `train.py`; None leaves the choice to the recipe, the spec or the dataset.
 
     `recipe` None is distill where there is a `teacher`, finetune where `weights` are given, else
-    quick. `override` are changes to it (`recipe.overridden`). `steps` counts training steps of the
-    whole run and overrides `epochs`. `checkpoint_every` is in steps; 0 is for none besides those
-    at every epoch and every few minutes. `teacher` is a run folder, a SavedModel, or
-    MODEL:WEIGHTS. `sync_batch_norm` takes BatchNorm's statistics over all replicas. `jit_compile`
-    compiles the training step with XLA; None does on GPUs.
+    quick; of other tasks detect_finetune, detect_quick and so on. From `tail` to `pooling` the
+    fields are those of `tasks.Head`, for these other tasks. `override` are changes to the recipe
+    (`recipe.overridden`). `steps` counts training steps of the whole run and overrides `epochs`.
+    `checkpoint_every` is in steps; 0 is for none besides those at every epoch and every few
+    minutes. `teacher` is a run folder, a SavedModel, or MODEL:WEIGHTS. `sync_batch_norm` takes
+    BatchNorm's statistics over all replicas. `jit_compile` compiles the training step with XLA;
+    None does on GPUs.
     """
 
     dataset: str
     out: str
     model: str = "large"
     width: float = 1.0
-    resolution: int | None = None
+    resolution: Resolution | None = None
     task: str = "classify"
+    tail: str = "auto"
+    head: str = "lraspp"
+    head_filters: int = 128
+    output_stride: int = 16
+    pooling: str = "window"
     data_dir: str | None = None
     recipe: str | None = None
     weights: str | None = None
@@ -60,12 +68,13 @@ class Settings:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise UserError(f"Unknown task {self.task!r}; choose one of {', '.join(TASKS)}.")
-        if self.task != "classify":
+        check_task(self.task)
+        if self.task != "classify" and self.teacher:
             raise UserError(
-                f"--task={self.task} cannot be trained yet; only --task=classify works."
+                f"--teacher={self.teacher} teaches classifiers alone; leave it out, or "
+                f"--task={self.task}."
             )
+        self.head_options  # noqa: B018  (refuses what there is not)
         for name, known in (("strategy", STRATEGIES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise UserError(
@@ -86,11 +95,17 @@ class Settings:
     def recipe_name(self) -> str:
         if self.recipe:
             return self.recipe
+        if self.task != "classify":
+            return f"{self.task}_{'finetune' if self.weights else 'quick'}"
         if self.teacher:
             return "distill"
         return "finetune" if self.weights else "quick"
 
+    @property
+    def head_options(self) -> Head:
+        return Head(self.tail, self.head, self.head_filters, self.output_stride, self.pooling)
+
     def configuration(self) -> dict[str, Any]:
         """The part that decides the outcome; two runs that agree in it are the same run."""
         tree = {k: v for k, v in asdict(self).items() if k not in _NOT_CONFIGURATION}
-        return tree | {"recipe": self.recipe_name, "override": list(self.override)}
+        return as_json(tree | {"recipe": self.recipe_name, "override": list(self.override)})

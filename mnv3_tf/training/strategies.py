@@ -141,20 +141,30 @@ def distributed(
     return strategy.distribute_datasets_from_function(batches)
 
 
-def filled(batches: tf.data.Dataset, batch_size: int, steps: int) -> tf.data.Dataset:
-    """(images, labels) made up to `steps` full batches by blank pictures with the label -1."""
+def filled(batches: tf.data.Dataset, batch_size: int, steps: int, blank: Any) -> tf.data.Dataset:
+    """(images, targets) made up to `steps` full batches by blank pictures.
 
-    def fill(images: Any, labels: Any) -> tuple[Any, Any]:
-        missing = batch_size - tf.shape(labels)[0]
-        images = tf.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
-        labels = tf.pad(labels, ((0, missing),), constant_values=-1)
-        shape = (batch_size, *batches.element_spec[0].shape[1:])
-        return tf.ensure_shape(images, shape), tf.ensure_shape(labels, (batch_size,))
+    `blank` has the value of a blank picture's target, or of each part of it.
+    """
+
+    def fill(images: Any, targets: Any) -> tuple[Any, Any]:
+        missing = batch_size - tf.shape(images)[0]
+
+        def pad(part: Any, value: Any) -> Any:
+            sides = ((0, missing), *((0, 0) for _ in part.shape[1:]))
+            padded = tf.pad(part, sides, constant_values=tf.cast(value, part.dtype))
+            return tf.ensure_shape(padded, (batch_size, *part.shape[1:]))
+
+        return pad(images, 0), tf.nest.map_structure(pad, targets, blank)
 
     full = batches.map(fill)
-    spec = full.element_spec[0]
-    blank = (tf.zeros(spec.shape, spec.dtype), tf.fill((batch_size,), -1))
-    return full.concatenate(tf.data.Dataset.from_tensors(blank).repeat(steps)).take(steps)
+
+    def blanks(part: Any, value: Any) -> Any:
+        return tf.fill(part.shape, tf.cast(value, part.dtype))
+
+    images, targets = full.element_spec
+    none = (blanks(images, 0), tf.nest.map_structure(blanks, targets, blank))
+    return full.concatenate(tf.data.Dataset.from_tensors(none).repeat(steps)).take(steps)
 
 
 def _has_bfloat16() -> bool:

@@ -1,5 +1,6 @@
 """A network and a dataset so small that a training step takes milliseconds."""
 
+import json
 import os
 import subprocess
 import sys
@@ -127,3 +128,66 @@ def wait_for() -> Callable[..., None]:
             time.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def dense_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a spec JSON of four blocks that reach output stride 32, for any task."""
+    spec = NetworkSpec(
+        name="dense",
+        stem=Stem(filters=8),
+        blocks=(
+            Block(3, 8, 8, 0.0, "relu", 2),
+            Block(3, 16, 8, 0.0, "relu", 2),
+            Block(3, 16, 16, 0.25, "hard_swish", 2),
+            Block(3, 32, 16, 0.25, "hard_swish", 2),
+        ),
+        last_conv=24,
+        hidden=16,
+        resolution=64,
+    )
+    path = tmp_path_factory.mktemp("spec") / "dense.json"
+    path.write_text(spec.to_json())
+    return str(path)
+
+
+def _scene(
+    rng: np.random.Generator, figures: int
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    """A grey picture of 64x64 with bright rectangles, its mask, and their boxes."""
+    pixels = rng.integers(0, 80, (64, 64, 3)).astype(np.uint8)
+    mask, boxes = np.zeros((64, 64), np.uint8), []
+    for _ in range(figures):
+        channel = int(rng.integers(2))
+        left, top = (int(v) for v in rng.integers(0, 30, 2))
+        width, height = (int(v) for v in rng.integers(20, 34, 2))
+        window = slice(top, top + height), slice(left, left + width)
+        pixels[(*window, channel)] = 250
+        mask[window] = channel + 1
+        boxes.append({"bbox": [left, top, width, height], "category_id": channel})
+    return pixels, mask, boxes
+
+
+@pytest.fixture(scope="session")
+def rectangles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The same scenes by task: `coco:` and `masks:`, 16 to train on and 4 to judge by."""
+    root = tmp_path_factory.mktemp("rectangles")
+    rng = np.random.default_rng(0)
+    (root / "labels.txt").write_text("ground\nred\ngreen\n")
+    for split, count in (("train", 16), ("val", 4)):
+        images, annotations = [], []
+        for index in range(count):
+            pixels, mask, boxes = _scene(rng, figures=index % 3)
+            save_picture(root / split / "images" / f"{index}.png", pixels)
+            save_picture(root / split / "masks" / f"{index}.png", mask)
+            images.append({"id": index, "file_name": f"{index}.png", "width": 64, "height": 64})
+            annotations += [
+                {"id": 100 * index + number, "image_id": index, "iscrowd": 0, **box}
+                | {"area": box["bbox"][2] * box["bbox"][3]}
+                for number, box in enumerate(boxes)
+            ]
+        kinds = [{"id": 0, "name": "red"}, {"id": 1, "name": "green"}]
+        tree = {"images": images, "annotations": annotations, "categories": kinds}
+        (root / f"{split}.json").write_text(json.dumps(tree))
+    parts = (f"{root}/{split}{end}" for split in ("train", "val") for end in (".json", "/images"))
+    return {"detect": f"coco:{','.join(parts)}", "segment": f"masks:{root}"}

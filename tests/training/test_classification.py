@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.training import losses
 from mnv3_tf.training.classification import Classification, ema_decay, measure
@@ -25,7 +25,7 @@ def test_accuracy_with_fewer_than_five_classes():
 
 @pytest.fixture(scope="module")
 def network(tiny_model):
-    return build_classifier(resolve(tiny_model, num_classes=4))
+    return build(resolve(tiny_model, num_classes=4))
 
 
 def batch():
@@ -45,7 +45,7 @@ def test_dropout_is_a_function_of_seed_and_step(network):
 
 @pytest.mark.parametrize("drawn", ["drop_path", "mixup", "cutmix"])
 def test_so_is_all_else_that_is_drawn(drawn):
-    network = build_classifier(resolve("small", 0.35, 32, 4))
+    network = build(resolve("small", 0.35, 32, 4))
 
     def loss(step, amount=0.5):
         recipe = Recipe(1, 8, 0.1, **{drawn: amount})
@@ -107,7 +107,7 @@ def test_l2_is_half_the_square_of_the_kernels(network):
 
 
 def test_averages_of_all_weights(tiny_model):
-    network = build_classifier(resolve(tiny_model, num_classes=4))
+    network = build(resolve(tiny_model, num_classes=4))
     task = Classification(network, Recipe(1, 8, 0.1, ema_decay=0.5), 0)
     rng = np.random.default_rng(0)
     averages = network.get_weights()

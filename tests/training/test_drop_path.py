@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.training.drop_path import DropPathAdd, with_drop_path
 
@@ -31,7 +31,7 @@ def test_it_is_a_function_of_its_seed():
 
 
 def test_a_network_keeps_its_weights_and_its_answers():
-    network = build_classifier(resolve("small", 0.35, 32, 4))
+    network = build(resolve("small", 0.35, 32, 4))
     dropped, adds = with_drop_path(network, 0.6)
     rates = [add.rate for add in adds]
     residuals = [layer.name for layer in network.layers if layer.name.endswith("_add")]

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.training.optimizers import decayed_variables, is_kernel, make_optimizer, phases
 from mnv3_tf.training.recipe import Recipe, load
@@ -11,7 +11,7 @@ from mnv3_tf.training.recipe import Recipe, load
 
 @pytest.fixture(scope="module")
 def network(tiny_model) -> tf_keras.Model:
-    return build_classifier(resolve(tiny_model, num_classes=4))
+    return build(resolve(tiny_model, num_classes=4))
 
 
 @pytest.mark.parametrize("name", ["adamw", "rmsprop", "sgd"])

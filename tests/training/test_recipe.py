@@ -12,7 +12,7 @@ from mnv3_tf.training.recipe import Recipe, from_record, load, names, overridden
 @pytest.mark.parametrize("name", names())
 def test_every_recipe_survives_its_record(name):
     recipe = load(name)
-    assert from_record(json.loads(json.dumps(asdict(recipe)))) == recipe
+    assert from_record(json.loads(json.dumps(asdict(recipe))), recipe.task) == recipe
 
 
 def test_any_field_can_be_replaced():

@@ -11,14 +11,22 @@ from mnv3_tf.training.run import train
 
 
 @pytest.mark.parametrize("recipe", recipes.names())
-def test_two_steps_of_every_recipe(settings, recipe, tmp_path):
-    more = {}
+def test_two_steps_of_every_recipe(settings, recipe, tmp_path, dense_model, rectangles):
+    more, task = {}, recipes.load(recipe).task
+    if task != "classify":
+        more = {
+            "task": task,
+            "model": dense_model,
+            "dataset": rectangles[task],
+            "resolution": 64 if task == "detect" else (64, 64),
+        }
     if recipe == "distill":
         train(settings(out=str(tmp_path / "teacher"), epochs=1))
         more = {"teacher": str(tmp_path / "teacher")}
     summary = train(settings(recipe=recipe, epochs=None, steps=2, batch_size=4, **more))
     assert summary["steps"] == 2
-    assert math.isfinite(summary["val_loss"])
+    measured = {"classify": "val_loss", "detect": "val_map", "segment": "val_loss"}[task]
+    assert math.isfinite(summary[measured])
 
 
 @pytest.mark.slow

@@ -94,13 +94,13 @@ class TestFiles:
 
     def test_best_weights_give_the_accuracy_that_the_summary_says(self, finished):
         from mnv3_tf.data import open_dataset
-        from mnv3_tf.models import load_classifier
+        from mnv3_tf.models import load_model
         from mnv3_tf.training.classification import measure
 
         settings, summary = finished
         folder = RunFolder(settings.out)
         spec = NetworkSpec.from_json(folder.spec.read_text())
-        _, model = load_classifier(spec, str(folder.best_weights))
+        _, model = load_model(spec, str(folder.best_weights))
         found = measure(model, open_dataset(settings.dataset).val.eval_batches(4, 32))
         assert found.top1 == summary["val_top1"]
         assert found.loss == pytest.approx(summary["val_loss"], rel=1e-4)
@@ -272,7 +272,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"task": "detect"}, "--task=detect cannot be trained yet"),
+            ({"task": "detect", "teacher": "runs/x"}, "teaches classifiers alone"),
             ({"task": "dance"}, "Unknown task 'dance'"),
             ({"strategy": "many"}, "Unknown --strategy=many; choose one of auto, one"),
             ({"steps": 0}, "--steps=0"),

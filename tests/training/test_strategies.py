@@ -121,22 +121,22 @@ def test_the_last_batches_are_filled_with_pictures_that_do_not_count():
 
 
 def test_bfloat16_computes_so_and_keeps_its_weights_in_float32(tiny_model):
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
     from mnv3_tf.networks import resolve
 
     with strategies.computing_in("bfloat16"):
-        model = build_classifier(resolve(tiny_model, num_classes=4))
+        model = build(resolve(tiny_model, num_classes=4))
     assert model.get_layer("conv").compute_dtype == "bfloat16"
     assert {v.dtype for v in model.variables} == {tf.float32}
-    plain = build_classifier(resolve(tiny_model, num_classes=4))
+    plain = build(resolve(tiny_model, num_classes=4))
     assert plain.get_layer("conv").compute_dtype == "float32"
 
 
 def test_synchronised_batch_norm_is_batch_norm_on_one_device(tiny_model):
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
     from mnv3_tf.networks import resolve
 
-    model = build_classifier(resolve(tiny_model, num_classes=4))
+    model = build(resolve(tiny_model, num_classes=4))
     copy = strategies.with_synchronised_batch_norm(model)
     pictures = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype(np.float32)
     for training in (False, True):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.training import teacher
 from mnv3_tf.training.run import train
@@ -25,14 +25,14 @@ def test_a_run_folder(settings, pictures):
 
 
 def test_a_saved_model(tiny_model, pictures, tmp_path):
-    model = build_classifier(resolve(tiny_model, num_classes=3))
+    model = build(resolve(tiny_model, num_classes=3))
     tf.saved_model.save(model, str(tmp_path / "saved"))
     answers = teacher.load(str(tmp_path / "saved"), 3, 32)(pictures)
     np.testing.assert_allclose(answers, model(pictures), atol=1e-5)
 
 
 def test_a_model_and_its_weights(tiny_model, pictures, tmp_path):
-    model = build_classifier(resolve(tiny_model, num_classes=3))
+    model = build(resolve(tiny_model, num_classes=3))
     model.save_weights(tmp_path / "teacher.weights.h5")
     answers = teacher.load(f"{tiny_model}:{tmp_path / 'teacher.weights.h5'}", 3, 32)(pictures)
     np.testing.assert_allclose(answers, model(pictures), atol=1e-5)

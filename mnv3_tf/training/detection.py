@@ -1,0 +1,100 @@
+"""The detection task: loss over anchors, and COCO's mean average precision."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from mnv3_tf.detection.coco_metrics import Evaluator
+from mnv3_tf.detection.losses import detection_loss
+from mnv3_tf.detection.postprocess import Detections
+from mnv3_tf.detection.postprocess_tf import detect_batch
+from mnv3_tf.ssdlite import DetectorSpec
+from mnv3_tf.training.dense_task import DenseTask
+from mnv3_tf.training.recipe import Recipe
+from mnv3_tf.training.task import Score
+
+SCORE_THRESHOLD = 0.01
+"""Below it detections are left out: they take long to sort, and change mAP by less than 0.001."""
+
+Detect = Callable[[Any], list[Detections]]
+"""Pictures (N, H, W, 3) in [-1, 1] to what is found in each."""
+
+
+class Detection(DenseTask):
+    """A detector as the training loop sees it."""
+
+    metrics = ("val_map", "val_map50")
+    blank = {"boxes": 0.0, "classes": -1, "crowd": False, "size": 0}  # noqa: RUF012
+
+    def __init__(
+        self, spec: DetectorSpec, model: tf_keras.Model, recipe: Recipe, seed: int
+    ) -> None:
+        super().__init__(spec, model, recipe, seed)
+        self._num_classes, self._scores = spec.num_classes, spec.scores
+        self._anchors = tf.constant(spec.anchors())
+
+    def loss(self, images: Any, targets: Any, step: Any, head_only: bool) -> Any:
+        recipe = self.recipe
+        codes, logits = self._answer(images, head_only)
+        loss = detection_loss(
+            logits,
+            codes,
+            targets["boxes"],
+            targets["classes"],
+            targets["crowd"],
+            self._anchors,
+            "focal" if self._scores == "sigmoid" else "hard_negative",
+            recipe.focal_alpha,
+            recipe.focal_gamma,
+        )
+        return loss + self._penalty()
+
+    def tally(self, images: Any, targets: Any) -> Any:
+        codes, logits = self.evaluated(images, training=False)
+        scores = class_scores(logits, self._scores)
+        found = detect_batch(codes, scores, self._anchors, score_threshold=SCORE_THRESHOLD)
+        return {"found": found, "truth": targets}
+
+    def gather(self, strategy: tf.distribute.Strategy, tallies: Any) -> Any:
+        return tf.nest.map_structure(lambda part: strategy.gather(part, axis=0), tallies)
+
+    def score(self, tallies: Iterable[Any]) -> Score:
+        evaluator, images = Evaluator(self._num_classes), 0
+        for tally in tallies:
+            tally = tf.nest.map_structure(np.asarray, tally)
+            found = [Detections(*picture) for picture in zip(*tally["found"], strict=True)]
+            images += add(evaluator, found, tally["truth"])
+        result = evaluator.result()
+        return Score({"val_map": result["map"] or 0.0, "val_map50": result["map50"] or 0.0}, images)
+
+
+def class_scores(logits: Any, scores: str) -> Any:
+    """From 0 to 1, (..., 1 + classes); `scores` is that of `DetectorSpec`."""
+    logits = tf.cast(logits, tf.float32)
+    return tf.sigmoid(logits) if scores == "sigmoid" else tf.nn.softmax(logits)
+
+
+def measure(
+    detect: Detect, batches: Iterable[tuple[Any, Any]], num_classes: int
+) -> tuple[dict[str, Any], int]:
+    """What `Evaluator.result` gives, and the number of pictures."""
+    evaluator, images = Evaluator(num_classes), 0
+    for pictures, targets in batches:
+        truth = {name: np.asarray(value) for name, value in targets.items()}
+        images += add(evaluator, detect(pictures), truth)
+    return evaluator.result(), images
+
+
+def add(evaluator: Evaluator, found: Iterable[Detections], truth: dict[str, np.ndarray]) -> int:
+    """Adds a batch; returns how many pictures it has. Blank ones, of no size, are left out."""
+    count = 0
+    for picture, detections in enumerate(found):
+        height, width = (int(side) for side in truth["size"][picture])
+        if height:
+            boxes, classes, crowd = (truth[k][picture] for k in ("boxes", "classes", "crowd"))
+            evaluator.add(detections, boxes, classes, crowd, (height, width))
+            count += 1
+    return count

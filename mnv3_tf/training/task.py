@@ -1,0 +1,122 @@
+"""What every task has in common: the network that is trained, and its moving average."""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import tensorflow as tf
+import tf_keras
+
+from mnv3_tf.training.optimizers import decayed_variables
+from mnv3_tf.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of `images` pictures: what metrics.jsonl gets of them, by name."""
+
+    metrics: Mapping[str, float | None]
+    images: int
+
+
+class Task(ABC):
+    """A network as the training loop sees it.
+
+    `model` is trained. `evaluated` is what is measured and kept: the same, or where the recipe
+    averages weights, a model that holds their averages (of BatchNorm's statistics too).
+    `head` are the variables of the layers in `head_layers`, `body` all others.
+
+    Whatever is drawn at random is a function of seed and step alone, so that a resumed run draws
+    what an undisturbed one would have drawn.
+    """
+
+    metrics: ClassVar[tuple[str, ...]]
+    """Names of what `score` measures."""
+
+    blank: ClassVar[Any]
+    """Of each part of a target, the value that says that there is no picture."""
+
+    def __init__(
+        self, model: tf_keras.Model, recipe: Recipe, seed: int, head_layers: Iterable[str]
+    ) -> None:
+        self.model, self.recipe, self.seed = model, recipe, seed
+        self.evaluated = tf_keras.models.clone_model(model) if recipe.ema_decay else model
+        if recipe.ema_decay:
+            self.evaluated.set_weights(model.get_weights())
+        self.head = [
+            variable
+            for name in head_layers
+            for variable in model.get_layer(name).trainable_variables
+        ]
+        in_head = {id(variable) for variable in self.head}
+        self.body = [v for v in model.trainable_variables if id(v) not in in_head]
+        self._penalised = decayed_variables(recipe, [*self.body, *self.head])
+        for layer in model.layers:
+            if isinstance(layer, tf_keras.layers.BatchNormalization):
+                layer.momentum = recipe.batch_norm_momentum
+
+    @abstractmethod
+    def loss(self, images: Any, targets: Any, step: Any, head_only: bool) -> Any:
+        """Mean loss of a training batch, a scalar; `step` seeds what is drawn.
+
+        With `head_only` the body is not trained, and its BatchNorm statistics stay.
+        """
+
+    @abstractmethod
+    def tally(self, images: Any, targets: Any) -> Any:
+        """What `score` needs of a batch: tensors, of one replica."""
+
+    @abstractmethod
+    def gather(self, strategy: tf.distribute.Strategy, tallies: Any) -> Any:
+        """The tallies of all replicas as one."""
+
+    @abstractmethod
+    def score(self, tallies: Iterable[Any]) -> Score:
+        """Of all batches together."""
+
+    def unreadable(self, targets: Any) -> Any:
+        """How many pictures of a batch could not be decoded, int64."""
+        return tf.zeros((), tf.int64)
+
+    def average_weights(self, step: Any) -> None:
+        """After training step `step`: the moving average of trained weights; on no replica."""
+        self._average(self.evaluated.trainable_variables, self.model.trainable_variables, step)
+
+    def average_statistics(self, step: Any) -> None:
+        """Likewise of BatchNorm's statistics, of which each replica has its own."""
+        self._average(
+            self.evaluated.non_trainable_variables, self.model.non_trainable_variables, step
+        )
+
+    def _average(self, averages: list[Any], weights: list[Any], step: Any) -> None:
+        if self.evaluated is self.model:
+            return
+        decay = ema_decay(self.recipe.ema_decay, step)
+        for average, weight in zip(averages, weights, strict=True):
+            average.assign_sub((1.0 - decay) * (average - weight))
+
+    def _penalty(self) -> Any:
+        """The recipe's l2, a scalar."""
+        if not self.recipe.l2:
+            return 0.0
+        return self.recipe.l2 * tf.add_n([tf.nn.l2_loss(kernel) for kernel in self._penalised])
+
+    def _seeds(self, step: Any) -> Iterator[Any]:
+        """One seed, int64 (2,), after another: each of a step and a replica, all different."""
+        context = tf.distribute.get_replica_context()
+        seed = tf.stack([tf.constant(self.seed, tf.int64), step])
+        seed = tf.random.experimental.stateless_fold_in(seed, context.replica_id_in_sync_group)
+        for use in itertools.count():
+            yield tf.random.experimental.stateless_fold_in(seed, use)
+
+
+def ema_decay(highest: float, step: Any) -> Any:
+    """The part of a moving average that stays after step `step`, counted from 0.
+
+    It begins lower, at (1 + step) / (10 + step), so that the random weights of the start are soon
+    forgotten (as tf.train.ExponentialMovingAverage with `num_updates`).
+    """
+    done = tf.cast(step, tf.float32)
+    return tf.minimum(highest, (1.0 + done) / (10.0 + done))
