@@ -21,7 +21,6 @@ from absl import flags
 
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import resolve
 
 if TYPE_CHECKING:
     from mnv3_tf.data import Dataset, Split
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from mnv3_tf.trained import Trained
 
 BATCH = 32
+SCORES = {"top1": "top-1", "map": "mAP", "map50": "mAP at IoU 0.5", "miou": "mIoU"}
+"""Of a report, and how they are called."""
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -63,7 +64,12 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     text("target", "xnnpack", "xnnpack, gpu, nnapi, edgetpu or reference.")
     text("input_type", None, "uint8, int8 or float32; uint8 for int8, else float32.")
-    text("output", "probabilities", "probabilities or logits.")
+    text(
+        "output",
+        None,
+        "probabilities or logits; of detectors detections (boxes found inside) or raw; of "
+        "segmentation scores or classes (arg-max).",
+    )
     text("labels", None, "Text file with a class name on each line; the run's if not given.")
     flags.DEFINE_integer("threads", 1, "Threads for the latency.", 1, flag_values=values)
     cli.define_json_flag(values)
@@ -130,8 +136,7 @@ def _load(args: flags.FlagValues) -> "Trained":
 
     if args.run:
         return load_run(args.run)
-    spec = resolve(args.model, args.width, args.resolution, args.num_classes)
-    return load_weights(spec, args.weights)
+    return load_weights(cli.network_spec(args), args.weights)
 
 
 def _pictures(args: flags.FlagValues, trained: "Trained") -> "Pictures":
@@ -147,6 +152,7 @@ def _pictures(args: flags.FlagValues, trained: "Trained") -> "Pictures":
         args.data_dir or settings.get("data_dir"),
         settings.get("seed", 0),
         own,
+        trained.spec.task,
     )
 
 
@@ -155,19 +161,18 @@ def _training(
 ) -> "Training | None":
     """With a run's own data at hand int8 is trained, as its recipe draws the pictures."""
     from mnv3_tf.export.pictures import training_on
-    from mnv3_tf.training import recipe
 
     method = args.method or ("qat" if args.run or args.qat_steps else "ptq")
     if method == "ptq":
         print(f"int8 by post-training quantisation on up to {args.calibration_images} pictures.")
         return None
-    recorded = trained.recorded
     training = training_on(
         splits,
         trained.spec.resolution,
         args.qat_steps,
         Path(args.out).with_suffix(".qat"),
-        recipe.from_record(recorded["recipe"]).augmentation if recorded else None,
+        _augmentation(trained),
+        trained.spec.task,
     )
     print(
         f"int8 by quantisation-aware training, {training.steps} steps on "
@@ -175,6 +180,15 @@ def _training(
         "--method=ptq is quicker."
     )
     return training
+
+
+def _augmentation(trained: "Trained") -> Any:
+    """That of a run's recipe; None where there is no run."""
+    from mnv3_tf.training import recipe
+
+    if trained.recorded is None:
+        return None
+    return recipe.from_record(trained.recorded["recipe"], trained.spec.task).augmentation
 
 
 def _class_names(
@@ -210,12 +224,12 @@ def _show(out: str, report: dict[str, Any]) -> None:
         ),
     ]
     if report["images"]:
-        top1 = report["top1"]
-        rows += [
-            ("top-1", f"{top1['exported']:.4f}, network {top1['float']:.4f}"),
-            ("agreement", f"{report['agreement']:.4f} on {report['images']} pictures"),
-            ("divergence", f"{report['divergence']:.4f} nats from the network"),
-        ]
+        for name, title in SCORES.items():
+            if report.get(name, {}).get("exported") is not None:
+                rows.append((title, "{exported:.4f}, network {float:.4f}".format(**report[name])))
+        rows.append(("agreement", f"{report['agreement'] or 0:.4f} on {report['images']} pictures"))
+    if report.get("divergence") is not None:
+        rows.append(("divergence", f"{report['divergence']:.4f} nats from the network"))
     if report.get("stem"):
         tried = report["stem"]["divergence"]
         without, given = (f"{tried[stem]:.3f}" for stem in ("composite", "equalized"))

@@ -24,8 +24,8 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def mediapipe_answers() -> Callable[[Path, Sequence[Path]], list[list[dict[str, Any]]]]:
-    """(model, pictures) -> for each picture MediaPipe's [{"index", "name", "score"}], best first.
+def mediapipe_answers() -> Callable[..., list[Any]]:
+    """(model, pictures, task="classify") -> what MediaPipe says of each, as its client prints it.
 
     Its absl-py does not get on with ours, so it lives in an environment of its own.
     """
@@ -35,8 +35,8 @@ def mediapipe_answers() -> Callable[[Path, Sequence[Path]], list[list[dict[str, 
     if not python.is_file():
         pytest.skip(f"needs mediapipe in an environment of its own; {python} is absent")
 
-    def ask(model: Path, pictures: Sequence[Path]) -> list[list[dict[str, Any]]]:
-        command = [python, tests / "clients" / "mediapipe_classify.py", model, *pictures]
+    def ask(model: Path, pictures: Sequence[Path], task: str = "classify") -> list[Any]:
+        command = [python, tests / "clients" / "mediapipe_answers.py", task, model, *pictures]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

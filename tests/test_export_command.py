@@ -32,10 +32,10 @@ def last_json(text: str) -> dict:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
 
     path = tmp_path_factory.mktemp("weights") / "w.weights.h5"
-    model = build_classifier(resolve("small", 0.35, 64, 10))
+    model = build(resolve("small", 0.35, 64, 10))
     settle(randomise(model), noise(32, 64)).save_weights(path)
     return path
 

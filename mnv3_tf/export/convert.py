@@ -9,7 +9,16 @@ import tf_keras
 
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 InputType = Literal["uint8", "int8", "float32"]
-Output = Literal["probabilities", "logits"]
+Output = Literal["probabilities", "logits", "detections", "raw", "scores", "classes"]
+OUTPUTS: dict[str, tuple[Output, ...]] = {
+    "classify": ("probabilities", "logits"),
+    "detect": ("detections", "raw"),
+    "segment": ("scores", "classes"),
+}
+"""By task, what a file may give; the first is what it gives if not told."""
+
+UNIT_RANGE = (0.0, 255 / 256)
+"""TFLite's int8 SOFTMAX and LOGISTIC have steps of 1/256, and no others."""
 
 
 def convert(
@@ -17,8 +26,14 @@ def convert(
     quantize: Quantize,
     input_type: InputType = "float32",
     output: Output = "probabilities",
+    scores: str = "sigmoid",
 ) -> bytes:
     """Converts for a batch of 1.
+
+    "probabilities" and "logits" are a classifier's, (1, classes). "raw" and "detections" are both
+    box codes (1, A, 4) and scores (1, A, 1 + classes), in an order of the converter's, whose boxes
+    `post_process` finds; `scores` is that of `DetectorSpec`. "scores" are a segmentation network's
+    logits (1, H, W, classes), "classes" their arg-max, int32 (1, H, W).
 
     For int8, `model` carries its ranges in fake-quant nodes (`quantization.scheme`), and the
     output is stored as the input is. TensorFlow's own calibrator is never called: it gives a
@@ -26,31 +41,42 @@ def convert(
     """
     is_int8 = quantize == "int8"
 
-    # A dynamic batch would leave SHAPE and STRIDED_SLICE operators in the graph.
-    @tf.function(input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), name="image")])
-    def classify(image: Any) -> Any:
-        logits = model(image, training=False)
-        if output == "logits":
-            return logits
-        probabilities = tf.nn.softmax(logits)
+    def in_unit_range(values: Any) -> Any:
         if is_int8:
-            # TFLite's int8 SOFTMAX has steps of 1/256, and no others.
-            return tf.quantization.fake_quant_with_min_max_args(probabilities, 0.0, 255 / 256)
-        return probabilities
+            return tf.quantization.fake_quant_with_min_max_args(values, *UNIT_RANGE)
+        return values
+
+    # A dynamic batch would leave SHAPE and STRIDED_SLICE operators in the graph.
+    @tf.function(
+        input_signature=[tf.TensorSpec((1, *model.input_shape[1:]), name="image")], autograph=False
+    )
+    def answer(image: Any) -> Any:
+        given = model(image, training=False)
+        match output:
+            case "probabilities":
+                return in_unit_range(tf.nn.softmax(given))
+            case "detections" | "raw":
+                codes, logits = given
+                made = tf.sigmoid(logits) if scores == "sigmoid" else tf.nn.softmax(logits)
+                return codes, in_unit_range(made)
+            case "classes":
+                return tf.argmax(given, -1, tf.int32)
+        return given
 
     # The variables alone are handed over: with the Keras model TensorFlow would trace every
     # wrapped layer once more, which takes a minute.
     holder = tf.Module()
     holder.kept = model.variables
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [classify.get_concrete_function()], holder
+        [answer.get_concrete_function()], holder
     )
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if is_int8:
-        stored = tf.as_dtype(input_type)
-        converter.inference_input_type = converter.inference_output_type = stored
+        converter.inference_input_type = tf.as_dtype(input_type)
+        if output != "classes":  # they are whole numbers already
+            converter.inference_output_type = converter.inference_input_type
     with contextlib.redirect_stdout(io.StringIO()):  # it prints where it saves its copy
         return bytes(converter.convert())

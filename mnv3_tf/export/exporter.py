@@ -11,14 +11,17 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import inspection, metadata, runtime
-from mnv3_tf.export.convert import InputType, Output, Quantize, convert
+from mnv3_tf.export import accuracy, inspection, metadata, post_process, runtime
+from mnv3_tf.export.convert import OUTPUTS, InputType, Output, Quantize, convert
 from mnv3_tf.export.int8 import Int8, Training, quantize
-from mnv3_tf.export.lowering import lowered_classifier
+from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.export.parity import compare_answers, layer_sqnr, layer_steps, parting_of
 from mnv3_tf.files import atomic_write
 from mnv3_tf.layers import Lowering
+from mnv3_tf.lraspp import SegmenterSpec
 from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.ssdlite import DetectorSpec
+from mnv3_tf.tasks import Spec
 
 HardSwish = Literal["auto", "fused", "composite", "equalized"]
 Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
@@ -33,7 +36,7 @@ class ExportOptions:
     hard_swish: HardSwish = "auto"
     target: Target = "xnnpack"
     input_type: InputType | None = None
-    output: Output = "probabilities"
+    output: Output | None = None
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -41,7 +44,7 @@ class ExportOptions:
             "quantize": get_args(Quantize),
             "hard_swish": get_args(HardSwish),
             "target": get_args(Target),
-            "output": get_args(Output),
+            "output": (None, *get_args(Output)),
             "input_type": (None, *get_args(InputType)),
         }
         for name, known in choices.items():
@@ -53,6 +56,15 @@ class ExportOptions:
                 f"--input_type={self.input_type} needs --quantize=int8; "
                 f"a file with --quantize={self.quantize} takes float32."
             )
+
+    def output_of(self, task: str) -> Output:
+        """Raises UserError where the task has no such output."""
+        known = OUTPUTS[task]
+        if self.output not in (None, *known):
+            raise UserError(
+                f"--output={self.output} is not one of {', '.join(known)}, which --task={task} has."
+            )
+        return self.output or known[0]
 
     @property
     def stored_input(self) -> InputType:
@@ -70,7 +82,7 @@ class ExportOptions:
 
 
 def export(
-    spec: NetworkSpec,
+    spec: Spec,
     trained: tf_keras.Model,
     options: ExportOptions,
     out: Path,
@@ -82,7 +94,7 @@ def export(
     """Writes `out` and `out` with the suffix .report.json, and returns the report.
 
     Args:
-      spec, trained: the network, as `load_classifier` gives it.
+      spec, trained: the network, as `load_model` gives it.
       options: what to write.
       out: path of the .tflite.
       class_names: travel inside the file as TFLite metadata.
@@ -96,6 +108,7 @@ def export(
         the runtime refuses; nothing is written then.
     """
     lowering, reason = options.lowering()
+    output = options.output_of(spec.task)
     # Opened first: a folder that cannot be written to is found before the work, not after it.
     with atomic_write(out) as temporary:
         if options.quantize == "int8":
@@ -108,17 +121,20 @@ def export(
                 training=training,
             )
         else:
-            lowered = lowered_classifier(spec, trained, lowering)
+            lowered = lowered_model(spec, trained, lowering)
             made = Int8(lowered, lowered, lowering, {}, {})
-        content = convert(made.quantized, options.quantize, options.stored_input, options.output)
-        description = f"{spec.name} at {spec.resolution}x{spec.resolution}."
-        temporary.write_bytes(metadata.add_metadata(content, class_names, spec.name, description))
+        content = _converted(spec, made.quantized, options, output)
+        description = "{} at {}x{}.".format(spec.name, *spec.image_size)
+        temporary.write_bytes(
+            metadata.add_metadata(content, class_names, spec.name, description, spec.to_json())
+        )
         file = inspection.inspect(temporary)
         if error := file["xnnpack"]["error"]:
             raise runtime.refusal(out, "; ".join([error, *made.notes.get("warnings", ())]))
         report = {
             **{key: file[key] for key in ("sha256", "bytes")},
             "model": spec.name,
+            "task": spec.task,
             "spec_hash": spec.hash,
             "quantize": options.quantize,
             "method": ("qat" if training else "ptq") if options.quantize == "int8" else None,
@@ -127,7 +143,7 @@ def export(
             "hard_swish_reason": reason,
             "target": options.target,
             **{key: file[key] for key in ("input", "output", "ops", "float_islands", "xnnpack")},
-            **_measured(temporary, trained, made, options, calibration, evaluation),
+            **_measured(spec, temporary, trained, made, options, calibration, evaluation),
         }
         with atomic_write(out.with_suffix(".report.json")) as report_file:
             report_file.write_text(json.dumps(report, indent=1) + "\n")
@@ -136,7 +152,17 @@ def export(
     return report
 
 
+def _converted(spec: Spec, model: tf_keras.Model, options: ExportOptions, output: Output) -> bytes:
+    scores = spec.scores if isinstance(spec, DetectorSpec) else "softmax"
+    content = convert(model, options.quantize, options.stored_input, output, scores)
+    if not isinstance(spec, DetectorSpec):
+        return content
+    content = post_process.in_order(content)
+    return content if output == "raw" else post_process.append(content, spec.anchors())
+
+
 def _measured(
+    spec: Spec,
     path: Path,
     trained: tf_keras.Model,
     made: Int8,
@@ -146,23 +172,39 @@ def _measured(
 ) -> dict[str, Any]:
     exported = runtime.TFLiteModel(path, options.threads)
     is_int8 = options.quantize == "int8"
-    simulated = made.quantized if is_int8 else None
-    parity = compare_answers(trained, exported, evaluation, simulated, options.output)
+    simulated: dict[str, Any] = {}
+    match spec:
+        case DetectorSpec():
+            found = accuracy.compare_detections(spec, trained, path, evaluation)
+        case SegmenterSpec():
+            found = accuracy.compare_masks(spec, trained, path, evaluation)
+        case NetworkSpec():
+            parity = compare_answers(
+                trained,
+                exported,
+                evaluation,
+                made.quantized if is_int8 else None,
+                options.output_of("classify"),
+            )
+            found = {
+                "images": parity.images,
+                "top1": {"float": parity.top1_float, "exported": parity.top1_exported},
+                "agreement": parity.agreement,
+                "divergence": parity.divergence,
+            }
+            simulated = {
+                "top1": parity.top1_simulated,
+                "agreement": parity.agreement_simulated,
+            }
     pictures = _a_few(calibration, evaluation, made.lowered.input_shape[1:])
     layers = layer_sqnr(path, made.lowered, pictures)
     simulation = None
     if is_int8:
         steps = layer_steps(path, made.quantized, pictures)
-        simulation = {
-            "top1": parity.top1_simulated,
-            "agreement": parity.agreement_simulated,
-            "first_parting": parting_of(steps),
-        }
+        simulation = {**simulated, "first_parting": parting_of(steps)}
     return {
-        "images": parity.images,
-        "top1": {"float": parity.top1_float, "exported": parity.top1_exported},
-        "agreement": parity.agreement,
-        "divergence": parity.divergence,
+        "top1": {"float": None, "exported": None},
+        **found,
         "simulation": simulation,
         "latency_ms": runtime.measure_latency(exported),
         "layers": layers,

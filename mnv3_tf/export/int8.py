@@ -16,16 +16,17 @@ import tf_keras
 
 from mnv3_tf import weights as weight_files
 from mnv3_tf.cost import cost
-from mnv3_tf.export.lowering import lowered_classifier
+from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.export.simplify import simplify
 from mnv3_tf.layers import Lowering
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.quantization import aware_training, post_training
+from mnv3_tf.quantization.answers import answer_of
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Distiller, divergence_from
 from mnv3_tf.quantization.equalization import channel_gains
 from mnv3_tf.quantization.scheme import Range, fake_quantized, round_biases
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tasks import Spec
 
 Method = Literal["ptq", "qat"]
 
@@ -65,7 +66,7 @@ class Int8:
 
 
 def quantize(
-    spec: NetworkSpec,
+    spec: Spec,
     trained: tf_keras.Model,
     lowering: Lowering,
     may_equalize_stem: bool,
@@ -81,21 +82,31 @@ def quantize(
 
     Raises UserError for pictures or weights that cannot be worked with.
     """
-    slim = simplify(spec, weight_files.collect(trained))
-    network = trained
+    answer = answer_of(spec)
+    slim = simplify(spec.backbone, weight_files.collect(trained))
+    network, slim_spec = trained, spec.with_backbone(slim.spec)
     if any(slim.notes.values()):
-        network = build_classifier(slim.spec)
+        network = build(slim_spec)
         weight_files.assign_layers(network, slim.weights)
     notes: dict[str, Any] = {"simplified": slim.notes}
-    if may_equalize_stem and lowering == "composite" and spec.stem.activation == "hard_swish":
+    if (
+        may_equalize_stem
+        and lowering == "composite"
+        and spec.backbone.stem.activation == "hard_swish"
+    ):
         print("Trying both stems ...", flush=True)
-        lowering, notes["stem"] = _choose_stem(slim.spec, network, pictures[:TRIAL_IMAGES])
+        lowering, notes["stem"] = _choose_stem(slim_spec, network, pictures[:TRIAL_IMAGES])
     print(f"Choosing ranges on {len(pictures)} pictures ...", flush=True)
-    found = _calibrated(slim.spec, network, lowering, pictures)
+    found = _calibrated(slim_spec, network, lowering, pictures)
     notes["warnings"] = find_warnings(pictures, found.ranges)
     if training:
         distiller = Distiller(
-            found.quantized, found.lowered, found.ranges, aware_training.RATES, training.steps
+            found.quantized,
+            found.lowered,
+            found.ranges,
+            aware_training.RATES,
+            training.steps,
+            answer,
         )
         job = {
             "spec": spec.hash,
@@ -109,8 +120,10 @@ def quantize(
         notes["qat_steps"] = training.steps
     else:
         print("Tuning biases ...", flush=True)
-        steps = post_training.steps_for(cost(slim.spec).madds)
-        tuned = post_training.tune(found.quantized, found.lowered, found.ranges, pictures, steps)
+        steps = post_training.steps_for(cost(slim_spec).madds)
+        tuned = post_training.tune(
+            found.quantized, found.lowered, found.ranges, pictures, steps, answer=answer
+        )
         notes["bias_correction"] = tuned and asdict(tuned)
     round_biases(found.quantized)
     return replace(found, notes=notes)
@@ -142,25 +155,27 @@ def find_warnings(pictures: np.ndarray, ranges: Mapping[str, Range]) -> list[str
 
 
 def _choose_stem(
-    spec: NetworkSpec, network: tf_keras.Model, pictures: np.ndarray
+    spec: Spec, network: tf_keras.Model, pictures: np.ndarray
 ) -> tuple[Lowering, dict[str, Any]]:
     """Tries both stems, and keeps the cheap one unless the other is worth its time."""
     divergence: dict[Lowering, float] = {}
     for lowering in STEMS:
         tried = _calibrated(spec, network, lowering, pictures)
-        divergence[lowering] = divergence_from(tried.lowered, tried.quantized)(pictures)
+        divergence[lowering] = divergence_from(tried.lowered, tried.quantized, answer_of(spec))(
+            pictures
+        )
     worth = divergence["equalized"] < WORTH_ITS_TIME * divergence["composite"]
     chosen: Lowering = "equalized" if worth else "composite"
     return chosen, {"chosen": chosen, "divergence": divergence}
 
 
 def _calibrated(
-    spec: NetworkSpec, network: tf_keras.Model, lowering: Lowering, pictures: np.ndarray
+    spec: Spec, network: tf_keras.Model, lowering: Lowering, pictures: np.ndarray
 ) -> Int8:
-    lowered = lowered_classifier(spec, network, lowering)
-    if gains := channel_gains(spec, lowered, lowering, pictures):
-        lowered = lowered_classifier(spec, network, lowering, gains)
-    ranges = calibrate(lowered, pictures)
+    lowered = lowered_model(spec, network, lowering)
+    if gains := channel_gains(spec.backbone, lowered, lowering, pictures):
+        lowered = lowered_model(spec, network, lowering, gains)
+    ranges = calibrate(lowered, pictures, answer=answer_of(spec))
     return Int8(lowered, fake_quantized(lowered, ranges), lowering, ranges, {})
 
 

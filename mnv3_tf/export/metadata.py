@@ -1,29 +1,25 @@
-"""Standard TFLite metadata: class names, normalisation and names of the input and output.
+"""What travels inside a .tflite: standard TFLite metadata with class names, and our own spec.
 
-Written here with `flatbuffers` alone: the writers of tflite-support need an old NumPy, and those
-of MediaPipe a package of 100 MB. The slots below are the field order of `metadata_schema.fbs`
-(file identifier M001), which MediaPipe and tflite-support share. Class names are a text file in
-a zip archive at the end of the model, where Android apps find them too.
+Android's Task Library and MediaPipe read the former: normalisation, what the outputs mean, and
+class names, a text file in a zip archive at the end of the model. The spec is JSON in an entry of
+the model's list of metadata that only this toolkit reads.
 """
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mnv3_tf import tasks
 from mnv3_tf.errors import UserError
+from mnv3_tf.export import metadata_tables
+from mnv3_tf.export.kinds import kind_of
+from mnv3_tf.export.packing import pack_model
 
-MEAN = STD = 127.5
 LABELS_FILE = "labels.txt"
 ENTRY = "TFLITE_METADATA"
-MIN_PARSER_VERSION = "1.0.0"
-
-# Values of enumerations and unions in the schema.
-TENSOR_AXIS_LABELS = 2
-FEATURE_PROPERTIES, IMAGE_PROPERTIES = 1, 2
-NORMALIZATION_OPTIONS = 1
-RGB = 1
+SPEC_ENTRY = "mnv3_tf_spec"
 
 
 def add_metadata(
@@ -31,32 +27,43 @@ def add_metadata(
     labels: Sequence[str] | None,
     name: str = "MobileNetV3",
     description: str = "Classifies pictures.",
+    spec: str | None = None,
 ) -> bytes:
     """The .tflite `model` with metadata; what it had of it before is replaced.
 
-    Normalisation is (byte - 127.5) / 127.5, which is the identity on the bytes of a quantised
-    input with scale 1/127.5 and zero point 127 or 128. `labels` None leaves the names out.
-    Equal arguments give equal bytes.
+    What the outputs are (`kinds.kind_of`) decides what is said of them. Normalisation is (byte -
+    127.5) / 127.5, which is the identity on the bytes of a quantised input with scale 1/127.5 and
+    zero point 127 or 128. `labels` None leaves the names out; a detector's are without its
+    background. `spec` is the JSON text of the network, None leaves it out. Equal arguments give
+    equal bytes.
 
-    Raises UserError if the labels are not one line each, or not as many as there are classes.
+    Raises UserError if the labels are not one line each, or not as many as there are classes, or
+    for outputs of no known kind.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
-    graph = tree.subgraphs[0]
-    image, scores = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    graph, kind = tree.subgraphs[0], kind_of(tree)
     if labels is not None:
-        _check_labels(labels, int(scores.shape[-1]))
-    is_float = scores.type == schema.TensorType.FLOAT32
-    packed = _pack_metadata(
+        _check_labels(labels, kind.num_classes)
+    # Scores come last in every form that has scores: by themselves, after boxes or after classes.
+    scores = graph.outputs[kind.order[min(2, len(kind.order) - 1)]]
+    image = graph.tensors[graph.inputs[0]]
+
+    def values(tensor: Any, low: float, high: float) -> tuple[float, float]:
+        return (low, high) if tensor.type == schema.TensorType.FLOAT32 else (0.0, 255.0)
+
+    packed = metadata_tables.pack(
         name,
         description,
+        kind,
         image_size=(int(image.shape[1]), int(image.shape[2])),
-        input_range=(-1.0, 1.0) if image.type == schema.TensorType.FLOAT32 else (0.0, 255.0),
-        output_range=(0.0, 1.0) if is_float else (0.0, 255.0),
-        has_labels=labels is not None,
+        input_range=values(image, -1.0, 1.0),
+        score_range=values(graph.tensors[scores], 0.0, 1.0),
+        labels_file=None if labels is None else LABELS_FILE,
     )
-    _store(schema, tree, packed)
+    _store(schema, tree, ENTRY, packed)
+    _store(schema, tree, SPEC_ENTRY, None if spec is None else spec.encode())
     content = pack_model(tree)
     if labels is None:
         return content
@@ -75,11 +82,12 @@ def read_labels(path: str | Path) -> list[str] | None:
 def labels_of(content: bytes) -> list[str] | None:
     """`read_labels` of a file's content."""
     try:
-        name = _recorded_labels_file(content)
+        packed = _entry(content, ENTRY)
+        name = packed and metadata_tables.labels_file(packed, LABELS_FILE)
     except Exception:
         # The runtime verifies models but not the metadata inside: damaged is as good as absent.
         name = None
-    if name is None:
+    if not name:
         return None
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -93,54 +101,69 @@ def labels_of(content: bytes) -> list[str] | None:
         return None
 
 
-def pack_model(tree: Any) -> bytes:
-    """A schema's `ModelT` as a .tflite, with weights on 16-byte boundaries.
+def read_spec(path: str | Path) -> tasks.Spec | None:
+    """The network that a .tflite of ours is; None of others, and where it is damaged.
 
-    The generated packer forgets the schema's `force_align`, and kernels read misaligned floats
-    slowly or, on some ARM processors, not at all.
+    The model must have been verified, as for `read_labels`.
     """
-    import flatbuffers
-
-    tree.buffers = [_AlignedBuffer(buffer) for buffer in tree.buffers]
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(tree.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return spec_of(Path(path).read_bytes())
 
 
-class _AlignedBuffer:
-    """A `BufferT` that packs its data as the schema says."""
-
-    def __init__(self, buffer: Any) -> None:
-        self.data = None if buffer.data is None else bytes(buffer.data)
-
-    def Pack(self, builder: Any) -> int:
-        vector = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), 16)
-            builder.head = builder.head - len(self.data)
-            builder.Bytes[builder.Head() : builder.Head() + len(self.data)] = self.data
-            vector = builder.EndVector()
-        builder.StartObject(3)
-        if vector is not None:
-            builder.PrependUOffsetTRelativeSlot(0, vector, 0)
-        return int(builder.EndObject())
+def spec_of(content: bytes) -> tasks.Spec | None:
+    """`read_spec` of a file's content."""
+    try:
+        stored = _entry(content, SPEC_ENTRY)
+        return None if stored is None else tasks.from_json(stored.decode())
+    except Exception:  # whatever the text is, it is data
+        return None
 
 
-def _store(schema: Any, tree: Any, packed: bytes) -> None:
-    """Puts the metadata where an earlier one was, or else into a new buffer."""
+def normalization_of(content: bytes) -> tuple[list[float], list[float]] | None:
+    """Mean and standard deviation by which a verified file wants bytes normalised.
+
+    Lists of one or three, by channel; None where the file does not say, or nonsense.
+    """
+    try:
+        packed = _entry(content, ENTRY)
+        found = packed and metadata_tables.normalization(packed)
+    except Exception:
+        return None
+    if not found or not all(len(values) in (1, 3) for values in found) or not all(found[1]):
+        return None
+    return found
+
+
+def _entry(content: bytes, name: str) -> bytes | None:
+    """What the model's list of metadata has under that name."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    for i in range(model.MetadataLength()):
+        entry = model.Metadata(i)
+        if entry.Name() == name.encode() and model.Buffers(entry.Buffer()).DataLength():
+            return bytes(model.Buffers(entry.Buffer()).DataAsNumpy().tobytes())
+    return None
+
+
+def _store(schema: Any, tree: Any, name: str, packed: bytes | None) -> None:
+    """Puts it where an earlier one was, or else into a new buffer; None removes it."""
     tree.metadata = tree.metadata or []
     for entry in tree.metadata:
-        if entry.name == ENTRY.encode():
+        if entry.name == name.encode():
             tree.buffers[entry.buffer].data = packed
+            if packed is None:
+                tree.metadata.remove(entry)
             return
+    if packed is None:
+        return
     entry, buffer = schema.MetadataT(), schema.BufferT()
-    entry.name, entry.buffer, buffer.data = ENTRY.encode(), len(tree.buffers), packed
+    entry.name, entry.buffer, buffer.data = name.encode(), len(tree.buffers), packed
     tree.metadata.append(entry)
     tree.buffers.append(buffer)
 
 
-def _check_labels(labels: Sequence[str], classes: int) -> None:
-    if len(labels) != classes:
+def _check_labels(labels: Sequence[str], classes: int | None) -> None:
+    if classes is not None and len(labels) != classes:
         raise UserError(
             f"There are {len(labels)} class names for {classes} classes; give one line per class."
         )
@@ -157,151 +180,3 @@ def _append_file(content: bytes, name: str, text: str) -> bytes:
         # equal models should be equal files.
         archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text.encode())
     return stream.getvalue()
-
-
-# -- the metadata's own flatbuffer -----------------------------------------------------------
-
-
-class _Writer:
-    """Tables as {slot: value}: str, list of float, table offsets (int), or ("byte" | "uint", n)."""
-
-    def __init__(self) -> None:
-        import flatbuffers
-
-        self.builder = flatbuffers.Builder(1024)
-
-    def table(self, slots: int, fields: dict[int, Any]) -> int:
-        builder = self.builder
-        offsets: dict[int, int] = {}
-        for slot, value in fields.items():
-            if isinstance(value, str):
-                offsets[slot] = builder.CreateString(value)
-            elif isinstance(value, list):
-                offsets[slot] = self._vector(value)
-            elif isinstance(value, int):
-                offsets[slot] = value
-        builder.StartObject(slots)
-        for slot, offset in offsets.items():
-            builder.PrependUOffsetTRelativeSlot(slot, offset, 0)
-        for slot, value in fields.items():
-            if isinstance(value, tuple):
-                kind, number = value
-                prepend = builder.PrependUint8Slot if kind == "byte" else builder.PrependUint32Slot
-                prepend(slot, number, 0)
-        return int(builder.EndObject())
-
-    def _vector(self, values: list[Any]) -> int:
-        builder = self.builder
-        builder.StartVector(4, len(values), 4)
-        prepend: Callable[[Any], None] = (
-            builder.PrependFloat32
-            if isinstance(values[0], float)
-            else builder.PrependUOffsetTRelative
-        )
-        for value in reversed(values):
-            prepend(value)
-        return int(builder.EndVector())
-
-
-def _pack_metadata(
-    name: str,
-    description: str,
-    image_size: tuple[int, int],
-    input_range: tuple[float, float],
-    output_range: tuple[float, float],
-    has_labels: bool,
-) -> bytes:
-    writer = _Writer()
-    table = writer.table
-    height, width = image_size
-    # ImageSize: width, height. ImageProperties: color_space, default_size.
-    size = table(2, {0: ("uint", width), 1: ("uint", height)})
-    properties = table(2, {0: ("byte", RGB), 1: size})
-    # Content: content_properties (a union takes two slots: type, value), range.
-    image_content = table(3, {0: ("byte", IMAGE_PROPERTIES), 1: properties})
-    # NormalizationOptions: mean, std. ProcessUnit: options (type, value).
-    options = table(2, {0: [MEAN], 1: [STD]})
-    normalization = table(2, {0: ("byte", NORMALIZATION_OPTIONS), 1: options})
-    # Stats: max, min.
-    image_stats = table(2, {0: [input_range[1]], 1: [input_range[0]]})
-    # TensorMetadata: name, description, dimension_names, content, process_units, stats,
-    # associated_files.
-    image = table(
-        7,
-        {
-            0: "image",
-            1: "RGB picture; real values are in [-1, 1].",
-            3: image_content,
-            4: [normalization],
-            5: image_stats,
-        },
-    )
-    feature_content = table(3, {0: ("byte", FEATURE_PROPERTIES), 1: table(0, {})})
-    score_stats = table(2, {0: [output_range[1]], 1: [output_range[0]]})
-    score_fields = {
-        0: "probability",
-        1: "Score of each class.",
-        3: feature_content,
-        5: score_stats,
-    }
-    if has_labels:
-        # AssociatedFile: name, description, type, locale, version.
-        labels = table(
-            5, {0: LABELS_FILE, 1: "Class names, one per line.", 2: ("byte", TENSOR_AXIS_LABELS)}
-        )
-        score_fields[6] = [labels]
-    scores = table(7, score_fields)
-    # SubGraphMetadata: name, description, input_tensor_metadata, output_tensor_metadata, and six
-    # more.
-    subgraph = table(10, {2: [image], 3: [scores]})
-    # ModelMetadata: name, description, version, subgraph_metadata, author, license,
-    # associated_files, min_parser_version.
-    model = table(8, {0: name, 1: description, 3: [subgraph], 7: MIN_PARSER_VERSION})
-    writer.builder.Finish(model, b"M001")
-    return bytes(writer.builder.Output())
-
-
-def _recorded_labels_file(content: bytes) -> str | None:
-    """The first file of axis labels that the metadata records for an output tensor."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(content, 0)
-    for i in range(model.MetadataLength()):
-        entry = model.Metadata(i)
-        if entry.Name() == ENTRY.encode():
-            packed = model.Buffers(entry.Buffer()).DataAsNumpy().tobytes()
-            break
-    else:
-        return None
-    for subgraph in _tables(_root(packed), 3):
-        for tensor in _tables(subgraph, 3):
-            for file in _tables(tensor, 6):
-                if _byte(file, 2) == TENSOR_AXIS_LABELS:
-                    return _string(file, 0)
-    return None
-
-
-def _root(packed: bytes) -> Any:
-    from flatbuffers import encode, packer, table
-
-    return table.Table(packed, encode.Get(packer.uoffset, packed, 0))
-
-
-def _tables(table: Any, slot: int) -> Iterator[Any]:
-    from flatbuffers import table as tables
-
-    field = table.Offset(4 + 2 * slot)
-    if field:
-        start = table.Vector(field)
-        for i in range(table.VectorLen(field)):
-            yield tables.Table(table.Bytes, table.Indirect(start + 4 * i))
-
-
-def _byte(table: Any, slot: int) -> int:
-    field = table.Offset(4 + 2 * slot)
-    return table.Bytes[table.Pos + field] if field else 0
-
-
-def _string(table: Any, slot: int) -> str | None:
-    field = table.Offset(4 + 2 * slot)
-    return table.String(table.Pos + field).decode() if field else None

@@ -131,10 +131,11 @@ def layer_steps(
         file.run(image)
         for layer in file.layers:
             stored[layer.name].append(file.stored(layer)[0])
+    rounded = _rounded(simulated)
     tensors = {
         layer.name: layer
         for layer in file.layers
-        if layer.info.scale is not None and f"quant_{layer.name}" in _names(simulated)
+        if layer.info.scale is not None and layer.name in rounded
     }
     seen = file.input.seen(images)
     alone: dict[str, Any] = {}  # outputs of the Keras layers, the file's in their place if known
@@ -186,8 +187,18 @@ def parting_of(steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return None
 
 
-def _names(model: tf_keras.Model) -> set[str]:
-    return {layer.name for layer in model.layers}
+def _rounded(simulated: tf_keras.Model) -> set[str]:
+    """Names of the layers that round what they give; the others leave that to a reader of theirs.
+
+    Stretching is among the others: TFLite's own kernel places pixels to a thousandth of the picture
+    only, which XNNPACK does better.
+    """
+    schemes = ((layer.name, getattr(layer, "quantize_config", None)) for layer in simulated.layers)
+    return {
+        name.removeprefix("quant_")
+        for name, scheme in schemes
+        if scheme and scheme.output is not None
+    }
 
 
 def _call(layer: Any, values: dict[str, Any]) -> Any:

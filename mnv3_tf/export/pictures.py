@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf.data import Augmentation, Dataset, Split, open_dataset
+from mnv3_tf.data import Dataset, Split, open_dataset
 from mnv3_tf.export.int8 import Training
 from mnv3_tf.quantization import aware_training
+from mnv3_tf.quantization.calibration import batch_size
+from mnv3_tf.tasks import Resolution
 from mnv3_tf.training import recipe
 
 
@@ -27,7 +29,7 @@ class Pictures:
     judged_set: Dataset | None = None
     shared: bool = False
 
-    def calibration(self, count: int, resolution: int) -> np.ndarray | None:
+    def calibration(self, count: int, resolution: Resolution) -> np.ndarray | None:
         """Up to `count` of the first source's pictures, (N, H, W, 3) in [-1, 1]."""
         return self.sources[0].images(count, resolution) if self.sources else None
 
@@ -35,10 +37,11 @@ class Pictures:
 def open_pictures(
     sources: Sequence[str],
     judged: str | None,
-    resolution: int,
+    resolution: Resolution,
     data_dir: str | None = None,
     seed: int = 0,
     own: str | None = None,
+    task: str = "classify",
 ) -> Pictures:
     """Opens the datasets of these names; `own` is the one that the network was trained on.
 
@@ -55,6 +58,7 @@ def open_pictures(
                 seed=seed,
                 resolution=resolution,
                 training=name == own or (name in sources and name == judged),
+                task=task,
             )
         return opened[name]
 
@@ -68,21 +72,24 @@ def open_pictures(
 
 def training_on(
     splits: Sequence[Split],
-    resolution: int,
+    resolution: Resolution,
     steps: int | None = None,
     checkpoints: Path | None = None,
-    augmentation: Augmentation | None = None,
+    augmentation: Any = None,
+    task: str = "classify",
 ) -> Training:
     """Quantisation-aware training on random views of the splits, which take turns.
 
     The views are fine-tuning's if not told how.
     """
-    how = augmentation or recipe.load("finetune").augmentation
+    finetune = "finetune" if task == "classify" else f"{task}_finetune"
+    how = augmentation or recipe.load(finetune).augmentation
+    largest = batch_size(resolution, aware_training.BATCH)
 
     def views(number: int, start_step: int) -> Any:
         # Step s is the turn of split s modulo their count.
         split, turns = splits[number], (start_step - number + len(splits) - 1) // len(splits)
-        batch = min(aware_training.BATCH, len(split))
+        batch = min(largest, len(split))
         return iter(split.train_batches(batch, resolution, how, seed=0, start_step=max(0, turns)))
 
     def batches(start_step: int) -> Any:

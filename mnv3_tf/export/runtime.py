@@ -111,6 +111,16 @@ class TFLiteModel:
         stacked = np.stack(results) if results else np.empty((0, classes), self.output.dtype)
         return self.output.dequantize(stacked)
 
+    def answers(self, image: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Real values of all outputs, in order and with their shapes, of one (H, W, 3) picture."""
+        stored = self.input.quantize(np.asarray(image, np.float32))
+        self._interpreter.set_tensor(self._input_index, stored[np.newaxis])
+        self._interpreter.invoke()
+        return [
+            tensor_info(details).dequantize(self._interpreter.get_tensor(details["index"]))
+            for details in self._interpreter.get_output_details()
+        ]
+
     def invoke(self) -> None:
         """One inference on whatever the inputs hold."""
         self._interpreter.invoke()

@@ -6,7 +6,8 @@ TensorFlow is not needed. Two things that an export may have are missing: the se
 that some trained networks get in int8, and the QUANTIZE operators of a camera's bytes, since int8
 skeletons take and give int8.
 
-Scales of int8 tensors are such that XNNPACK takes every operator, whatever the weights.
+Scales of int8 tensors are such that XNNPACK takes every operator, whatever the weights, and all
+the same: what only moves or mixes values needs that.
 """
 
 import math
@@ -15,8 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mnv3_tf.cost import Operator, operators
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.cost import operators
+from mnv3_tf.lraspp import SegmenterSpec
+from mnv3_tf.operators import IMAGE, Operator, Shape, concatenation_axis
+from mnv3_tf.ssdlite import DetectorSpec
+from mnv3_tf.tasks import Spec, for_phones
 
 Precision = Literal["none", "int8"]
 HardSwish = Literal["fused", "composite", "naive"]
@@ -32,43 +36,59 @@ SCHEMA_VERSION = 3
 INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "HARD_SWISH": 1, "RESHAPE": 1}
 """Of operators; the others' int8 came with version 2."""
 
+MOST_JOINED = 5  # by one CONCATENATION that XNNPACK takes
+
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6", "hard_sigmoid": "RELU6"}
 """What a convolution takes along. A gate's +3 is in its bias and its 1/6 in the next kernel."""
 
 
-def network(
-    spec: NetworkSpec, quantize: Precision = "none", hard_swish: HardSwish | None = None
-) -> bytes:
-    """The classifier's file: float32 or int8 at both ends, probabilities out.
+def network(spec: Spec, quantize: Precision = "none", hard_swish: HardSwish | None = None) -> bytes:
+    """The file of a network of any task, float32 or int8 at both ends.
+
+    A classifier answers with probabilities (1, classes), a detector with "box_codes" (1, A, 4) and
+    scores (1, A, 1 + classes), a segmentation network with logits (1, height, width, classes).
 
     `hard_swish` None takes what is fastest. "naive" computes it as the paper's unoptimised
     variant (Table 5): the gate, its sixth and the product by three operators.
     """
     graph = Graph(quantize, hard_swish)
-    at = graph.input((spec.resolution, spec.resolution, 3))
-    stage, entry, wide = "", at, at
-    for op in operators(spec):
-        if op.stage != stage:
-            stage, entry = op.stage, at
-        if op.kind == "mean":
-            wide = at
-        others = {"add": [entry], "multiply": [wide]}.get(op.kind, [])
-        at = graph.operator(op, [*others, at])
-    at = graph.reshape(at, spec.num_classes)
-    return graph.finish(graph.softmax(at))
+    made = {IMAGE: graph.input((*spec.image_size, 3))}
+    for op in operators(for_phones(spec)):
+        made[op.name] = graph.operator(op, [made[name] for name in op.reads])
+    match spec:
+        case DetectorSpec():
+            return graph.finish(made["box_codes"], graph.sigmoid(made["class_logits"]))
+        case SegmenterSpec():
+            return graph.finish(made["semantic"])
+    return graph.finish(graph.softmax(graph.reshape(made["logits"], (spec.num_classes,))))
 
 
 def single(
-    op: Operator, quantize: Precision = "none", hard_swish: HardSwish | None = None
+    op: Operator,
+    quantize: Precision = "none",
+    hard_swish: HardSwish | None = None,
+    reads: Sequence[Shape] | None = None,
 ) -> bytes:
-    """A file of one operator of a network, its activation included."""
+    """A file of one operator of a network, its activation included.
+
+    `reads` are the shapes of what it reads. Without them a "multiply" is by a gate of one pixel,
+    and a "concatenate", of which they alone tell the parts, is a ValueError.
+    """
     graph = Graph(quantize, hard_swish)
-    inputs = [graph.input(op.input)]
-    if op.kind == "add":
-        inputs.append(graph.input(op.input))
-    if op.kind == "multiply":
-        inputs.append(graph.input((1, 1, op.input[2])))
-    return graph.finish(graph.operator(op, inputs))
+    if reads is None:
+        reads = _shapes_read(op)
+    return graph.finish(graph.operator(op, [graph.input(shape) for shape in reads]))
+
+
+def _shapes_read(op: Operator) -> list[Shape]:
+    match op.kind:
+        case "concatenate":
+            raise ValueError(f"{op.name} joins {len(op.reads)} tensors; give the shapes it reads.")
+        case "add":
+            return [op.input, op.input]
+        case "multiply":
+            return [op.input, (1, 1, op.input[2])]
+    return [op.input]
 
 
 class Graph:
@@ -99,36 +119,40 @@ class Graph:
         make: dict[str, Callable[[], int]] = {
             "conv": lambda: self._conv(op, inputs[0], fused),
             "depthwise": lambda: self._depthwise(op, inputs[0], fused),
-            "mean": lambda: self._mean(op, inputs[0]),
+            "mean": lambda: self._mean(inputs[0], op.output),
+            "average_pool": lambda: self._average_pool_by_windows(op, inputs[0]),
             "add": lambda: self._binary("ADD", inputs, op.output, fused),
             "multiply": lambda: self._binary("MUL", inputs, op.output, fused),
+            "resize": lambda: self._resize(inputs[0], op.output),
+            "reshape": lambda: self.reshape(inputs[0], op.output),
+            "concatenate": lambda: self._concatenate(inputs, concatenation_axis(op)),
         }
         made = make[op.kind]()
         if op.activation == "hard_swish":
             return self._hard_swish_of(made, op.output)
         if op.activation == "sigmoid":
-            return self._sigmoid(made, op.output)
+            return self.sigmoid(made)
         if op.activation == "swish":
-            gate = self._sigmoid(made, op.output)
-            return self._binary("MUL", [made, gate], op.output, "NONE")
+            return self._binary("MUL", [made, self.sigmoid(made)], op.output, "NONE")
         return made
 
-    def reshape(self, source: int, size: int) -> int:
-        shape = self._constant(np.array([1, size], np.int32))
-        return self._add("RESHAPE", [source, shape], self._activation((size,)))
+    def reshape(self, source: int, shape: Shape) -> int:
+        return self._add("RESHAPE", [source, self._numbers(1, *shape)], self._activation(shape))
+
+    def sigmoid(self, source: int) -> int:
+        shape = self._shape(source)
+        return self._add("LOGISTIC", [source], self._activation(shape, UNIT_SCALE, LOWEST))
 
     def softmax(self, source: int) -> int:
-        size = self._graph.tensors[source].shape[-1]
         options = self._schema.SoftmaxOptionsT()
         options.beta = 1.0
-        return self._add(
-            "SOFTMAX", [source], self._activation((size,), UNIT_SCALE, LOWEST), options
-        )
+        output = self._activation(self._shape(source), UNIT_SCALE, LOWEST)
+        return self._add("SOFTMAX", [source], output, options)
 
-    def finish(self, output: int) -> bytes:
+    def finish(self, *outputs: int) -> bytes:
         import flatbuffers
 
-        self._graph.outputs = [output]
+        self._graph.outputs = list(outputs)
         model = self._schema.ModelT()
         model.version = SCHEMA_VERSION
         model.subgraphs = [self._graph]
@@ -163,19 +187,56 @@ class Graph:
         options.fusedActivationFunction = getattr(self._schema.ActivationFunctionType, fused)
         return options
 
-    def _mean(self, op: Operator, source: int) -> int:
+    def _mean(self, source: int, shape: Shape) -> int:
         options = self._schema.ReducerOptionsT()
         options.keepDims = True
-        axes = self._constant(np.array([1, 2], np.int32))
-        return self._add("MEAN", [source, axes], self._activation(op.output), options)
+        return self._add("MEAN", [source, self._numbers(1, 2)], self._activation(shape), options)
+
+    def _average_pool_by_windows(self, op: Operator, source: int) -> int:
+        """As `layers.factory` lowers it: XNNPACK has no int8 AVERAGE_POOL_2D, but these."""
+        assert op.window
+        assert op.hop
+        channels, lines = op.input[2], []
+        for top in range(0, op.output[0] * op.hop[0], op.hop[0]):
+            line = []
+            for left in range(0, op.output[1] * op.hop[1], op.hop[1]):
+                cut = self._cut(source, (top, left, 0), (*op.window, channels))
+                line.append(self._mean(cut, (1, 1, channels)))
+            lines.append(self._joined(line, 1))
+        return self._joined(lines, 0)
+
+    def _cut(self, source: int, start: Shape, shape: Shape) -> int:
+        end = (begin + side for begin, side in zip(start, shape, strict=True))
+        bounds = [self._numbers(0, *start), self._numbers(1, *end), self._numbers(1, 1, 1, 1)]
+        options = self._schema.StridedSliceOptionsT()
+        return self._add("STRIDED_SLICE", [source, *bounds], self._activation(shape), options)
+
+    def _joined(self, parts: Sequence[int], axis: int) -> int:
+        """However many, by as many CONCATENATIONs as it takes; one part is itself."""
+        while len(parts) > 1:
+            groups = [parts[i : i + MOST_JOINED] for i in range(0, len(parts), MOST_JOINED)]
+            parts = [self._concatenate(group, axis) if group[1:] else group[0] for group in groups]
+        return parts[0]
+
+    def _concatenate(self, parts: Sequence[int], axis: int) -> int:
+        """Along `axis`, counted without the batch."""
+        shapes = [self._shape(part) for part in parts]
+        shape = list(shapes[0])
+        shape[axis] = sum(part[axis] for part in shapes)
+        options = self._schema.ConcatenationOptionsT()
+        options.axis = 1 + axis
+        return self._add("CONCATENATION", parts, self._activation(shape), options)
+
+    def _resize(self, source: int, shape: Shape) -> int:
+        options = self._schema.ResizeBilinearOptionsT()
+        options.alignCorners = True
+        inputs = [source, self._numbers(*shape[:2])]
+        return self._add("RESIZE_BILINEAR", inputs, self._activation(shape), options)
 
     def _binary(self, name: str, inputs: Sequence[int], shape: Sequence[int], fused: str) -> int:
         options = getattr(self._schema, f"{name.title()}OptionsT")()
         options.fusedActivationFunction = getattr(self._schema.ActivationFunctionType, fused)
         return self._add(name, inputs, self._activation(shape), options)
-
-    def _sigmoid(self, source: int, shape: Sequence[int]) -> int:
-        return self._add("LOGISTIC", [source], self._activation(shape, UNIT_SCALE, LOWEST))
 
     def _hard_swish_of(self, source: int, shape: Sequence[int]) -> int:
         if self._hard_swish == "fused":
@@ -227,10 +288,17 @@ class Graph:
             self._constant(np.zeros(filters, np.int32), self._quantization(sums)),
         ]
 
+    def _shape(self, tensor: int) -> Shape:
+        return tuple(self._graph.tensors[tensor].shape[1:])
+
     def _number(self, value: float) -> int:
         if not self._int8:
             return self._constant(np.array(value, np.float32))
         return self._constant(np.array(127, np.int8), self._quantization([value / 127]))
+
+    def _numbers(self, *values: int) -> int:
+        """Whole numbers, as operators take shapes and axes."""
+        return self._constant(np.array(values, np.int32))
 
     def _constant(self, values: np.ndarray, quantization: Any = None) -> int:
         kinds = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32"}

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.quantization.answers import Answer, Classes
 from mnv3_tf.quantization.scheme import (
     PICTURE_RANGE,
     Range,
@@ -25,11 +26,12 @@ from mnv3_tf.quantization.scheme import (
     quantized_layers,
     range_layer,
 )
+from mnv3_tf.tasks import Resolution, sides
 
 SAMPLES = 400_000  # values kept of each tensor, over all pictures
 BINS = 4096
 SHRINKS = np.geomspace(0.02, 1.0, 120)  # of the extremes, tried as limits
-BATCH = 16
+BATCH = 16  # of 224x224; larger pictures come in smaller batches
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,18 @@ class Samples:
     high: float
 
 
-def calibrate(model: tf_keras.Model, images: np.ndarray, seed: int = 0) -> dict[str, Range]:
+def calibrate(
+    model: tf_keras.Model, images: np.ndarray, seed: int = 0, answer: Answer | None = None
+) -> dict[str, Range]:
     """(low, high) by layer for `scheme.fake_quantized`.
 
-    `model` is lowered and gives logits; `images` are (N, H, W, 3) in [-1, 1]. Raises UserError
-    if there are no pictures, or if a tensor is not finite on them.
+    `model` is lowered; `answer` says what it gives, a classifier's logits if None; `images` are
+    (N, H, W, 3) in [-1, 1]. Raises UserError if there are no pictures, or if a tensor is not
+    finite on them.
     """
     if len(images) == 0:
         raise UserError("Calibration needs pictures, but there are none; give --calibration.")
-    collected = collect_samples(model, images, seed)
+    collected = collect_samples(model, images, seed, answer)
     ranges = {name: least_squares_range(samples) for name, samples in collected.items()}
     ranges["input"] = PICTURE_RANGE  # what a picture can hold, whatever these pictures held
     for layer in model.layers:
@@ -77,11 +82,14 @@ def _no_finer_than_sums(
     return chosen[0] * widen, chosen[1] * widen
 
 
-def collect_samples(model: tf_keras.Model, images: np.ndarray, seed: int = 0) -> dict[str, Samples]:
+def collect_samples(
+    model: tf_keras.Model, images: np.ndarray, seed: int = 0, answer: Answer | None = None
+) -> dict[str, Samples]:
     """Values and importances of every int8 tensor on the pictures."""
+    answer = answer or Classes()
     names = quantized_layers(model)
     tensors = [model.get_layer(name).output for name in names]
-    tapped = tf_keras.Model(model.inputs, [*tensors, model.output])
+    tapped = tf_keras.Model(model.inputs, [tensors, model.output])
     per_picture = max(1, SAMPLES // len(images))
 
     @tf.function(
@@ -90,11 +98,8 @@ def collect_samples(model: tf_keras.Model, images: np.ndarray, seed: int = 0) ->
     def sample(batch: Any, batch_seed: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(batch)
-            *values, logits = tapped(batch, training=False)
-            drawn = tf.random.stateless_categorical(logits, 1, batch_seed)[:, 0]
-            # From logits that are not finite it draws a class too many; `_joined` tells why.
-            drawn = tf.minimum(drawn, logits.shape[-1] - 1)
-            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(drawn, logits)
+            values, given = tapped(batch, training=False)
+            loss = answer.surprise(given, batch_seed)
         gradients = tape.gradient(loss, values, unconnected_gradients="zero")
         chosen = []
         for value, gradient in zip(values, gradients, strict=True):
@@ -107,12 +112,19 @@ def collect_samples(model: tf_keras.Model, images: np.ndarray, seed: int = 0) ->
         return chosen
 
     batches = []
-    for start in range(0, len(images), BATCH):
-        batch = tf.constant(images[start : start + BATCH], tf.float32)
+    size = batch_size(images.shape[1:3], BATCH)
+    for start in range(0, len(images), size):
+        batch = tf.constant(images[start : start + size], tf.float32)
         batches.append(sample(batch, tf.constant([seed, start])))
     return {
         name: _joined(name, [batch[index] for batch in batches]) for index, name in enumerate(names)
     }
+
+
+def batch_size(resolution: Resolution, of_224: int) -> int:
+    """Pictures in a batch that takes no more memory than `of_224` of 224x224."""
+    height, width = sides(resolution)
+    return max(1, min(of_224, round(of_224 * 224 * 224 / (height * width))))
 
 
 def _joined(name: str, parts: Sequence[Any]) -> Samples:

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mnv3_tf.quantization.answers import Answer, Classes
 from mnv3_tf.quantization.scheme import Range, as_stored, kernel_of, range_layer, variables_of
-from mnv3_tf.training import losses
 
 FEATURES = ("_project", "_add", "pool")  # ends of the names of layers whose outputs are compared
 FEATURE_WEIGHT = 0.3
@@ -58,8 +58,11 @@ class Distiller(tf.Module):
         ranges: Mapping[str, Range],
         rates: Rates,
         steps: int,
+        answer: Answer | None = None,
     ) -> None:
+        """`answer` says what the networks give, a classifier's logits if None."""
         super().__init__()
+        self._answer = answer or Classes()
         self.quantized = quantized
         self._tuned = list(_tuned_variables(quantized, lowered, ranges, rates))
         self.first = [tf.Variable(tuned.variable, trainable=False) for tuned in self._tuned]
@@ -77,11 +80,11 @@ class Distiller(tf.Module):
     @tf.function
     def step(self, images: Any) -> Any:
         """One step on (N, H, W, 3) in [-1, 1]; returns the divergence before it, in nats."""
-        *expected, logits = self._teacher(images, training=False)
+        expected, answer = self._teacher(images, training=False)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([tuned.variable for tuned in self._tuned])
-            *found, answers = self._student(as_stored(images), training=True)
-            divergence = tf.reduce_mean(losses.divergence(logits, answers))
+            found, given = self._student(as_stored(images), training=True)
+            divergence = tf.reduce_mean(self._answer.divergence(answer, given))
             loss = divergence + FEATURE_WEIGHT * _feature_error(expected, found)
         gradients = tape.gradient(
             loss, [tuned.variable for tuned in self._tuned], unconnected_gradients="zero"
@@ -101,14 +104,18 @@ class Distiller(tf.Module):
 
 
 def divergence_from(
-    lowered: tf_keras.Model, quantized: tf_keras.Model, batch: int = 16
+    lowered: tf_keras.Model,
+    quantized: tf_keras.Model,
+    answer: Answer | None = None,
+    batch: int = 16,
 ) -> Callable[[np.ndarray], float]:
     """From pictures (N, H, W, 3) in [-1, 1] to the mean divergence of `quantized`, in nats."""
 
     @tf.function(reduce_retracing=True)
     def divergence(pictures: Any) -> Any:
         expected = lowered(pictures, training=False)
-        return losses.divergence(expected, quantized(as_stored(pictures), training=False))
+        found = quantized(as_stored(pictures), training=False)
+        return (answer or Classes()).divergence(expected, found)
 
     def mean(images: np.ndarray) -> float:
         starts = range(0, len(images), batch)
@@ -128,8 +135,9 @@ def _feature_error(expected: list[Any], found: list[Any]) -> Any:
 
 
 def _with_features(model: tf_keras.Model, names: list[str]) -> tf_keras.Model:
+    """A model that gives the outputs of those layers and what `model` gives."""
     return tf_keras.Model(
-        model.inputs, [*(model.get_layer(name).output for name in names), *model.outputs]
+        model.inputs, [[model.get_layer(name).output for name in names], model.output]
     )
 
 

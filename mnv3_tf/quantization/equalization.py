@@ -29,7 +29,7 @@ GATE_CLOSED = 3.0  # below -3 h-swish is 0, whatever it reads
 def channel_gains(
     spec: NetworkSpec, lowered: tf_keras.Model, lowering: Lowering, images: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Factors (C,), at least 1, for `lowering.lowered_classifier`, by convolution.
+    """Factors (C,), at least 1, for `lowering.lowered_model`, by convolution.
 
     `lowered` is the model without gains; `images` are (N, H, W, 3) in [-1, 1], of which the first
     hundred are looked at.

@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mnv3_tf.quantization.answers import Answer
+from mnv3_tf.quantization.calibration import batch_size
 from mnv3_tf.quantization.distillation import Distiller, Rates, divergence_from
 from mnv3_tf.quantization.scheme import Range
 
@@ -44,14 +46,16 @@ def tune(
     images: np.ndarray,
     steps: int = STEPS,
     seed: int = 0,
+    answer: Answer | None = None,
 ) -> Divergence | None:
     """Tunes the biases of a fake-quantised model in place.
 
     Args:
       quantized: what `scheme.fake_quantized` made of `lowered` and `ranges`.
-      lowered: the float model, which gives logits.
+      lowered: the float model.
       ranges: of the int8 tensors, by layer.
       images: calibration pictures, (N, H, W, 3) in [-1, 1].
+      answer: what the networks give, a classifier's logits if None.
 
     Returns:
       What it brought. Biases that did not help are put back, and then `after` is `before`.
@@ -63,11 +67,12 @@ def tune(
     order = rng.permutation(len(images))
     judges = int(HELD_OUT * len(images))
     judged, tuned = images[order[:judges]], order[judges:]
-    distiller = Distiller(quantized, lowered, ranges, RATES, steps)
-    divergence = divergence_from(lowered, quantized)
+    distiller = Distiller(quantized, lowered, ranges, RATES, steps, answer)
+    divergence = divergence_from(lowered, quantized, answer)
+    batch = batch_size(images.shape[1:3], BATCH)
     before = divergence(judged)
     for _ in range(steps):
-        distiller.step(tf.constant(images[rng.choice(tuned, BATCH)]))
+        distiller.step(tf.constant(images[rng.choice(tuned, batch)]))
     after = divergence(judged)
     if after < before:
         return Divergence(before, after)

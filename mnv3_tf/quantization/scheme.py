@@ -18,6 +18,8 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
     quantizers,
 )
 
+from mnv3_tf.layers import Resize
+
 Range = tuple[float, float]
 
 GREY = 1 / 127.5  # the step between two bytes of a picture in [-1, 1]
@@ -27,7 +29,11 @@ _PASSES_ITS_INPUT_ON = (
     tf_keras.layers.Flatten,
     tf_keras.layers.Dropout,
     tf_keras.layers.ZeroPadding2D,
+    tf_keras.layers.Cropping2D,
+    tf_keras.layers.Reshape,
+    Resize,
 )
+"""TFLite computes them in int8 with one scale at both ends."""
 
 
 class KernelQuantizer(quantizers.Quantizer):
@@ -148,18 +154,26 @@ def quantized_layers(model: tf_keras.Model) -> list[str]:
 
 
 def _has_own_range(layer: Any) -> bool:
-    if isinstance(layer, _PASSES_ITS_INPUT_ON):
-        return False
-    if kernel_of(layer) is None:
-        return True
-    return range_layer(layer) is layer
+    return not isinstance(layer, _PASSES_ITS_INPUT_ON) and range_layer(layer) is layer
 
 
 def range_layer(layer: Any) -> Any:
-    """The layer whose range a layer's output gets: itself, or the ReLU fused onto it."""
+    """The layer whose range a layer's output gets: itself, or the ReLU that is fused onto it.
+
+    What a concatenation joins has the concatenation's, since TFLite wants one scale for all of it.
+    """
+    reader = _only_reader(layer)
+    if kernel_of(layer) and isinstance(reader, tf_keras.layers.ReLU):
+        return range_layer(reader)
+    while isinstance(reader, _PASSES_ITS_INPUT_ON):
+        reader = _only_reader(reader)
+    return range_layer(reader) if isinstance(reader, tf_keras.layers.Concatenate) else layer
+
+
+def _only_reader(layer: Any) -> Any:
+    """The layer that reads a layer's output; None where several do, or none."""
     readers = [node.outbound_layer for node in layer.outbound_nodes]
-    fused = len(readers) == 1 and isinstance(readers[0], tf_keras.layers.ReLU)
-    return readers[0] if fused and kernel_of(layer) else layer
+    return readers[0] if len(readers) == 1 else None
 
 
 def input_range(layer: Any, ranges: Mapping[str, Range]) -> Range:

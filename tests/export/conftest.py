@@ -36,16 +36,16 @@ def tiny_spec():
 def files(tmp_path_factory) -> dict[str, Path]:
     """Path by kind: float, float16, dynamic, uint8 (colours) and fused, composite (networks)."""
     from mnv3_tf.export.convert import convert
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
 
     folder = tmp_path_factory.mktemp("tflite")
     colours = colour_network()
-    fused = build_classifier(SPEC, "fused")
+    fused = build(SPEC, "fused")
     contents = {
         "float": convert(colours, "none", output="logits"),
         "uint8": convert_uint8(colours),
         "fused": convert(fused, "none"),
-        "composite": convert(build_classifier(SPEC, "composite"), "none"),
+        "composite": convert(build(SPEC, "composite"), "none"),
         "dynamic": convert(fused, "dynamic"),
         "float16": convert(fused, "float16"),
     }

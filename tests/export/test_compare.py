@@ -118,15 +118,15 @@ def test_what_a_hard_swish_erases_is_left_out():
 def networks(tmp_path_factory):
     """Path by kind, of one network: float, and int8 in both forms, and with a broken layer."""
     from mnv3_tf.export.convert import convert
-    from mnv3_tf.export.lowering import lowered_classifier
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.export.lowering import lowered_model
+    from mnv3_tf.models import build
     from mnv3_tf.quantization.calibration import calibrate
     from mnv3_tf.quantization.scheme import fake_quantized
 
     spec = resolve("small", 0.35, 64, 10)
     spec = spec.replace(blocks=spec.blocks[:5], hidden=64)
-    trained = settle(randomise(build_classifier(spec)), noise(16, 64))
-    fused, composite = (lowered_classifier(spec, trained, form) for form in ("fused", "composite"))
+    trained = settle(randomise(build(spec)), noise(16, 64))
+    fused, composite = (lowered_model(spec, trained, form) for form in ("fused", "composite"))
     ranges = calibrate(composite, noise(16, 64))
     name = "expanded_conv_2_project"
     narrow = ranges | {name: (ranges[name][0] / 4, ranges[name][1] / 4)}
@@ -200,10 +200,10 @@ def test_one_gain_for_a_tensor_can_be_asked_for(networks):
 def test_a_foreign_file_is_matched(networks, shared, tmp_path):
     """Slim's 8-bit Small against ours with random weights: the same layers, other values."""
     from mnv3_tf.export.convert import convert
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
 
     ours = tmp_path / "ours.tflite"
-    ours.write_bytes(convert(build_classifier(resolve("small"), "fused"), "none"))
+    ours.write_bytes(convert(build(resolve("small"), "fused"), "none"))
     theirs = shared / "mnv3_small_imagenet" / "v3-small_224_1.0_uint8.tflite"
     found = compare(*open_pair(ours, theirs), noise(1, 224))
     names = {row["name"] for row in found["layers"]}
@@ -258,10 +258,10 @@ def test_what_cannot_be_compared_is_one_sentence(networks, tmp_path, capsys):
     import tf_keras
 
     from mnv3_tf.export.convert import convert
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
 
     spec = resolve("small", 0.35, 96, 10)
-    model = build_classifier(spec.replace(blocks=spec.blocks[:1]), "fused")
+    model = build(spec.replace(blocks=spec.blocks[:1]), "fused")
     other.write_bytes(convert(model, "none"))
     x = tf_keras.Input((64, 64, 3))
     y = tf_keras.layers.Conv2D(2, 64, name="matcher")(x)

@@ -10,14 +10,14 @@ from mnv3_tf import cli
 from mnv3_tf.errors import UserError
 from mnv3_tf.export import inspection
 from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 
 pytestmark = pytest.mark.usefixtures("no_timing")
 
 
 @pytest.fixture(scope="module")
 def model(tiny_spec):
-    return randomise(build_classifier(tiny_spec))
+    return randomise(build(tiny_spec))
 
 
 @pytest.mark.parametrize(

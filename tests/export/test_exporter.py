@@ -14,7 +14,7 @@ from mnv3_tf.export import inspection
 from mnv3_tf.export.exporter import ExportOptions, export
 from mnv3_tf.export.int8 import Training
 from mnv3_tf.export.runtime import TFLiteModel
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.spec import NetworkSpec
 
@@ -45,7 +45,7 @@ CONTRACT = {  # keys of the report, and of its parts
 
 
 def trained(spec: NetworkSpec) -> Any:
-    return settle(randomise(build_classifier(spec)), noise(32, spec.resolution))
+    return settle(randomise(build(spec)), noise(32, spec.resolution))
 
 
 def exported(spec: NetworkSpec, out: Path, **options: Any) -> tuple[Any, dict[str, Any]]:

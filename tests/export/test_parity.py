@@ -5,7 +5,7 @@ import pytest
 from random_network import noise, randomise, settle
 
 from mnv3_tf.export.convert import convert
-from mnv3_tf.export.lowering import lowered_classifier
+from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.export.parity import (
     Parity,
     compare_answers,
@@ -14,7 +14,7 @@ from mnv3_tf.export.parity import (
     layer_steps,
     parting_of,
 )
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import fake_quantized, quantized_layers, range_layer
@@ -94,8 +94,8 @@ def test_without_pictures_nothing_is_claimed():
 def lowered():
     spec = resolve("small", 0.35, 64, 10)
     spec = spec.replace(blocks=spec.blocks[:5], hidden=64)
-    trained = settle(randomise(build_classifier(spec)), noise(16, 64))
-    return lowered_classifier(spec, trained, "composite")
+    trained = settle(randomise(build(spec)), noise(16, 64))
+    return lowered_model(spec, trained, "composite")
 
 
 def test_a_float_file_is_all_but_exact(lowered, tmp_path):

@@ -17,7 +17,7 @@ from mnv3_tf.export import inspection, int8
 from mnv3_tf.export.convert import convert
 from mnv3_tf.export.int8 import FEWEST_PICTURES, Training, find_warnings, quantize
 from mnv3_tf.export.parity import layer_steps, parting_of
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.quantization.distillation import divergence_from
 from mnv3_tf.spec import NetworkSpec
@@ -29,7 +29,7 @@ TINY = _SMALL.replace(name="tiny", blocks=_SMALL.blocks[:5], hidden=32)
 
 
 def trained(spec: NetworkSpec, pictures: np.ndarray, seed: int = 0) -> tf_keras.Model:
-    return settle(randomise(build_classifier(spec), seed), pictures)
+    return settle(randomise(build(spec), seed), pictures)
 
 
 def batches(start: int) -> Iterator[np.ndarray]:
@@ -42,7 +42,7 @@ def batches(start: int) -> Iterator[np.ndarray]:
 def test_a_stem_of_unequal_channels_gets_a_gate_of_its_own():
     """As the released Small's: a hundredfold, and what reads them makes all of them count."""
     pictures = noise(16, SIDE)
-    model = randomise(build_classifier(TINY))
+    model = randomise(build(TINY))
     norm = model.get_layer("conv_bn")
     size = np.geomspace(0.02, 2, TINY.stem.filters)
     norm.gamma.assign(size)
@@ -242,7 +242,7 @@ def test_pictures_of_one_grey_are_worked_with(lively, tmp_path):
 @pytest.mark.parametrize("layer", ["conv", "expanded_conv_2_expand", "expanded_conv_3_project"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_damaged_weights_are_traced_to_their_layer(layer, value, may_equalize_stem):
-    model = randomise(build_classifier(TINY))
+    model = randomise(build(TINY))
     kernel = model.get_layer(layer).get_weights()[0]
     kernel.flat[1] = value
     model.get_layer(layer).set_weights([kernel])

@@ -11,9 +11,9 @@ from PIL import Image
 from random_network import noise, randomise, relative_error, settle
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export.lowering import lower_weights, lowered_classifier
+from mnv3_tf.export.lowering import lower_weights, lowered_model
 from mnv3_tf.export.simplify import REST, simplify
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import fake_quantized
@@ -28,7 +28,7 @@ BOTH_GATES = pytest.mark.parametrize("model", BRANCHES)  # hard sigmoid and sigm
 @cache
 def lively(name: str):
     spec, pictures = resolve(name, 0.35, SIDE, 10), noise(4, SIDE)
-    model = settle(randomise(build_classifier(spec)), pictures)
+    model = settle(randomise(build(spec)), pictures)
     return spec, pictures, model, collect(model)
 
 
@@ -43,7 +43,7 @@ class Network:
         self.second = self.weights[f"{self.block}_squeeze_excite_conv_1"]
 
     def answers(self, spec, weights) -> np.ndarray:
-        model = self.model if spec is self.spec else build_classifier(spec)
+        model = self.model if spec is self.spec else build(spec)
         assign_layers(model, weights)
         return model(self.pictures).numpy()
 
@@ -86,7 +86,7 @@ def test_a_dead_branch_goes(network, size):
     assert found.spec.hash != network.spec.hash
     gone = set(network.weights) - set(found.weights)
     assert gone == {f"{network.block}_squeeze_excite_conv{end}" for end in ("", "_1")}
-    assert set(found.weights) == set(collect(build_classifier(found.spec)))
+    assert set(found.weights) == set(collect(build(found.spec)))
 
 
 @BOTH_GATES
@@ -192,7 +192,7 @@ def test_a_folded_gate_is_wide_open_in_int8(network):
     network.second["kernel"][..., ::2] = 0
     found = simplify(network.spec, network.weights)
     assign_layers(network.model, found.weights)
-    lowered = lowered_classifier(network.spec, network.model, "composite")
+    lowered = lowered_model(network.spec, network.model, "composite")
     quantized = fake_quantized(lowered, calibrate(lowered, network.pictures))
     layer = quantized.get_layer(f"quant_{network.block}_squeeze_excite_conv_1_relu6")
     gates = tf_keras.Model(quantized.inputs, layer.output)(network.pictures).numpy()
@@ -251,7 +251,7 @@ def test_the_released_small_loses_a_branch_and_its_answers_stay(released, shared
         "constant_gates": {"expanded_conv_3": 82},
         "constant_hidden": {"expanded_conv": 3, "expanded_conv_3": 8, "expanded_conv_8": 1},
     }
-    slimmer = build_classifier(found.spec)
+    slimmer = build(found.spec)
     assign_layers(slimmer, found.weights)
     pictures = photographs(shared, 8)
     expected = released.model(pictures).numpy()

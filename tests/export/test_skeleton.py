@@ -83,7 +83,7 @@ def test_it_answers_with_probabilities(tmp_path) -> None:
 )
 @pytest.mark.parametrize("quantize", ["none", "int8"])
 def test_each_lowering_of_hard_swish(lowering, per_swish, quantize, tmp_path) -> None:
-    stem = next(operators(small("small")))
+    stem = operators(small("small"))[0]
     path = written(tmp_path, skeleton.single(stem, quantize, lowering))
     assert [op["op"] for op in look(path)["operators"]] == ["CONV_2D", *per_swish]
 

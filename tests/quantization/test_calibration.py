@@ -6,8 +6,8 @@ import tf_keras
 from random_network import noise, randomise, settle
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export.lowering import lowered_classifier
-from mnv3_tf.models import build_classifier
+from mnv3_tf.export.lowering import lowered_model
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import (
     Samples,
@@ -93,8 +93,8 @@ def test_the_chosen_range_is_nearly_the_best_there_is():
 @pytest.fixture(scope="module")
 def lowered() -> tf_keras.Model:
     spec = resolve("small", 0.35, 64, 10)
-    trained = settle(randomise(build_classifier(spec)), noise(16, 64))
-    return lowered_classifier(spec, trained, "composite")
+    trained = settle(randomise(build(spec)), noise(16, 64))
+    return lowered_model(spec, trained, "composite")
 
 
 def test_every_int8_tensor_gets_a_range(lowered):
@@ -175,7 +175,7 @@ def test_without_pictures_there_is_nothing_to_calibrate_on(lowered):
 
 def test_values_that_overflow_are_traced_to_their_layer():
     spec = resolve("small", 0.35, 32, 4)
-    model = lowered_classifier(spec, randomise(build_classifier(spec)), "composite")
+    model = lowered_model(spec, randomise(build(spec)), "composite")
     layer = model.get_layer("expanded_conv_2_project")
     kernel, bias = layer.get_weights()
     layer.set_weights([kernel * np.float32(1e38), bias])

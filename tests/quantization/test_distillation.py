@@ -15,8 +15,8 @@ from toy_network import (
     values,
 )
 
-from mnv3_tf.export.lowering import lowered_classifier
-from mnv3_tf.models import build_classifier
+from mnv3_tf.export.lowering import lowered_model
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Distiller, Rates, divergence_from
@@ -192,8 +192,8 @@ def test_a_mobilenet():
     spec = resolve("small", 0.35, resolution=32, num_classes=5)
     spec = spec.replace(blocks=spec.blocks[:5], hidden=16)
     pictures = noise(16, 32)
-    trained = settle(randomise(build_classifier(spec)), pictures)
-    lowered = lowered_classifier(spec, trained, "equalized")
+    trained = settle(randomise(build(spec)), pictures)
+    lowered = lowered_model(spec, trained, "equalized")
     ranges = calibrate(lowered, pictures)
     distiller = Distiller(fake_quantized(lowered, ranges), lowered, ranges, RATES, 4)
     before = values(distiller)

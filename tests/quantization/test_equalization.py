@@ -5,8 +5,8 @@ import pytest
 import tf_keras
 from random_network import noise, randomise, settle
 
-from mnv3_tf.export.lowering import lowered_classifier
-from mnv3_tf.models import build_classifier
+from mnv3_tf.export.lowering import lowered_model
+from mnv3_tf.models import build
 from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.quantization import equalization
 from mnv3_tf.quantization.equalization import (
@@ -69,7 +69,7 @@ def test_what_may_be_scaled_at_all(name, lowering):
         assert (f"{placed.name}_expand" in found) == (relu and placed.has_expansion)
         # One that adds to another's output has that one's gains.
         assert (f"{placed.name}_project" in found) == (not placed.residual)
-    layers = {layer.name for layer in build_classifier(spec, lowering).layers}
+    layers = {layer.name for layer in build(spec, lowering).layers}
     assert {name for names in found.values() for name in names} <= layers
 
 
@@ -83,7 +83,7 @@ class Network:
         spec = resolve(name, 0.35, SIDE, 10)
         self.spec = spec.replace(blocks=spec.blocks[:blocks])
         self.pictures = noise(8, SIDE)
-        self.trained = settle(randomise(build_classifier(self.spec)), self.pictures)
+        self.trained = settle(randomise(build(self.spec)), self.pictures)
 
     def norm(self, layer: str, **values: np.ndarray) -> None:
         """Sets parts of gamma and beta: {channel: value}."""
@@ -95,7 +95,7 @@ class Network:
             getattr(norm, variable).assign(changed)
 
     def lowered(self, lowering: str, gains=None) -> tf_keras.Model:
-        return lowered_classifier(self.spec, self.trained, lowering, gains)
+        return lowered_model(self.spec, self.trained, lowering, gains)
 
     def gains(self, lowering: str = "equalized") -> dict[str, np.ndarray]:
         return channel_gains(self.spec, self.lowered(lowering), lowering, self.pictures)

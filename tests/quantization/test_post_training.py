@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from random_network import noise, randomise, settle
 
-from mnv3_tf.export.lowering import lowered_classifier
-from mnv3_tf.models import build_classifier
+from mnv3_tf.export.lowering import lowered_model
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.quantization import post_training
 from mnv3_tf.quantization.calibration import calibrate
@@ -20,9 +20,7 @@ def network():
     small = resolve("small", 0.35, resolution=32, num_classes=5)
     spec = small.replace(blocks=small.blocks[:4], hidden=32)
     images = noise(post_training.FEWEST_PICTURES, 32)
-    lowered = lowered_classifier(
-        spec, settle(randomise(build_classifier(spec)), images), "composite"
-    )
+    lowered = lowered_model(spec, settle(randomise(build(spec)), images), "composite")
     return lowered, calibrate(lowered, images), images
 
 

@@ -5,9 +5,9 @@ import pytest
 import tf_keras
 from random_network import noise, randomise, settle
 
-from mnv3_tf.export.lowering import lowered_classifier
+from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.export.runtime import TensorInfo
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import (
@@ -29,8 +29,8 @@ L = tf_keras.layers
 @pytest.fixture(scope="module")
 def lowered() -> tf_keras.Model:
     spec = resolve("small", 0.35, 64, 10)
-    trained = settle(randomise(build_classifier(spec)), noise(16, 64))
-    return lowered_classifier(spec, trained, "composite")
+    trained = settle(randomise(build(spec)), noise(16, 64))
+    return lowered_model(spec, trained, "composite")
 
 
 def test_a_convolution_before_a_relu_has_no_tensor_of_its_own(lowered):

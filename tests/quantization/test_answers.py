@@ -1,0 +1,78 @@
+"""Divergences and draws of each task's answers, against NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mnv3_tf.quantization.answers import Boxes, Classes, answer_of
+from mnv3_tf.tasks import resolve_spec
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def arrays(rng, *shape):
+    return rng.normal(0, 2, shape).astype(np.float32)
+
+
+def test_pixels_count_as_their_mean(rng):
+    a, b = arrays(rng, 2, 3, 4, 5), arrays(rng, 2, 3, 4, 5)
+    p, q = softmax(a), softmax(b)
+    expected = (p * (np.log(p) - np.log(q))).sum(-1).mean((1, 2))
+    np.testing.assert_allclose(Classes().divergence(a, b), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scores", ["sigmoid", "softmax"])
+def test_divergence_of_boxes(scores, rng):
+    (codes, logits), (codes2, logits2) = (
+        (arrays(rng, 2, 6, 4), arrays(rng, 2, 6, 3)) for _ in range(2)
+    )
+    if scores == "sigmoid":
+        p, q = 1 / (1 + np.exp(-logits)), 1 / (1 + np.exp(-logits2))
+        apart = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    else:
+        p, q = softmax(logits), softmax(logits2)
+        apart = p * np.log(p / q)
+    objects = p[..., 1:].max(-1)
+    expected = apart.sum((1, 2)) + 0.5 * (objects * ((codes - codes2) ** 2).sum(-1)).sum(1)
+    found = Boxes(scores).divergence([codes, logits], [codes2, logits2])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        Boxes(scores).divergence([codes, logits], [codes, logits]), 0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("scores", ["sigmoid", "softmax"])
+def test_draws_have_the_fisher_information_of_the_answer(scores, rng):
+    """Mean squared gradients of many draws: p (1 - p) of a logit, the object's chance of a code."""
+    codes, logits = tf.constant(arrays(rng, 1, 3, 4)), tf.constant(arrays(rng, 1, 3, 2))
+    sums = [0.0, 0.0]
+    draws = 3000
+
+    @tf.function
+    def gradients(seed):
+        with tf.GradientTape() as tape:
+            tape.watch([codes, logits])
+            loss = Boxes(scores).surprise([codes, logits], seed)
+        return tape.gradient(loss, [codes, logits])
+
+    for number in range(draws):
+        of_codes, of_logits = gradients(tf.constant([number, 7]))
+        sums = [sums[0] + of_codes.numpy() ** 2, sums[1] + of_logits.numpy() ** 2]
+    p = 1 / (1 + np.exp(-logits.numpy())) if scores == "sigmoid" else softmax(logits.numpy())
+    objects = p[..., 1:].max(-1, keepdims=True)
+    np.testing.assert_allclose(sums[1] / draws, p * (1 - p), atol=0.03)
+    np.testing.assert_allclose(sums[0] / draws, np.broadcast_to(objects**2, (1, 3, 4)), atol=0.1)
+
+
+def test_each_task_has_its_answer():
+    assert isinstance(answer_of(resolve_spec("classify", "small")), Classes)
+    assert isinstance(answer_of(resolve_spec("segment", "small")), Classes)
+    assert isinstance(answer_of(resolve_spec("detect", "small")), Boxes)
