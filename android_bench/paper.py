@@ -1,14 +1,14 @@
-"""The paper's Tables 3 and 4 with a measured column: the whole family on one big core.
+"""The paper's tables with a measured column, on one big core: 3 and 4, and V3 of 6, 7 and 8.
 
     python -m android_bench paper --out=paper
+    python -m android_bench paper --only=classify,small --out=paper
+    python -m android_bench paper --only=segment --num_runs=10 --out=streets
 
 Makes each network with random weights (time does not depend on them), float and int8, times all
 of them as `android_bench run` does, and prints the medians beside the paper's Pixel 1, 2 and 3.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,50 +16,56 @@ from absl import flags
 
 from android_bench import report, run
 from android_bench.measure import measure
+from android_bench.members import Member, choose
 from android_bench.models import load
 from benchmark import published
-from benchmark.published import Published
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.export import skeleton
 from mnv3_tf.files import atomic_write
-from mnv3_tf.networks import resolve
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tasks import TASKS
 
-TITLES: dict[skeleton.Precision, str] = {"none": "Table 3: float", "int8": "Table 4: int8"}
-COLUMNS = ("network", "ms here", "± %", "P-1", "P-2", "P-3", "here by P-1", "MB")
+TITLES = {
+    ("classify", "none"): "Table 3: float",
+    ("classify", "int8"): "Table 4: int8",
+    ("detect", "none"): "Table 6: SSDLite, float",
+    ("detect", "int8"): "Table 6: SSDLite, int8",
+    ("segment", "none"): "Tables 7 and 8: LR-ASPP, float",
+    ("segment", "int8"): "Tables 7 and 8: LR-ASPP, int8",
+}
+PIXELS = {"classify": (1, 2, 3), "detect": (1,), "segment": (3,)}
+"""The phones of which the paper's tables tell; what is measured here is compared with the first."""
 EXPLANATION = (
     "ms here: median over rounds on this phone. P-1, P-2, P-3: the paper's Pixel 1, 2 and 3, where "
     "it has them; minimalistic ones are the authors' figures in TF-slim. The paper's TFLite is of "
-    "2019: its int8 ran by other kernels than XNNPACK's."
+    "2019: its int8 ran by other kernels than XNNPACK's. Detection and segmentation are with half "
+    "the channels from C4 to C5."
 )
-
-
-@dataclass(frozen=True)
-class Member:
-    """A network of the family in one precision."""
-
-    network: str
-    width: float
-    quantize: skeleton.Precision
-
-    @property
-    def label(self) -> str:
-        return f"{self.network}_{self.width:g}"
-
-    @property
-    def published(self) -> Published | None:
-        return published.find(self.network, self.width, self.quantize)
-
-    def spec(self, resolution: int) -> NetworkSpec:
-        return resolve(self.network, self.width, resolution)
+SEGMENTATION_SIZES = {
+    f"{height}x{width}": (height, width)
+    for height, width in (published.HALF_SIZE, published.CITYSCAPES_SIZE)
+}
 
 
 def define_flags(values: flags.FlagValues) -> None:
     run.define_phone_flags(values)
     run.define_measuring_flags(values)
-    flags.DEFINE_integer("resolution", 224, "Side of the input, in pixels.", 32, flag_values=values)
-    flags.DEFINE_list("only", [], "Networks to take, instead of all.", flag_values=values)
+    flags.DEFINE_integer(
+        "resolution", 224, "Side of the classifiers' input, in pixels.", 32, flag_values=values
+    )
+    flags.DEFINE_enum(
+        "segmentation_resolution",
+        next(iter(SEGMENTATION_SIZES)),
+        list(SEGMENTATION_SIZES),
+        "Height and width of the pictures to segment; detectors see 320x320.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "only",
+        [],
+        f"Tasks ({', '.join(TASKS)}), networks, or both, instead of all.",
+        flag_values=values,
+    )
     cli.define_json_flag(values)
 
 
@@ -68,73 +74,70 @@ def main(args: flags.FlagValues) -> None:
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
     folder = Path(args.out) / "models"
-    files = {made(member, args.resolution, folder): member for member in choose(args.only)}
+    size = SEGMENTATION_SIZES[args.segmentation_resolution]
+    members = choose(args.only, args.resolution, size)
+    files = {made(member, folder): member for member in members}
     found = measure(args, load([str(path) for path in files]), settings)
     measured = beside_paper(found, files)
     with atomic_write(Path(args.out) / "paper.json") as temporary:
         temporary.write_text(json.dumps(measured, indent=1) + "\n")
-    for quantize, title in TITLES.items():
-        rows = [row for row in measured if row["quantize"] == quantize]
+    for task, quantize in TITLES:
+        rows = [row for row in measured if (row["task"], row["quantize"]) == (task, quantize)]
         for serial in dict.fromkeys(row["serial"] for row in rows):
-            lines = [_line(row) for row in rows if row["serial"] == serial]
-            tables.show(f"{title}, {args.resolution}x{args.resolution}, {serial}", COLUMNS, lines)
+            own = [row for row in rows if row["serial"] == serial]
+            title = f"{TITLES[task, quantize]}, {own[0]['resolution']}, {serial}"
+            tables.show(title, columns(task), [line(row) for row in own])
     print(EXPLANATION)
     if args.json:
         print(json.dumps(measured))
 
 
-def choose(only: Sequence[str]) -> list[Member]:
-    """The family, or the networks named; raises UserError for one that is not of it."""
-    known = {network for network, _ in published.FAMILY}
-    for name in only:
-        if name not in known:
-            raise UserError(
-                f"--only={name} is in no table; choose from {', '.join(sorted(known))}."
-            )
-    return [
-        Member(network, width, quantize)
-        for quantize in TITLES
-        for network, width in published.FAMILY
-        if not only or network in only
-    ]
-
-
-def made(member: Member, resolution: int, folder: Path) -> Path:
+def made(member: Member, folder: Path) -> Path:
     path = folder / f"{member.label}_{'float' if member.quantize == 'none' else 'int8'}.tflite"
     with atomic_write(path) as temporary:
-        temporary.write_bytes(skeleton.network(member.spec(resolution), member.quantize))
+        temporary.write_bytes(skeleton.network(member.spec, member.quantize))
     return path
 
 
 def beside_paper(found: dict[str, Any], files: dict[Path, Member]) -> list[dict[str, Any]]:
-    """A row for each phone and file: the measured summary beside the published figures."""
+    """A row for each phone and file: the measured summary beside the published figures.
+
+    "pixel_ms" are of Pixel 1, 2 and 3, None where the paper does not tell.
+    """
     return [
         {
-            "serial": line["serial"],
+            "serial": timed["serial"],
+            "task": member.task,
             "network": member.network,
             "width": member.width,
+            "resolution": "{}x{}".format(*member.spec.image_size),
             "quantize": member.quantize,
-            "threads": line["threads"],
-            "median_us": line["median_us"],
-            "ci_us": line["ci_us"],
-            "bytes": line["bytes"],
-            "pixel_ms": list(row.pixel_ms) if row else None,
-            "published_top1": row.top1 if row else None,
-            "published_in": row.source if row else None,
+            "threads": timed["threads"],
+            "median_us": timed["median_us"],
+            "ci_us": timed["ci_us"],
+            "bytes": timed["bytes"],
+            "pixel_ms": list(told.pixel_ms) if told else None,
+            "published_accuracy": dict(told.accuracy) if told else None,
+            "published_in": told.source if told else None,
         }
-        for line in found["summary"]
-        for member in [files[Path(line["path"])]]
-        for row in [member.published]
+        for timed in found["summary"]
+        for member in [files[Path(timed["path"])]]
+        for told in [member.published]
     ]
 
 
-def _line(row: dict[str, Any]) -> tuple[object, ...]:
-    name = f"{row['network']} {row['width']:g}"
-    pixels = row["pixel_ms"]
-    published_ms = [f"{ms:g}" for ms in pixels] if pixels else ["-"] * 3
-    size = f"{row['bytes'] / 1e6:.2f}"
+def columns(task: str) -> tuple[str, ...]:
+    pixels = [f"P-{number}" for number in PIXELS[task]]
+    return ("network", "ms here", "± %", *pixels, f"here by {pixels[0]}", "MB")
+
+
+def line(row: dict[str, Any]) -> tuple[object, ...]:
+    """Under the columns of the row's task."""
+    pixels = [(row["pixel_ms"] or [None] * 3)[number - 1] for number in PIXELS[row["task"]]]
+    told = ["-" if ms is None else f"{ms:g}" for ms in pixels]
+    name, size = f"{row['network']} {row['width']:g}", f"{row['bytes'] / 1e6:.2f}"
     if row["median_us"] is None:
-        return (name, "failed", "-", *published_ms, "-", size)
+        return (name, "failed", "-", *told, "-", size)
     ms = row["median_us"] / 1e3
-    ratio = f"{ms / pixels[0]:.2f}" if pixels else "-"
-    return (name, f"{ms:.2f}", report.half_width(row), *published_ms, ratio, size)
+    ratio = f"{ms / pixels[0]:.2f}" if pixels[0] else "-"
+    return (name, f"{ms:.2f}", report.half_width(row), *told, ratio, size)

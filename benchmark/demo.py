@@ -110,7 +110,7 @@ def _export(run: Path, out: Path) -> dict[str, dict[str, Any]]:
     return reports
 
 
-def _data(recorded: Any, resolution: int) -> Any:
+def _data(recorded: Any, resolution: Any) -> Any:
     from mnv3_tf.data import open_dataset
 
     return open_dataset(

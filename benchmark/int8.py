@@ -22,7 +22,6 @@ from absl import flags
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.networks import resolve
 from mnv3_tf.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -72,7 +71,9 @@ def main(args: flags.FlagValues) -> None:
 
     _check(args)
     timing = Settings(args.threads, args.rounds, args.burst_ms, args.seed)
-    spec = resolve(args.model, args.width, args.resolution, args.num_classes)
+    spec = cli.network_spec(args)
+    if not isinstance(spec, NetworkSpec):
+        raise UserError(f"Only classifiers are compared here, not --task={args.task}.")
     cli.import_tensorflow(args)
     rows = []
     for row in _workshop(args, spec).make(args.methods, args.qat_steps):
@@ -122,6 +123,7 @@ def _workshop(args: flags.FlagValues, spec: NetworkSpec) -> "Workshop":
     evaluation = judged.eval_batches(BATCH, spec.resolution) if judged else ()
     if args.weights:
         loaded = load_weights(spec, args.weights)
+        assert isinstance(loaded.spec, NetworkSpec)
         spec, model = loaded.spec, loaded.model
     else:
         model = settled_classifier(spec, calibration[:BATCH], args.seed)

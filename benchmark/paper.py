@@ -1,4 +1,4 @@
-"""The paper's tables with this host's column: Tables 3, 4, 5 and 9, and the redesigns of section 5.
+"""The paper's tables with this host's column: Tables 3 to 9, and the redesigns of section 5.
 
 Networks have random weights (time does not depend on them) and are timed in interleaved rounds,
 float and int8. Every figure says where it is from: measured here, computed from the network, or
@@ -7,6 +7,7 @@ network and precision.
 
     python -m benchmark paper --out=paper
     python -m benchmark paper --tables=hard_swish --reports=small.report.json --out=paper
+    python -m benchmark paper --tables=segmentation_full --out=paper       (only by name; 8 GB)
 
 Leaves a JSON file and a plot for each table, and frontier plots. A table that is there already,
 measured with the same settings on this machine, is not measured again.
@@ -22,9 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from benchmark.published import CITYSCAPES_SIZE
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.lraspp import SegmenterSpec
+from mnv3_tf.spec import NetworkSpec
 
 if TYPE_CHECKING:
     from benchmark.latency import Settings
@@ -34,30 +38,24 @@ SCHEMA_VERSION = 1
 ORIGINS = {
     "params": "computed",
     "madds": "computed",
+    "full_madds": "computed",
     "bytes": "measured here",
     "full_pace_us": "measured here",
     "median_us": "measured here",
     "ratio": "measured here",
     "published": "published",
 }
-COLUMNS = ("network", "kind", "ms", "± %", "ratio", "MAdds", "params", "top-1")
-PIXELS = ("P-1", "P-2", "P-3")
-"""Columns too, of which a terminal has room for the first."""
-
-EXPLANATION = (
-    "ms, ±, ratio: measured here, at the tenth percentile of all inferences, which others' work on "
-    "the machine hardly touches (medians are in the JSON). MAdds, params (millions): computed. "
-    "top-1 (*: by a report of --reports), P-1, P-2, P-3 (ms on Pixel 1, 2, 3): published."
-)
 IMAGENET_CLASSES = (1000, 1001)
 """Without and with a class for the background, as in the weights that the authors released."""
-
-KINDS = {"none": "float", "int8": "int8"}
 
 
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
-        "tables", [], "Of networks, hard_swish, multipliers, redesigns; all.", flag_values=values
+        "tables",
+        [],
+        "Of networks, hard_swish, multipliers, redesigns, detection, segmentation, which are the "
+        "default, and segmentation_full.",
+        flag_values=values,
     )
     flags.DEFINE_list(
         "reports", [], "Reports of exports, for accuracy judged here.", flag_values=values
@@ -71,7 +69,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(args: flags.FlagValues) -> None:
-    from benchmark import paper_plots
+    from benchmark import paper_lines, paper_plots
     from benchmark.latency import Settings
     from benchmark.paper_tables import TABLES
 
@@ -83,23 +81,24 @@ def main(args: flags.FlagValues) -> None:
     settings = Settings(args.threads, args.rounds, args.burst_ms)
     judged, out = read_reports(args.reports), Path(args.out)
     found = {}
-    for name in args.tables or TABLES:
-        file = out / f"{name}.json"
+    for name in args.tables or [name for name, table in TABLES.items() if table.by_default]:
+        file, task = out / f"{name}.json", TABLES[name].task
         result = None if args.overwrite else read_same(file, name, settings)
         if result is None:
             result = measure_table(name, settings, out / "models" / name)
-        with_accuracy(result["rows"], judged)
+        if task == "classify":
+            with_accuracy(result["rows"], judged)
         with atomic_write(file) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
         paper_plots.PLOTS[name](result, out / f"{name}.png")
-        columns = (*COLUMNS, *PIXELS[:1])
-        tables.show(title(result), columns, [line(row, 1) for row in result["rows"]])
+        lines = [paper_lines.line(row, task, wide=False) for row in result["rows"]]
+        tables.show(title(result), paper_lines.columns(task, wide=False), lines)
         for text in result["warnings"]:
             print(f"Warning: {text}")
         found[name] = result
     if {"networks", "multipliers"} <= found.keys():
         paper_plots.plot_frontiers(found["networks"], found["multipliers"], out / "frontier.png")
-    print(f"{EXPLANATION} Written: {out}")
+    print(f"{paper_lines.explanation(TABLES[name].task for name in found)} Written: {out}")
     if args.json:
         print(json.dumps(found))
 
@@ -113,7 +112,7 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
     from mnv3_tf.export.runtime import TFLiteModel
 
     table = TABLES[name]
-    rows = list(table.rows())
+    settings, rows = table.settings(settings), list(table.rows())
     paths = [write_file(row, folder) for row in rows]
     load, busy = os.getloadavg(), latency.cores_in_use()
     models = [TFLiteModel(path, settings.threads) for path in paths]
@@ -144,6 +143,7 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
     return {
         "schema_version": SCHEMA_VERSION,
         "table": name,
+        "task": table.task,
         "title": table.title,
         "note": table.note,
         "first": table.first,
@@ -151,7 +151,7 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": latency.describe_machine(load),
         "settings": asdict(settings),
-        "origins": ORIGINS,
+        "origins": {key: origin for key, origin in ORIGINS.items() if key in measured[0]},
         "rows": measured,
         "warnings": latency.find_warnings(measured, busy, os.cpu_count() or 1),
     }
@@ -170,18 +170,25 @@ def describe(row: "Row") -> dict[str, Any]:
     """What is known of a row before it is timed."""
     from mnv3_tf.cost import cost
 
-    total = cost(row.spec)
-    return {
+    total, spec = cost(row.spec), row.spec
+    found: dict[str, Any] = {
         "name": row.label if row.hard_swish is None else f"{row.label}, {row.hard_swish}",
         "label": row.label,
         "quantize": row.quantize,
         "hard_swish": row.lowering,
-        "resolution": row.spec.resolution,
-        "spec_hashes": [row.spec.replace(num_classes=n).hash for n in IMAGENET_CLASSES],
+        "resolution": spec.resolution,
+        "spec_hashes": [spec.hash],
         "params": total.params,
         "madds": total.madds,
         "published": dict(row.published),
     }
+    if isinstance(spec, NetworkSpec):
+        found["spec_hashes"] = [spec.replace(num_classes=n).hash for n in IMAGENET_CLASSES]
+    if isinstance(spec, SegmenterSpec):
+        # The paper counts at the pictures' own size alone.
+        found["resolution"] = list(spec.resolution)
+        found["full_madds"] = cost(spec.replace(resolution=CITYSCAPES_SIZE)).madds
+    return found
 
 
 def read_same(file: Path, name: str, settings: "Settings") -> dict[str, Any] | None:
@@ -194,7 +201,7 @@ def read_same(file: Path, name: str, settings: "Settings") -> dict[str, Any] | N
         asked = [describe(row) for row in TABLES[name].rows()]
         same = (
             found["schema_version"] == SCHEMA_VERSION
-            and found["settings"] == asdict(settings)
+            and found["settings"] == asdict(TABLES[name].settings(settings))
             and found["machine"]["cpu"] == describe_machine(())["cpu"]
             and [{key: row[key] for key in asked[0]} for row in found["rows"]] == asked
         )
@@ -237,21 +244,3 @@ def with_accuracy(
 def title(result: Mapping[str, Any]) -> str:
     threads = result["settings"]["threads"]
     return f"{result['title']} ({result['machine']['cpu']}, {threads} thread{'s' * (threads > 1)})"
-
-
-def line(row: Mapping[str, Any], pixels: int = len(PIXELS)) -> tuple[object, ...]:
-    """A row of COLUMNS and as many PIXELS."""
-    mark = "*" if (row["top1_origin"] or "").startswith("measured") else ""
-    low, high = row["ci_us"]
-    pixel_ms = [f"{ms:g}" for ms in row["published"].get("pixel_ms", ())]
-    return (
-        row["name"],
-        KINDS[row["quantize"]],
-        f"{row['full_pace_us'] / 1e3:.2f}",
-        f"{50 * (high - low) / row['full_pace_us']:.1f}",
-        f"{row['ratio']:.3f}",
-        f"{row['madds'] / 1e6:.1f}",
-        f"{row['params'] / 1e6:.2f}",
-        "-" if row["top1"] is None else f"{row['top1']:.1f}{mark}",
-        *(pixel_ms + ["-"] * pixels)[:pixels],
-    )

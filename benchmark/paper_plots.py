@@ -1,15 +1,17 @@
-"""Plots of the paper's tables: bars of each, and the frontiers of Figures 1 and 7."""
+"""Plots of the paper's tables: bars of each, and accuracy against latency (Figures 1 and 7)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.named_points import write_names
 from benchmark.plots import COLOURS, LEGEND
 from mnv3_tf import figures
 
 Result = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 SHADES = {"fused": "#4c72b0", "composite": "#dd8452", "naive": "#8c8c8c"}
+ACCURACIES = {"detect": ("map", "mAP"), "segment": ("miou", "mIoU")}
 PRECISIONS = (("none", "float"), ("int8", "int8"))
 
 
@@ -18,14 +20,43 @@ def plot_bars(result: Result, path: Path) -> None:
     labels = list(dict.fromkeys(row["name"] for row in result["rows"]))
     figure = figures.new(8, 1.3 + 0.42 * len(labels))
     axes = figure.subplots()
+    _draw_bars(axes, labels, result["rows"])
+    axes.set_title(f"{result['title']} ({result['machine']['cpu']})", loc="left", fontsize=10)
+    figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=8)
+    figures.save(figure, path)
+
+
+def _draw_bars(axes: Any, labels: Sequence[str], rows: Rows) -> None:
     for offset, (quantize, _) in zip((-0.2, 0.2), PRECISIONS, strict=True):
-        rows = [row for row in result["rows"] if row["quantize"] == quantize]
         label: str | None = LEGEND.get(quantize, quantize)
         for row in rows:
-            y = labels.index(row["name"]) + offset
-            _bar(axes, y, 0.38, row, COLOURS[quantize], label)
-            label = None
-    _finish(figure, axes, labels, result)
+            if row["quantize"] == quantize:
+                y = labels.index(row["name"]) + offset
+                _bar(axes, y, 0.38, row, COLOURS[quantize], label)
+                label = None
+    _ticks(axes, labels, rows)
+
+
+def plot_task(result: Result, path: Path) -> None:
+    """Milliseconds of every network, and under them the published accuracy against them."""
+    labels = list(dict.fromkeys(row["name"] for row in result["rows"]))
+    figure = figures.new(8, 5.3 + 0.42 * len(labels))
+    bars, points = figure.subplots(2, 1, height_ratios=[0.42 * len(labels), 3.6])
+    _draw_bars(bars, labels, result["rows"])
+    bars.set_title(f"{result['title']} ({result['machine']['cpu']})", loc="left", fontsize=10)
+    key, name = ACCURACIES[result["task"]]
+    told = [row for row in result["rows"] if row["published"].get(key) is not None]
+    places = [(row["full_pace_us"] / 1e3, row["published"][key]) for row in told]
+    families = [row["label"].split()[0] for row in told]
+    colours = [f"C{list(dict.fromkeys(families)).index(family)}" for family in families]
+    points.scatter(*zip(*places, strict=True), s=22, c=colours)
+    points.set_xlim(0, 1.2 * max(row["full_pace_us"] for row in told) / 1e3)
+    points.set_xlabel("milliseconds, float, measured here")
+    points.set_ylabel(f"{name} (%, published)")
+    points.grid(alpha=0.3)
+    points.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=8)
+    write_names(figure, points, places, [row["label"] for row in told])
     figures.save(figure, path)
 
 
@@ -128,12 +159,6 @@ def _bar(
     axes.annotate(f"{value:.2f}{text}", (max(value, high), y), (5, 0), **place)
 
 
-def _finish(figure: Any, axes: Any, labels: Sequence[str], result: Result) -> None:
-    _ticks(axes, labels, result["rows"])
-    axes.set_title(f"{result['title']} ({result['machine']['cpu']})", loc="left", fontsize=10)
-    figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=8)
-
-
 def _ticks(axes: Any, labels: Sequence[str], rows: Rows) -> None:
     axes.set_yticks(range(len(labels)), labels, fontsize=8)
     axes.invert_yaxis()
@@ -153,4 +178,7 @@ PLOTS: Mapping[str, Callable[[Result, Path], None]] = {
     "hard_swish": plot_hard_swish,
     "multipliers": plot_bars,
     "redesigns": plot_bars,
+    "detection": plot_task,
+    "segmentation": plot_task,
+    "segmentation_full": plot_task,
 }

@@ -4,13 +4,17 @@ A row's published figures are the paper's, in its own units; what is absent was 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from benchmark import published
 from mnv3_tf.export.skeleton import FASTEST, HardSwish, Precision
 from mnv3_tf.networks import resolve
 from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tasks import Head, Spec, resolve_spec
+
+if TYPE_CHECKING:
+    from benchmark.latency import Settings
 
 PRECISIONS: tuple[Precision, ...] = ("none", "int8")
 
@@ -19,10 +23,14 @@ PRECISIONS: tuple[Precision, ...] = ("none", "int8")
 class Row:
     """A network in one precision. `published` has "top1" (percent), "pixel_ms" (Pixel 1, 2, 3 as
     far as given), "source", or in the ablations what the paper says of a change.
+
+    Of detectors it has "map" (percent), of segmentation networks "miou" and "test_miou" (percent),
+    and "pixel_ms" is of the one phone that was measured. Both have "params_m" (millions) and
+    "madds_b" (billions), which int8 has too: they are the network's.
     """
 
     label: str
-    spec: NetworkSpec
+    spec: Spec
     quantize: Precision
     hard_swish: HardSwish | None = None
     published: Mapping[str, Any] = field(default_factory=dict)
@@ -40,12 +48,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """`first` is the label of the row that the others are compared with, in their precision."""
+    """`first` is the label of the row that the others are compared with, in their precision.
+
+    `most_rounds` bounds the rounds where inferences are long. A table that is not `by_default` is
+    measured when it is asked for by name.
+    """
 
     title: str
     rows: Callable[[], Iterator[Row]]
     first: str
     note: str = ""
+    task: str = "classify"
+    most_rounds: int | None = None
+    by_default: bool = True
+
+    def settings(self, asked: "Settings") -> "Settings":
+        """Those that the table is measured with."""
+        return replace(asked, rounds=min(asked.rounds, self.most_rounds or asked.rounds))
 
 
 def networks() -> Iterator[Row]:
@@ -127,6 +146,57 @@ def redesigns() -> Iterator[Row]:
             yield Row(label, spec, quantize, published=figures if quantize == "none" else {})
 
 
+def detection() -> Iterator[Row]:
+    """Table 6's detectors at 320x320."""
+    for quantize in PRECISIONS:
+        for row in published.DETECTORS:
+            label = _label(row.network, row.width, "half" * (row.tail == "half"))
+            head = Head(tail=row.tail)
+            spec = resolve_spec(
+                "detect", row.network, row.width, None, published.COCO_CLASSES, head
+            )
+            figures: dict[str, Any] = {"params_m": row.params_m, "madds_b": row.madds_b}
+            if quantize == "none":
+                figures |= {"map": row.mean_ap, "pixel_ms": [row.pixel1_ms]}
+            yield Row(label, spec, quantize, published=figures | {"source": published.DETECTION})
+
+
+def _label(network: str, width: float, *more: str) -> str:
+    return " ".join(filter(None, (network, f"{width:g}" * (width != 1), *more)))
+
+
+def segmentation(image_size: tuple[int, int] = published.HALF_SIZE) -> Iterator[Row]:
+    """Tables 7 and 8 at this height and width."""
+    full = image_size == published.CITYSCAPES_SIZE
+    for quantize in PRECISIONS:
+        for row in published.SEGMENTERS:
+            label = _label(
+                *(row.network, row.width, "full" * (row.tail == "full")),
+                f"{HEAD_NAMES[row.head]} {row.filters}",
+                "OS 32" * (row.output_stride == 32),
+            )
+            head = Head(row.tail, row.head, row.filters, row.output_stride)
+            spec = resolve_spec(
+                "segment", row.network, row.width, image_size, published.CITYSCAPES_CLASSES, head
+            )
+            figures: dict[str, Any] = {"params_m": row.params_m, "madds_b": row.madds_b}
+            if quantize == "none":
+                pixel_ms = [row.pixel3_ms if full else row.pixel3_half_ms]
+                figures |= {"miou": row.miou, "test_miou": row.test_miou, "pixel_ms": pixel_ms}
+            yield Row(label, spec, quantize, published=figures | {"source": row.source})
+
+
+HEAD_NAMES = {"raspp": "R", "lraspp": "LR"}
+SEGMENTATION_NOTE = (
+    "All but those that say full have half the channels from C4 to C5, the paper's RF2. R and LR: "
+    "R-ASPP and LR-ASPP, with so many filters. Output stride 16, or 32 where it says OS 32. MAdds "
+    "are of 1024x2048; the paper's are a little more, for it counts every operator, and pictures "
+    "of 1025x2049. mIoU: on Cityscapes' validation set; test: on its test set. P-3: at this "
+    "table's resolution. Files are of what an export makes of the network, which answers with "
+    "logits at the picture's size."
+)
+
+
 TABLES: Mapping[str, Table] = {
     "networks": Table(
         "Tables 3 and 4: the networks",
@@ -150,4 +220,33 @@ TABLES: Mapping[str, Table] = {
         "large",
         "Each row undoes one change of Large; the paper's figures are of that change.",
     ),
+    "detection": Table(
+        "Table 6: SSDLite at 320x320",
+        detection,
+        "large half",
+        "half: half the channels from C4 to C5, the paper's dagger. mAP: on COCO's test set. "
+        "Params are with BatchNorm's, which the paper leaves out; its sizes of MobileNetV2 at full "
+        "width are for 80 classes, all others for 90. Files end in box codes and scores of all "
+        "anchors, before non-maximum suppression.",
+        task="detect",
+        most_rounds=20,
+    ),
+    "segmentation": Table(
+        "Tables 7 and 8: segmentation at 512x1024",
+        segmentation,
+        "large LR 128",
+        SEGMENTATION_NOTE,
+        task="segment",
+        most_rounds=6,
+    ),
+    "segmentation_full": Table(
+        "Tables 7 and 8: segmentation at 1024x2048",
+        lambda: segmentation(published.CITYSCAPES_SIZE),
+        "large LR 128",
+        SEGMENTATION_NOTE,
+        task="segment",
+        most_rounds=5,
+        by_default=False,
+    ),
 }
+"""All networks of a table are in memory at once, which of the last takes 8 GB."""

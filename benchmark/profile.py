@@ -5,6 +5,7 @@ alone, its activation included, and summed by type. A sum of parts is not quite 
 is timed as well and told.
 
     python -m benchmark profile --models=large,small --out=profile
+    python -m benchmark profile --task=segment --resolution=512x1024 --out=profile
 """
 
 import json
@@ -15,24 +16,37 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
+from benchmark import published
+from mnv3_tf import cli, tables, tasks
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks import NETWORKS
+from mnv3_tf.operators import IMAGE
 
 if TYPE_CHECKING:
     from benchmark.latency_table import HostTimer
-    from mnv3_tf.cost import Operator
     from mnv3_tf.export.skeleton import Precision
-    from mnv3_tf.spec import NetworkSpec
+    from mnv3_tf.operators import Operator
 
 SCHEMA_VERSION = 1
-TYPES = ("1x1 convolution", "depthwise", "squeeze-excite", "stem", "head", "add")
+HEADS = {
+    "classify": ("head",),
+    "detect": ("extras", "box head", "class head"),
+    "segment": ("head", "resize"),
+}
+"""Parts of a network that are told as a whole; "resize" is all bilinear stretching."""
+CLASSES = {"detect": published.COCO_CLASSES, "segment": published.CITYSCAPES_CLASSES}
 
 
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", ["large", "small"], "Networks.", flag_values=values)
-    flags.DEFINE_integer("resolution", 224, "Side of the input, in pixels.", 32, flag_values=values)
+    flags.DEFINE_string(
+        "resolution",
+        None,
+        "Side of the input in pixels, or HEIGHTxWIDTH to segment; the task's own.",
+        flag_values=values,
+    )
+    cli.define_task_flags(values)
     flags.DEFINE_integer(
         "rounds", 20, "How often each operator gets a turn.", 1, flag_values=values
     )
@@ -46,7 +60,17 @@ def main(args: flags.FlagValues) -> None:
 
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
-    specs = {name: resolve(name, resolution=args.resolution) for name in args.models}
+    resolution, head = tasks.parse_resolution(args.resolution), cli.head_options(args)
+    specs = {
+        name: tasks.resolve_spec(
+            args.task,
+            name,
+            resolution=resolution,
+            num_classes=CLASSES.get(args.task) if name in NETWORKS else None,
+            head=head,
+        )
+        for name in args.models
+    }
     timer = HostTimer(args.threads, args.rounds)
     rows = [
         profile(name, spec, quantize, timer)
@@ -65,30 +89,39 @@ def main(args: flags.FlagValues) -> None:
 
 
 def profile(
-    name: str, spec: "NetworkSpec", quantize: "Precision", timer: "HostTimer"
+    name: str, spec: tasks.Spec, quantize: "Precision", timer: "HostTimer"
 ) -> dict[str, Any]:
     """A row: microseconds by type, of the operators alone, and "whole_us" of the network."""
     from benchmark.latency_table import NETWORK_BURST_MS, OPERATOR_BURST_MS
     from mnv3_tf.cost import operators
     from mnv3_tf.export import skeleton
 
-    listed = list(operators(spec))
+    listed = operators(tasks.for_phones(spec))
+    shapes = {IMAGE: (*spec.image_size, 3)} | {op.name: op.output for op in listed}
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.tflite" for number in range(len(listed) + 1)]
         for path, op in zip(paths, listed, strict=False):
-            path.write_bytes(skeleton.single(op, quantize))
+            reads = [shapes[name] for name in op.reads]
+            path.write_bytes(skeleton.single(op, quantize, reads=reads))
         paths[-1].write_bytes(skeleton.network(spec, quantize))
         times = timer.time(paths[:-1], OPERATOR_BURST_MS)
         (whole,) = timer.time(paths[-1:], NETWORK_BURST_MS)
-    by_type = dict.fromkeys(TYPES, 0.0)
+    by_type = dict.fromkeys(types(spec.task), 0.0)
     for op, us in zip(listed, times, strict=True):
         by_type[type_of(op)] += us
     return {"network": name, "quantize": quantize, "us": by_type, "whole_us": whole}
 
 
+def types(task: str) -> tuple[str, ...]:
+    return ("1x1 convolution", "depthwise", "squeeze-excite", "stem", *HEADS[task], "add")
+
+
 def type_of(op: "Operator") -> str:
-    if op.stage in ("stem", "head"):
-        return op.stage
+    """One of `types` of the network's task."""
+    if op.kind == "resize":
+        return op.kind
+    if op.stage in ("stem", "head", "extras", "box_head", "class_head"):
+        return op.stage.replace("_", " ")
     if "squeeze_excite" in op.name:
         return "squeeze-excite"
     return {"conv": "1x1 convolution"}.get(op.kind, op.kind)
@@ -112,7 +145,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds, operators timed alone")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(TYPES), frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)
     figures.save(figure, path)
 
 

@@ -89,3 +89,90 @@ _BY_KEY = {
 
 def find(network: str, width: float, quantize: str, resolution: int = 224) -> Published | None:
     return _BY_KEY.get((network, width, resolution, quantize))
+
+
+# -- detection and segmentation --------------------------------------------------------------
+
+DETECTION, SEGMENTATION, OUTPUT_STRIDES = "Table 6", "Table 7", "Table 8"
+COCO_CLASSES, CITYSCAPES_CLASSES = 90, 19
+CITYSCAPES_SIZE, HALF_SIZE = (1024, 2048), (512, 1024)
+"""Height and width of Cityscapes' pictures, and of their half resolution."""
+
+
+@dataclass(frozen=True)
+class PublishedDetector:
+    """SSDLite at 320x320, float. `tail` "half" is the paper's dagger.
+
+    `mean_ap` is in percent on COCO's test set; parameters in millions, multiply-adds in billions.
+    """
+
+    network: str
+    width: float
+    tail: str
+    mean_ap: float
+    pixel1_ms: float
+    params_m: float
+    madds_b: float
+
+
+DETECTORS = (
+    PublishedDetector("large", 1.0, "full", 22.0, 137, 4.97, 0.62),
+    PublishedDetector("large", 1.0, "half", 22.0, 119, 3.22, 0.51),
+    PublishedDetector("small", 1.0, "full", 16.0, 52, 2.49, 0.21),
+    PublishedDetector("small", 1.0, "half", 16.1, 43, 1.77, 0.16),
+    PublishedDetector("v2", 1.0, "full", 22.1, 162, 4.3, 0.80),
+    PublishedDetector("v2", 0.5, "full", 16.6, 79, 1.54, 0.27),
+    PublishedDetector("v2", 0.35, "full", 13.7, 66, 0.93, 0.16),
+    PublishedDetector("mnasnet_a1", 1.0, "full", 23.0, 174, 4.88, 0.84),
+    PublishedDetector("mnasnet_a1", 0.5, "full", 18.5, 85, 1.68, 0.29),
+    PublishedDetector("mnasnet_a1", 0.35, "full", 15.6, 68, 1.02, 0.18),
+)
+"""Table 6 without MobileNetV1. The sizes of MobileNetV2 at full width are of its own paper."""
+
+
+@dataclass(frozen=True)
+class PublishedSegmenter:
+    """Segmentation of Cityscapes, float. `tail` "half" is the paper's RF2.
+
+    `miou` is in percent on the validation set (Table 7), `test_miou` on the test set (Table 8);
+    parameters are in millions, multiply-adds in billions at 1024x2048. Latency is of one large
+    core of a Pixel 3, in milliseconds, at 1024x2048 and at 512x1024.
+    """
+
+    network: str
+    width: float
+    tail: str
+    head: str
+    filters: int
+    output_stride: int
+    miou: float | None
+    test_miou: float | None
+    params_m: float | None
+    madds_b: float
+    pixel3_ms: float
+    pixel3_half_ms: float
+    source: str = SEGMENTATION
+
+
+SEGMENTERS = (
+    PublishedSegmenter("v2", 1.0, "full", "raspp", 256, 16, 72.84, None, 2.11, 21.29, 3900, 1020),
+    PublishedSegmenter("v2", 1.0, "half", "raspp", 256, 16, 72.56, None, 1.15, 13.68, 3030, 793),
+    PublishedSegmenter("v2", 1.0, "half", "lraspp", 256, 16, 72.97, None, 1.02, 12.83, 2980, 786),
+    PublishedSegmenter("v2", 1.0, "half", "lraspp", 128, 16, 72.74, None, 0.98, 12.57, 2890, 766),
+    PublishedSegmenter("large", 1.0, "full", "raspp", 256, 16, 72.64, None, 3.60, 18.43, 3550, 906),
+    PublishedSegmenter("large", 1.0, "half", "raspp", 256, 16, 71.91, None, 1.76, 11.24, 2600, 668),
+    PublishedSegmenter(
+        "large", 1.0, "half", "lraspp", 256, 16, 72.37, None, 1.63, 10.33, 2550, 659
+    ),
+    PublishedSegmenter("large", 1.0, "half", "lraspp", 128, 16, 72.36, 72.6, 1.51, 9.74, 2470, 657),
+    PublishedSegmenter("v2", 0.5, "half", "lraspp", 128, 16, 68.57, None, 0.28, 4.00, 1590, 415),
+    PublishedSegmenter("v2", 0.35, "half", "lraspp", 128, 16, 66.83, None, 0.16, 2.54, 1270, 354),
+    PublishedSegmenter("small", 1.0, "half", "lraspp", 128, 16, 68.38, 69.4, 0.47, 2.90, 1210, 327),
+    PublishedSegmenter(
+        "large", 1.0, "half", "lraspp", 128, 32, None, 72.0, None, 7.74, 2060, 534, OUTPUT_STRIDES
+    ),
+    PublishedSegmenter(
+        "small", 1.0, "half", "lraspp", 128, 32, None, 68.3, None, 2.06, 1030, 275, OUTPUT_STRIDES
+    ),
+)
+"""Table 7, then what Table 8 adds; its rows of output stride 16 are of Table 7's networks."""

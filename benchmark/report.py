@@ -43,7 +43,7 @@ def main(args: flags.FlagValues) -> None:
 
 
 def paper_parts(folder: Path) -> Iterator[str]:
-    from benchmark import page, paper
+    from benchmark import page, paper_lines
     from benchmark.paper_tables import TABLES
 
     found = [(name, read(folder / f"{name}.json")) for name in TABLES]
@@ -51,13 +51,15 @@ def paper_parts(folder: Path) -> Iterator[str]:
     if results:
         yield page.heading("The machine")
         yield page.facts(machine_rows(results[0][1]))
-        yield page.paragraph(paper.EXPLANATION)
+        yield page.paragraph(paper_lines.explanation(TABLES[name].task for name, _ in results))
     for name, result in results:
+        task = TABLES[name].task
         yield page.heading(result["title"])
         if result["note"]:
             yield page.paragraph(result["note"])
         yield page.image(folder / f"{name}.png", result["title"])
-        yield page.table((*paper.COLUMNS, *paper.PIXELS), map(paper.line, result["rows"]))
+        lines = [paper_lines.line(row, task) for row in result["rows"]]
+        yield page.table(paper_lines.columns(task), lines)
         told = [row for row in result["rows"] if "change" in row["published"]]
         if told:
             yield page.facts(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from mnv3_tf.models import build_classifier
+from mnv3_tf.models import build
 from mnv3_tf.spec import NetworkSpec
 
 IMAGES = 32
@@ -19,7 +19,7 @@ IMAGES = 32
 def settled_classifier(spec: NetworkSpec, images: np.ndarray, seed: int = 0) -> tf_keras.Model:
     """Random weights, and the BatchNorm statistics of `images`, (N, H, W, 3) in [-1, 1]."""
     tf_keras.utils.set_random_seed(seed)
-    model = build_classifier(spec)
+    model = build(spec)
     for layer in model.layers:
         if isinstance(layer, tf_keras.layers.BatchNormalization):
             layer.momentum = 0.0  # keep nothing of the statistics before

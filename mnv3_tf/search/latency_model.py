@@ -104,6 +104,18 @@ def features_of(found: Iterable[tuple[Operator, float]]) -> np.ndarray:
     return np.array([sums[name] for name in FEATURES])
 
 
+def operators_of_classifier(spec: NetworkSpec) -> tuple[Operator, ...]:
+    """Raises UserError for a network with operators of which there is no feature."""
+    listed = operators(spec)
+    unknown = next((op for op in listed if op.kind not in FEATURES), None)
+    if unknown:
+        raise UserError(
+            f"The latency table is of classifiers and knows no {unknown.kind}, which {spec.name} "
+            "has; give a network of --task=classify."
+        )
+    return listed
+
+
 PRIOR = np.array([1.0] * 6 + [0.0] * 2)
 
 
@@ -146,7 +158,8 @@ class LatencyTable:
         return found
 
     def features(self, spec: NetworkSpec, quantize: str) -> np.ndarray:
-        return features_of((op, self.operator_us(op, quantize)) for op in operators(spec))
+        listed = operators_of_classifier(spec)
+        return features_of((op, self.operator_us(op, quantize)) for op in listed)
 
     def sum_us(self, spec: NetworkSpec, quantize: str) -> float:
         """Of the parts, without the correction."""
@@ -225,7 +238,7 @@ def plan_grids(
     """
     found: dict[Key, list[Operator]] = {}
     for spec in specs:
-        for op in operators(spec):
+        for op in operators_of_classifier(spec):
             found.setdefault(key_of(op), []).append(op)
     plans = {}
     for key, ops in found.items():

@@ -254,13 +254,13 @@ def network(tmp_path_factory) -> list[str]:
     """Flags of a tiny network with weights and pictures."""
     from PIL import Image
 
-    from mnv3_tf.models import build_classifier
+    from mnv3_tf.models import build
 
     folder = tmp_path_factory.mktemp("network")
     small = resolve("small", 0.35, 32, 4)
     spec = small.replace(name="tiny", blocks=small.blocks[:4], hidden=32)
     (folder / "tiny.json").write_text(spec.to_json())
-    settle(randomise(build_classifier(spec)), noise(32, 32)).save_weights(folder / "w.weights.h5")
+    settle(randomise(build(spec)), noise(32, 32)).save_weights(folder / "w.weights.h5")
     pictures = ((noise(40, 32, seed=3) + 1) * 127.5).astype(np.uint8)
     for index, picture in enumerate(pictures):
         place = folder / "photos" / f"kind {index % 4}"

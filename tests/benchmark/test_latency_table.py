@@ -155,7 +155,7 @@ def test_a_cut_first_line_leaves_the_conditions_told(tmp_path):
 
     file = tmp_path / "table.timings.jsonl"
     file.write_text('{"conditio')
-    op = next(operators(SPACE.seed))
+    op = operators(SPACE.seed)[0]
     job = Job("stem", op, "none", 1.0)
     assert Timings(file, Timer()).of([job], "") == [len(job.content())]
     told = list(map(json.loads, file.read_text().splitlines()[1:]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import paper, paper_tables, published
+from benchmark import paper, paper_lines, paper_tables, published, report
 from benchmark.paper_tables import TABLES
 from mnv3_tf import cli
 from mnv3_tf.cost import cost
@@ -85,6 +85,58 @@ def test_each_redesign_undoes_one_change():
     assert rows["no squeeze-excite"].params < 0.75 * large.params
 
 
+def test_detectors_cost_what_table_6_says():
+    """MobileNetV2's figures at full width are with 80 classes; the others' lack BatchNorm's."""
+    rows = {row.label: row for row in paper_tables.detection() if row.quantize == "none"}
+    assert len(rows) == len(published.DETECTORS)
+    for row in rows.values():
+        found, told = paper.describe(row), row.published
+        assert found["resolution"] == 320
+        assert found["params"] / 1e6 == pytest.approx(told["params_m"], rel=0.05)
+        assert found["madds"] / 1e9 == pytest.approx(told["madds_b"], rel=0.05)
+    golden = {"large": (5_006_735, 613_143_104), "small half": (1_785_743, 162_303_424)}
+    for label, expected in golden.items():
+        total = cost(rows[label].spec)
+        assert (total.params, total.madds) == expected
+
+
+def test_segmentation_costs_what_tables_7_and_8_say():
+    """The paper counts every operator, of pictures of 1025x2049."""
+    for rows, size in (
+        (paper_tables.segmentation(), [512, 1024]),
+        (TABLES["segmentation_full"].rows(), [1024, 2048]),
+    ):
+        for row in rows:
+            found, told = paper.describe(row), row.published
+            assert found["resolution"] == size
+            assert found["full_madds"] / 1e9 == pytest.approx(told["madds_b"], rel=0.07)
+            assert found["madds"] == pytest.approx(
+                found["full_madds"] * size[0] ** 2 / 1024**2, rel=0.01
+            )
+            if told["params_m"]:
+                assert found["params"] / 1e6 == pytest.approx(told["params_m"], abs=0.015)
+            assert ("miou" in told) == (row.quantize == "none")
+
+
+def test_slow_tables_have_fewer_rounds():
+    from benchmark.latency import Settings
+
+    rounds = {name: table.settings(Settings(rounds=40)).rounds for name, table in TABLES.items()}
+    assert (rounds["networks"], rounds["detection"], rounds["segmentation"]) == (40, 20, 6)
+    assert TABLES["segmentation"].settings(Settings(rounds=5)).rounds == 5
+
+
+@EVERY
+def test_every_row_has_a_cell_for_every_column(name):
+    task = TABLES[name].task
+    timed = {"full_pace_us": 1.0, "ci_us": [1.0, 1.0], "ratio": 1.0, "top1": None}
+    for row in TABLES[name].rows():
+        described = paper.describe(row) | timed | {"top1_origin": None}
+        for wide in (False, True):
+            cells = paper_lines.line(described, task, wide)
+            assert len(cells) == len(paper_lines.columns(task, wide))
+
+
 # -- the command -----------------------------------------------------------------------------
 
 
@@ -120,7 +172,11 @@ def folder(measured, tmp_path) -> Path:
 @pytest.fixture
 def made_up(monkeypatch) -> list[str]:
     """The tables that were measured from now on, by figures that are made up."""
+    from benchmark.latency import describe_machine
+
     names: list[str] = []
+    machine = {"cores": 2, "clock_mhz": None, "platform": "made up", "versions": {}}
+    machine |= {"load_before": [0.0], "load_after": [0.0]}
 
     def measure(name, settings, files):
         names.append(name)
@@ -137,10 +193,13 @@ def made_up(monkeypatch) -> list[str]:
         return {
             "schema_version": paper.SCHEMA_VERSION,
             "title": TABLES[name].title,
+            "note": TABLES[name].note,
+            "task": TABLES[name].task,
             "first": TABLES[name].first,
+            "command": "made up",
             "date": "just now",
-            "machine": {"cpu": "made up"},
-            "settings": vars(settings),
+            "machine": machine | {"cpu": describe_machine(())["cpu"]},
+            "settings": vars(TABLES[name].settings(settings)),
             "rows": rows,
             "warnings": ["the figures are made up."],
         }
@@ -268,8 +327,8 @@ def test_a_report_without_accuracy_changes_nothing(folder, made_up, tmp_path):
 
 def test_all_tables_are_plotted_with_the_frontiers(made_up, tmp_path, capsys):
     assert run(f"--out={tmp_path}") == 0
-    assert made_up == list(TABLES)
-    for name in (*TABLES, "frontier"):
+    assert made_up == [name for name in TABLES if name != "segmentation_full"]
+    for name in (*made_up, "frontier"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     rows = json.loads((tmp_path / "networks.json").read_text())["rows"]
     large = next(row for row in rows if row["name"] == "large")
@@ -277,6 +336,30 @@ def test_all_tables_are_plotted_with_the_frontiers(made_up, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "Warning: the figures are made up." in out
     assert max(len(line) for line in out.splitlines() if not line.startswith("ms, ")) <= 80
+
+
+def test_tables_of_other_tasks_are_kept_and_are_on_the_page(made_up, tmp_path, capsys):
+    asked = ["detection", "segmentation", "segmentation_full"]
+    for _ in range(2):
+        assert run(f"--tables={','.join(asked)}", f"--out={tmp_path / 'paper'}") == 0
+    assert made_up == asked
+    out = capsys.readouterr().out
+    assert "Detection: MAdds in billions" in out
+    assert "top-1" not in out
+    assert cli.call(report.main, report.define_flags, ["report", f"--results={tmp_path}"]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png") == 3
+    for told in (
+        "Tables 7 and 8: segmentation at 1024x2048",
+        "<th>mAP</th><th>P-1</th>",
+        "<th>mIoU</th><th>test</th><th>P-3</th>",
+        "<td>0.51 (0.51)</td><td>3.25 (3.22)</td><td>22.0</td><td>119</td>",
+        "<td>9.37 (9.74)</td><td>1.51 (1.51)</td><td>72.4</td><td>72.6</td><td>657</td>",
+        "<td>9.37 (9.74)</td><td>1.51 (1.51)</td><td>-</td><td>-</td><td>-</td>",
+        "<td>72.4</td><td>72.6</td><td>2470</td>",
+        "<td>7.45 (7.74)</td><td>1.51 (-)</td><td>-</td><td>72.0</td><td>534</td>",
+    ):
+        assert told in page
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,28 @@ def test_what_is_absent_is_left_out(results, tmp_path):
 def test_types_of_operators_sum_to_all(results):
     (row, other) = json.loads((results / "profile" / "profile.json").read_text())["rows"]
     assert (row["quantize"], other["quantize"]) == ("none", "int8")
-    assert set(row["us"]) == set(profile.TYPES)
+    assert set(row["us"]) == set(profile.types("classify"))
     assert row["us"]["squeeze-excite"] == 0  # a minimalistic network has none
     assert all(us > 0 for name, us in row["us"].items() if name != "squeeze-excite")
+
+
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_every_operator_of_other_tasks_has_a_type(task):
+    from mnv3_tf.cost import operators
+    from mnv3_tf.tasks import for_phones, resolve_spec
+
+    for model in ("large", "mnasnet_a1"):
+        listed = operators(for_phones(resolve_spec(task, model)))
+        assert set(map(profile.type_of, listed)) == set(profile.types(task))
+
+
+@pytest.mark.slow
+def test_a_profile_of_another_task(tmp_path, capsys):
+    flags = ("--task=segment", "--models=small_minimalistic", "--resolution=64x96", "--rounds=1")
+    assert run(profile, *flags, f"--out={tmp_path}") == 0
+    row, _ = json.loads((tmp_path / "profile.json").read_text())["rows"]
+    assert row["us"]["resize"] > 0
+    assert "resize" in capsys.readouterr().out
 
 
 def test_bad_folders_get_one_sentence(tmp_path, capsys):

@@ -14,6 +14,7 @@ from mnv3_tf.networks import resolve
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import FEATURES, PRIOR, Grid, LatencyTable
 from mnv3_tf.search.space import Space
+from mnv3_tf.tasks import resolve_spec
 
 SPEC = resolve("small", resolution=64)
 COMMAND = "python -m benchmark latency_table"
@@ -217,6 +218,19 @@ def test_what_the_table_lacks_is_named_with_the_command_that_fills_it(table, spe
     said = refused(lambda: table.network_us(spec, quantize))
     assert told in said
     assert COMMAND in said
+
+
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_networks_of_other_tasks_are_refused(table, task):
+    spec = resolve_spec(task, "small", resolution=64)
+    kind = {"detect": "reshape", "segment": "resize"}[task]
+    for action in (
+        lambda: table.network_us(spec, "none"),
+        lambda: latency_model.plan_grids([spec], plane=2, line=2),
+    ):
+        said = refused(action)
+        assert said.startswith(f"The latency table is of classifiers and knows no {kind}")
+        assert spec.name in said
 
 
 DAMAGES = {
