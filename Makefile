@@ -1,7 +1,7 @@
 # make demo     train, export and time a small network: about six minutes, ends in a table
 # make test     lint, types and the quick tests
 # make test-all the slow tests too
-# make bench    the paper's tables, a profile and the latency table here: about 15 minutes, a page
+# make bench    the paper's tables, a profile and the latency table here: about 17 minutes, a page
 # make lint     ruff and mypy alone
 
 PYTHON ?= python3

@@ -4,14 +4,13 @@ Sources: Howard et al. 2019, Tables 7 and 8; DeepLab's `feature_extractor.py` an
 the flags of the released models.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from mnv3_tf import operators as parts
-from mnv3_tf import spec_json
 from mnv3_tf.errors import UserError
+from mnv3_tf.on_backbone import OnBackbone
 from mnv3_tf.operators import OperatorGraph
 from mnv3_tf.spec import NetworkSpec
 
@@ -25,7 +24,7 @@ SKIP_STRIDE = 8
 
 
 @dataclass(frozen=True)
-class SegmenterSpec:
+class SegmenterSpec(OnBackbone):
     """A backbone at `output_stride` 16 or 32, and a head with `filters` filters.
 
     LR-ASPP multiplies a 1x1 convolution of the last feature by a gate from its averages, adds what
@@ -71,10 +70,6 @@ class SegmenterSpec:
         return f"{self.backbone.name}_{self.head}"
 
     @property
-    def num_classes(self) -> int:
-        return self.backbone.num_classes
-
-    @property
     def image_size(self) -> tuple[int, int]:
         return self.height, self.width
 
@@ -93,31 +88,15 @@ class SegmenterSpec:
             )
         return f"{placed[-1].name}_depthwise"
 
-    def with_backbone(self, backbone: NetworkSpec) -> "SegmenterSpec":
-        return self.replace(backbone=backbone)
-
     def for_phones(self) -> "SegmenterSpec":
         """The same function with fewer multiply-adds."""
         return self.replace(upsample_first=False)
 
-    def replace(self, **changes: Any) -> "SegmenterSpec":
-        """Also of `num_classes`, and of `resolution`, (height, width)."""
-        if "num_classes" in changes:
-            inner = changes.get("backbone", self.backbone)
-            changes["backbone"] = inner.replace(num_classes=changes.pop("num_classes"))
+    def replace(self, **changes: Any) -> Self:
+        """Also of the backbone's `num_classes`, and of `resolution`, (height, width)."""
         if "resolution" in changes:
             changes["height"], changes["width"] = changes.pop("resolution")
-        return dataclasses.replace(self, **changes)
-
-    def to_json(self) -> str:
-        return spec_json.dump({"task": self.task} | dataclasses.asdict(self))
-
-    @property
-    def hash(self) -> str:
-        """Sixteen hexadecimal digits, the same on every machine; the name does not count."""
-        tree = {"task": self.task} | dataclasses.asdict(self)
-        del tree["backbone"]["name"]
-        return spec_json.digest(tree)
+        return super().replace(**changes)
 
 
 def make_segmenter(

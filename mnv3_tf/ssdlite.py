@@ -5,17 +5,16 @@ Sources: Howard et al. 2019, Table 6; of the TensorFlow Object Detection API
 `convolutional_box_predictor.py` and the released configurations for 320x320.
 """
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from mnv3_tf import operators as parts
-from mnv3_tf import spec_json
 from mnv3_tf.detection import anchors
 from mnv3_tf.errors import UserError
+from mnv3_tf.on_backbone import OnBackbone
 from mnv3_tf.operators import OperatorGraph
 from mnv3_tf.spec import NetworkSpec
 
@@ -29,7 +28,7 @@ maps, so it takes two levels."""
 
 
 @dataclass(frozen=True)
-class DetectorSpec:
+class DetectorSpec(OnBackbone):
     """Feature maps from a backbone and beyond it, each with a head for boxes and one for classes.
 
     C4 is the expansion of the first block at output stride 32, which still has 16; C5 is what
@@ -68,10 +67,6 @@ class DetectorSpec:
         return f"{self.backbone.name}_ssdlite"
 
     @property
-    def num_classes(self) -> int:
-        return self.backbone.num_classes
-
-    @property
     def resolution(self) -> int:
         return self.backbone.resolution
 
@@ -106,25 +101,12 @@ class DetectorSpec:
         """Of each feature map."""
         return anchors.per_cell(len(self.map_sizes), reduce_lowest=self.reduce_lowest)
 
-    def with_backbone(self, backbone: NetworkSpec) -> "DetectorSpec":
-        return self.replace(backbone=backbone)
-
-    def replace(self, **changes: Any) -> "DetectorSpec":
+    def replace(self, **changes: Any) -> Self:
         """Also of the backbone's `num_classes` and `resolution`."""
-        inner = {k: changes.pop(k) for k in ("num_classes", "resolution") if k in changes}
-        if inner:
-            changes["backbone"] = changes.get("backbone", self.backbone).replace(**inner)
-        return dataclasses.replace(self, **changes)
-
-    def to_json(self) -> str:
-        return spec_json.dump({"task": self.task} | dataclasses.asdict(self))
-
-    @property
-    def hash(self) -> str:
-        """Sixteen hexadecimal digits, the same on every machine; the name does not count."""
-        tree = {"task": self.task} | dataclasses.asdict(self)
-        del tree["backbone"]["name"]
-        return spec_json.digest(tree)
+        if "resolution" in changes:
+            inner = changes.get("backbone", self.backbone)
+            changes["backbone"] = inner.replace(resolution=changes.pop("resolution"))
+        return super().replace(**changes)
 
 
 def make_detector(

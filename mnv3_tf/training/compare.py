@@ -19,9 +19,7 @@ from absl import flags
 
 from mnv3_tf import cli, figures, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.training.run_folder import Row, RunFolder, best_row
-
-COLUMNS = ("run", "seeds", "epochs", "top-1", "spread", "loss", "images/s")
+from mnv3_tf.training.run_folder import SCORES, Row, RunFolder, best_row, score_of
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -44,7 +42,8 @@ def main(args: flags.FlagValues) -> None:
             f"None of {', '.join(args.runs)} holds a run; give folders that train.py wrote."
         )
     groups = grouped(runs)
-    tables.show("Runs, the best first", COLUMNS, [_line(group) for group in groups])
+    columns = ("run", "seeds", "epochs", SCORES[_score(groups)], "spread", "loss", "images/s")
+    tables.show("Runs, the best first", columns, [_line(group) for group in groups])
     for group in groups if len(groups) > 1 else ():
         told = [f"{name}={value}" for name, value in group.differs.items() if value is not None]
         print(f"{group.name}: {' '.join(told)}")
@@ -89,7 +88,12 @@ class Group:
     def values(self, name: str) -> list[float]:
         """That of each run's best epoch, where there is one."""
         rows = [run.best for run in self.runs]
-        return [row[name] for row in rows if row and row[name] is not None]
+        return [row[name] for row in rows if row and row.get(name) is not None]
+
+    @property
+    def scores(self) -> list[float]:
+        """Of each run's best epoch, the figure by which it is the best."""
+        return [value for name in SCORES for value in self.values(name)]
 
 
 def read_run(folder: str | Path) -> Run | None:
@@ -117,7 +121,19 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
         Group(tuple(group), {name: group[0].choices.get(name) for name in apart})
         for group in by_choices.values()
     ]
-    return sorted(groups, key=lambda group: -_mean(group.values("val_top1"), -1.0))
+    _score(groups)
+    return sorted(groups, key=lambda group: -_mean(group.scores, -1.0))
+
+
+def _score(groups: Sequence[Group]) -> str:
+    """The column of SCORES that all runs have. Raises UserError for runs of several tasks."""
+    found = {score_of(row) for group in groups for run in group.runs for row in run.rows}
+    if len(found) > 1:
+        raise UserError(
+            f"Runs of several tasks cannot be compared: they have {' and '.join(sorted(found))}; "
+            "give those of one."
+        )
+    return found.pop() if found else "val_top1"
 
 
 def draw(groups: Sequence[Group], path: Path) -> None:
@@ -125,14 +141,19 @@ def draw(groups: Sequence[Group], path: Path) -> None:
     from matplotlib.ticker import MaxNLocator
 
     figure = figures.new(13, 4.5)
-    panels = {"val_top1": "val top-1 (%)", "val_loss": "val loss", "train_loss": "train loss"}
+    score = _score(groups)
+    panels = {
+        score: f"val {SCORES[score]} (%)",
+        "val_loss": "val loss",
+        "train_loss": "train loss",
+    }
     for axes, (name, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         for group in groups:
             epochs = min(len(run.rows) for run in group.runs)
-            curves = [[row[name] for row in run.rows[:epochs]] for run in group.runs]
+            curves = [[row.get(name) for row in run.rows[:epochs]] for run in group.runs]
             if not epochs or any(value is None for curve in curves for value in curve):
                 continue
-            scale = 100 if name == "val_top1" else 1
+            scale = 100 if name == score else 1
             by_epoch = [[scale * value for value in values] for values in zip(*curves, strict=True)]
             places = range(1, epochs + 1)
             (line,) = axes.plot(places, [_mean(v) for v in by_epoch], label=_label(group))
@@ -155,19 +176,19 @@ def draw_accuracies(groups: Sequence[Group], path: Path) -> None:
     figure = figures.new(8, 1.2 + 0.35 * len(groups))
     axes = figure.subplots()
     for y, group in enumerate(groups):
-        top1 = [100 * value for value in group.values("val_top1")]
-        if not top1:
+        found = [100 * value for value in group.scores]
+        if not found:
             continue
-        axes.plot([min(top1), max(top1)], [y, y], color="#4c72b0", alpha=0.3, linewidth=6)
-        axes.plot(top1, [y] * len(top1), "o", color="#4c72b0")
-        axes.plot(_mean(top1), y, "|", color="black", markersize=16)
+        axes.plot([min(found), max(found)], [y, y], color="#4c72b0", alpha=0.3, linewidth=6)
+        axes.plot(found, [y] * len(found), "o", color="#4c72b0")
+        axes.plot(_mean(found), y, "|", color="black", markersize=16)
         axes.annotate(
-            f"{_mean(top1):.1f}", (max(top1), y), (8, 0), textcoords="offset points", va="center"
+            f"{_mean(found):.1f}", (max(found), y), (8, 0), textcoords="offset points", va="center"
         )
     axes.set_yticks(range(len(groups)), [group.name for group in groups])
     axes.invert_yaxis()
     axes.margins(x=0.1)
-    axes.set(xlabel="val top-1 (%), best epoch")
+    axes.set(xlabel=f"val {SCORES[_score(groups)]} (%), best epoch")
     axes.grid(axis="x", alpha=0.3)
     figures.save(figure, path)
 
@@ -181,14 +202,14 @@ def _label(group: Group) -> str:
 
 
 def _line(group: Group) -> tuple[str, ...]:
-    top1 = group.values("val_top1")
+    found = group.scores
     done = dict.fromkeys(f"{len(run.rows)} of {run.epochs}" for run in group.runs)
     return (
         group.name,
         ",".join(str(run.seed) for run in group.runs),
         ", ".join(done),
-        f"{_mean(top1):.4f}",
-        f"{max(top1) - min(top1):.4f}" if len(top1) > 1 else "",
+        f"{_mean(found):.4f}",
+        f"{max(found) - min(found):.4f}" if len(found) > 1 else "",
         f"{_mean(group.values('val_loss')):.3f}",
         f"{_mean(group.values('images_per_s')):.0f}",
     )
@@ -200,7 +221,7 @@ def _result(group: Group) -> dict[str, Any]:
         "runs": [run.name for run in group.runs],
         "seeds": [run.seed for run in group.runs],
         "differs": dict(group.differs),
-        "val_top1": group.values("val_top1"),
+        **{name: group.values(name) for name in SCORES if group.values(name)},
         "val_loss": group.values("val_loss"),
     }
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from dense_network import DENSE
 from random_network import randomise, settle
 
 from mnv3_tf.errors import UserError
@@ -12,23 +13,7 @@ from mnv3_tf.export import metadata
 from mnv3_tf.export.answering import open_model
 from mnv3_tf.export.exporter import ExportOptions, export
 from mnv3_tf.models import build
-from mnv3_tf.spec import Block, NetworkSpec, Stem
 from mnv3_tf.tasks import Head, resolve_spec
-
-NETWORK = NetworkSpec(
-    name="dense",
-    stem=Stem(filters=8),
-    blocks=(
-        Block(3, 8, 8, 0.0, "relu", 2),
-        Block(3, 16, 8, 0.0, "relu", 2),
-        Block(3, 16, 16, 0.25, "hard_swish", 2),
-        Block(3, 32, 16, 0.25, "hard_swish", 2),
-    ),
-    last_conv=24,
-    hidden=16,
-    resolution=64,
-)
-"""Every kind of operator, and an output stride of 32, in four blocks."""
 
 CASES = {
     "detect": ("detect", 64, Head("full")),
@@ -42,7 +27,7 @@ LABELS = ("one", "two", "three")
 def trained(tmp_path_factory):
     """By case: the spec and a network of it, as lively as a trained one, with pictures."""
     path = tmp_path_factory.mktemp("spec") / "dense.json"
-    path.write_text(NETWORK.to_json())
+    path.write_text(DENSE.to_json())
     made = {}
     for case, (task, resolution, head) in CASES.items():
         spec = resolve_spec(task, str(path), 1.0, resolution, 3, head)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dense_network import DENSE
 
 from mnv3_tf.spec import Block, NetworkSpec, Stem
 from mnv3_tf.training.settings import Settings
@@ -132,22 +133,9 @@ def wait_for() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def dense_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of a spec JSON of four blocks that reach output stride 32, for any task."""
-    spec = NetworkSpec(
-        name="dense",
-        stem=Stem(filters=8),
-        blocks=(
-            Block(3, 8, 8, 0.0, "relu", 2),
-            Block(3, 16, 8, 0.0, "relu", 2),
-            Block(3, 16, 16, 0.25, "hard_swish", 2),
-            Block(3, 32, 16, 0.25, "hard_swish", 2),
-        ),
-        last_conv=24,
-        hidden=16,
-        resolution=64,
-    )
+    """The path of the spec JSON of a backbone for any task."""
     path = tmp_path_factory.mktemp("spec") / "dense.json"
-    path.write_text(spec.to_json())
+    path.write_text(DENSE.to_json())
     return str(path)
 
 
