@@ -57,7 +57,7 @@ def test_errors_are_one_sentence_and_a_status(arguments, status, said, capsys):
     assert capsys.readouterr() == ("", said)
 
 
-@pytest.mark.parametrize("argument", ["--resolution=wide", "--nothing=1", "--width"])
+@pytest.mark.parametrize("argument", ["--num_classes=wide", "--nothing=1", "--width"])
 def test_bad_flags_are_one_line(argument, capsys):
     assert call(argument) == 2
     out, err = capsys.readouterr()

@@ -132,6 +132,7 @@ def test_command_takes_a_spec_file(tmp_path, capsys):
         ("--width=-1", "Width multiplier -1.0"),
         ("--width=nan", "Width multiplier nan"),
         ("--resolution=8", "resolution is 8"),
+        ("--resolution=wide", "--resolution=wide must be a number of pixels"),
         ("--width=wide", "wide"),
         ("--colour=red", "colour"),
         ("large", "Unexpected argument 'large'"),

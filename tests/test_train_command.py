@@ -57,7 +57,8 @@ def test_help_answers_at_once():
     [
         ([], "--dataset is missing"),
         (["--dataset=shapes"], "--out is missing"),
-        (["--dataset=shapes", "--out=x", "--task=segment"], "--task=segment cannot be trained"),
+        (["--dataset=shapes", "--out=x", "--task=dance"], "Unknown task 'dance'"),
+        (["--dataset=folder:x", "--out=x", "--task=segment"], "--task=segment needs masks"),
         (["--dataset=shapes", "--out=x", "--strategy=many"], "Unknown --strategy=many"),
         (["--dataset=shapes", "--out=x", "--epochs=many"], "many"),
     ],

@@ -35,6 +35,7 @@ def detect(
     iou_threshold: float = IOU_THRESHOLD,
     per_class: int = PER_CLASS,
     total: int = TOTAL,
+    together: bool = False,
 ) -> Detections:
     """Non-maximum suppression within each class, of one picture.
 
@@ -42,13 +43,16 @@ def detect(
     being the background. A class' boxes above `score_threshold` are taken best first, unless one
     taken before overlaps by more than `iou_threshold`; `per_class` of a class and `total` of all
     at most. Among equal scores the lower class, then the lower anchor comes first. A box outside
-    of the picture is no detection.
+    of the picture is no detection. With `together` each anchor has its best class alone, and boxes
+    of all classes suppress one another, as TFLite_Detection_PostProcess does.
     """
     boxes = np.clip(decode(np.asarray(codes, np.float32), anchors), 0, 1)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
     # (C, A); what can be taken no more is -1.
     left = np.array(scores[:, 1:].T, np.float32, order="C")
     left[~(inside & (left > score_threshold))] = -1
+    if together:
+        left[np.arange(len(left))[:, np.newaxis] != left.argmax(0)] = -1
 
     # Best first over all classes at once gives what each class alone and a sort would, and can
     # stop at `total`.
@@ -63,9 +67,9 @@ def detect(
         found.append(left[label, anchor])
         room[label] -= 1
         left[label, anchor] = -1
-        if room[label] > 0:
-            left[label, iou(boxes[anchor : anchor + 1], boxes)[0] > iou_threshold] = -1
-        else:
+        near = iou(boxes[anchor : anchor + 1], boxes)[0] > iou_threshold
+        left[slice(None) if together else label, near] = -1
+        if room[label] == 0:
             left[label] = -1
     labels, rows = np.array(taken, np.int32).reshape(-1, 2).T
     return Detections(boxes[rows], labels, np.array(found, np.float32))

@@ -147,6 +147,7 @@ class AnsweringModel:
                 keep.overlap,
                 keep.total,
                 keep.total,
+                together=True,
             )
         boxes, classes, scores, count = (part.reshape(-1) for part in outputs)
         kept = slice(0, round(float(count[0])))

@@ -123,3 +123,20 @@ def test_an_answer_that_is_not_a_number_is_no_detection():
     assert np.isfinite(found.boxes).all()
     assert np.isfinite(found.scores).all()
     assert len(found.scores)
+
+
+def test_together_every_anchor_has_its_best_class_and_all_suppress_one_another():
+    rng = np.random.default_rng(3)
+    anchors = np.concatenate([rng.uniform(0.2, 0.8, (60, 2)), rng.uniform(0.1, 0.4, (60, 2))], 1)
+    codes = rng.normal(0, 1, (60, 4)).astype(np.float32)
+    scores = rng.uniform(0, 1, (60, 4)).astype(np.float32)
+    best = scores[:, 1:].max(1)
+    # One class of the best scores is suppressed as all are together.
+    alone = detect(codes, np.stack([best, best], 1), anchors)
+    found = detect(codes, scores, anchors, together=True)
+    np.testing.assert_array_equal(found.boxes, alone.boxes)
+    np.testing.assert_array_equal(found.scores, alone.scores)
+    for label, score in zip(found.classes, found.scores, strict=True):
+        assert score in scores[:, 1 + label]
+    assert len(set(found.classes)) == 3
+    assert len(found.scores) < len(detect(codes, scores, anchors).scores)

@@ -131,7 +131,8 @@ def test_one_score_is_how_sure_the_figure_is(tmp_path):
 
 def test_our_raw_files_find_what_the_operator_finds(tmp_path):
     spec = resolve_spec("detect", "small", 0.35, 96, 3)
-    raw = post_process.in_order(skeleton.network(spec, "int8"))
+    # In float: among equal scores, of which int8 has many, each takes another box first.
+    raw = post_process.in_order(skeleton.network(spec))
     text = spec.to_json()
     picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
     whole = metadata.add_metadata(post_process.append(raw, spec.anchors()), None, spec=text)
@@ -141,7 +142,7 @@ def test_our_raw_files_find_what_the_operator_finds(tmp_path):
     found = model.answer(picture)
     same, count = agreement(expected, found)
     assert count > 20
-    assert same > 0.9 * count
+    assert same > 0.95 * count
 
 
 def test_raw_files_without_their_spec_are_refused(tmp_path):

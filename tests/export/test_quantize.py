@@ -63,7 +63,7 @@ def choose(monkeypatch, composite: float, equalized: float) -> tuple[str, dict[s
     def calibrated(spec: Any, network: Any, lowering: str, pictures: Any) -> int8.Int8:
         return int8.Int8(None, lowering, lowering, {}, {})  # type: ignore[arg-type]
 
-    monkeypatch.setattr(int8, "divergence_from", lambda _, told: lambda pictures: figures[told])
+    monkeypatch.setattr(int8, "divergence_from", lambda _, told, __: lambda pictures: figures[told])
     monkeypatch.setattr(int8, "_calibrated", calibrated)
     return int8._choose_stem(TINY, None, noise(1, 8))  # type: ignore[arg-type]
 

@@ -252,7 +252,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"recipe": "slow"}, "Unknown recipe 'slow'; choose one of distill, finetune"),
+            ({"recipe": "slow"}, "Unknown recipe 'slow'; choose one of cityscapes, coco_ssdlite"),
             ({"model": "medium"}, "Unknown model 'medium'"),
             ({"model": "small", "width": 0.0}, "Width multiplier 0.0"),
             ({"model": "small", "width": -1.0}, "Width multiplier -1.0"),

@@ -109,7 +109,7 @@ def test_here_auto_is_one_device(monkeypatch):
 def test_the_last_batches_are_filled_with_pictures_that_do_not_count():
     pictures = np.arange(10, dtype=np.float32)[:, None, None, None]
     batches = tf.data.Dataset.from_tensor_slices((pictures, np.arange(10, dtype=np.int32)))
-    found = list(strategies.filled(batches.batch(4), 4, 5).as_numpy_iterator())
+    found = list(strategies.filled(batches.batch(4), 4, 5, -1).as_numpy_iterator())
     assert [labels.tolist() for _, labels in found] == [
         [0, 1, 2, 3],
         [4, 5, 6, 7],
