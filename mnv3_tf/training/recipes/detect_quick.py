@@ -1,6 +1,8 @@
-"""detect_quick: a small detector from scratch on `shapes`, in minutes on two CPU cores.
+"""detect_quick: a small detector from scratch, such as on `shapes`.
 
 python train.py --task=detect --model=small --resolution=160 --dataset=shapes --out=runs/boxes
+
+Run here for a few steps only: how far it gets was not seen. With --weights see detect_finetune.
 """
 
 from mnv3_tf.data import BoxAugmentation

@@ -1,6 +1,9 @@
-"""segment_quick: a small segmentation network from scratch on `shapes`, in minutes on two cores.
+"""segment_quick: a small segmentation network from scratch, such as on `shapes`.
 
 python train.py --task=segment --model=small --resolution=96 --dataset=shapes --out=runs/masks
+
+Run here for two of its epochs only (mIoU 0.08, little but background): how far it gets was not
+seen. With --weights see segment_finetune.
 """
 
 from mnv3_tf.data import MaskAugmentation
