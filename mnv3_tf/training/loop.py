@@ -151,7 +151,8 @@ class Trainer:
         # An epoch's row is written before its checkpoint, and again when it is trained again.
         self._rows = self.folder.read_metrics()[:epochs]
         self.folder.write_metrics(self._rows)
-        if self.plan.ends_epoch(step):
+        # Not where the checkpoint is of an epoch that was trained but not yet judged.
+        if self.plan.ends_epoch(step) and self.plan.epochs_done(step) == epochs:
             self._write_weights_if_best(epochs)
         print(f"Going on after step {step} of {self.plan.total_steps}.", flush=True)
 

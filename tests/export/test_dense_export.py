@@ -88,7 +88,12 @@ def test_a_float_file_answers_as_the_network(trained, case, tmp_path):
     assert min(row["sqnr_db"] for row in report["layers"]) > 60
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("detect", "raspp")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES]
+)
 def test_int8_is_one_partition_and_near(trained, case, tmp_path):
     _, report = exported(trained, case, tmp_path, quantize="int8")
     spec, xnnpack = trained[case][0], report["xnnpack"]

@@ -4,7 +4,7 @@ python train.py --task=segment --model=small --resolution=360x480 --dataset=mask
     --out=runs/camvid --weights=mobilenet_v3_small_1.0_224_imagenet_folded.npz
 
 Seen on 367 pictures of streets (101 for validation, eleven classes), 360x480: mIoU 0.542 in 42
-minutes on two CPU cores that other work kept busy; 0.50 after twelve epochs, 25 minutes. The best
+minutes on two CPU cores that other work kept busy; 0.50 after twelve epochs, 30 minutes. The best
 epoch is chosen on those 101.
 
 The backbone's BatchNorm stays in inference mode: the statistics of folded weights are made up. The
