@@ -89,7 +89,8 @@ def main(args: flags.FlagValues) -> None:
         if not args[name].value:
             raise UserError(f"--{name} is missing; see --help.")
     given = {field.name: args[field.name].value for field in fields(Settings)}
-    settings = Settings(**{**given, "resolution": parse_resolution(args.resolution)})
+    given |= {"resolution": parse_resolution(args.resolution), "head": cli.head_options(args)}
+    settings = Settings(**given)
 
     cli.import_tensorflow(args)
     from mnv3_tf.training.run import train

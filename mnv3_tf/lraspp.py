@@ -33,9 +33,11 @@ class SegmenterSpec(OnBackbone):
 
     `pooling` "window" averages over the paper's large windows, which is the whole map where that is
     no larger (pictures up to 784 pixels at stride 16); "global" always over all. `height` and
-    `width` are the input's, in pixels. With `upsample_first` LR-ASPP stretches to stride 8 before
-    the convolution that makes classes, as published; the other order gives the same answer with
-    fewer multiply-adds.
+    `width` are the input's, in pixels.
+
+    `mobile` computes the same otherwise: LR-ASPP makes classes before it stretches to stride 8, by
+    fewer multiply-adds than as published, and windows are cut out and averaged, because XNNPACK has
+    no int8 AVERAGE_POOL_2D.
 
     Classes are those of `backbone`, whose `hidden` layer is not there.
     """
@@ -49,7 +51,7 @@ class SegmenterSpec(OnBackbone):
     filters: int = 128
     output_stride: int = 16
     pooling: str = "window"
-    upsample_first: bool = True
+    mobile: bool = False
 
     def __post_init__(self) -> None:
         for name, known in (("head", HEADS), ("pooling", POOLINGS), ("output_stride", HOPS)):
@@ -87,10 +89,6 @@ class SegmenterSpec(OnBackbone):
                 "choose another --model."
             )
         return f"{placed[-1].name}_depthwise"
-
-    def for_phones(self) -> "SegmenterSpec":
-        """The same function with fewer multiply-adds."""
-        return self.replace(upsample_first=False)
 
     def replace(self, **changes: Any) -> Self:
         """Also of the backbone's `num_classes`, and of `resolution`, (height, width)."""
@@ -138,10 +136,10 @@ def _lraspp(graph: OperatorGraph, spec: SegmenterSpec, taps: dict[str, str]) -> 
     if graph.shapes[at][:2] != (1, 1):  # else the product repeats it, which is the same
         at = graph.resize("gate", "head", at, height, width)
     at = graph.multiply("gated", "head", features, at)
-    if spec.upsample_first:
+    if not spec.mobile:
         at = graph.resize("upsampled", "head", at, *skip_size)
     at = graph.conv("logits", "head", at, spec.num_classes, bias=True)
-    if not spec.upsample_first:
+    if spec.mobile:
         at = graph.resize("upsampled", "head", at, *skip_size)
     from_skip = graph.conv("skip_logits", "head", skip, spec.num_classes, bias=True)
     return graph.add("sum", "head", at, from_skip)
@@ -165,4 +163,15 @@ def _pooled(graph: OperatorGraph, spec: SegmenterSpec, source: str) -> str:
     window = min(side, height), min(side, width)
     if spec.pooling == "global" or window == (height, width):
         return graph.mean("pool", "head", source)
-    return graph.average_pool("pool", "head", source, window, HOPS[spec.output_stride])
+    hop = HOPS[spec.output_stride]
+    if not spec.mobile:
+        return graph.average_pool("pool", "head", source, window, hop)
+    lines = []
+    for row, top in enumerate(range(0, height - window[0] + 1, hop[0])):
+        line = []
+        for column, left in enumerate(range(0, width - window[1] + 1, hop[1])):
+            name = f"pool_{row}_{column}"
+            cut = graph.cut(f"{name}_cut", "head", source, (top, left), window)
+            line.append(graph.mean(name, "head", cut))
+        lines.append(graph.join(f"pool_{row}", "head", line, 1))
+    return graph.join("pool", "head", lines, 0)

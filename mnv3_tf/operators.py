@@ -14,6 +14,9 @@ from mnv3_tf.spec import NetworkSpec, PlacedBlock
 
 Shape = tuple[int, ...]
 
+MOST_JOINED = 5
+"""Inputs of a CONCATENATION that XNNPACK takes."""
+
 IMAGE = "image"
 """What the first operator reads: the picture, RGB in [-1, 1]."""
 
@@ -22,12 +25,13 @@ IMAGE = "image"
 class Operator:
     """One operator at batch 1; shapes are (height, width, channels) and exclude the batch.
 
-    `kind` is "conv", "depthwise", "mean" (over the whole map), "average_pool", "multiply", "add",
-    "resize" (bilinear, corners aligned), "reshape" or "concatenate"; `activation` is what is fused
-    onto it or follows it ("linear" where nothing does); `stage` is the part of the network.
+    `kind` is "conv", "depthwise", "mean" (over the whole map), "average_pool", "cut", "multiply",
+    "add", "resize" (bilinear, corners aligned), "reshape" or "concatenate"; `activation` is what is
+    fused onto it or follows it ("linear" where nothing does); `stage` is the part of the network.
     `reads` are the names of the operators whose outputs it takes, the largest first; `input` is the
     shape of the first. A convolution has a bias, or else BatchNorm. `window` is the height and
-    width that an "average_pool" averages, every `hop` pixels down and across.
+    width that an "average_pool" averages, every `hop` pixels down and across, or that a "cut"
+    keeps, from `corner` (top, left) on.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Operator:
     bias: bool = False
     window: tuple[int, int] | None = None
     hop: tuple[int, int] | None = None
+    corner: tuple[int, int] | None = None
 
 
 class OperatorGraph:
@@ -131,6 +136,13 @@ class OperatorGraph:
         op = self._plain(name, stage, "average_pool", source, shape)
         return self._add(replace(op, window=window, hop=hop))
 
+    def cut(
+        self, name: str, stage: str, source: str, corner: tuple[int, int], window: tuple[int, int]
+    ) -> str:
+        """A window of the map."""
+        op = self._plain(name, stage, "cut", source, (*window, self.channels(source)))
+        return self._add(replace(op, window=window, corner=corner))
+
     def multiply(self, name: str, stage: str, source: str, gate: str) -> str:
         return self._add(
             self._plain(name, stage, "multiply", source, self.shapes[source], (source, gate))
@@ -155,6 +167,23 @@ class OperatorGraph:
         return self._add(
             self._plain(name, stage, "concatenate", sources[0], tuple(shape), tuple(sources))
         )
+
+    def join(self, name: str, stage: str, sources: Sequence[str], axis: int) -> str:
+        """Any number of sources along `axis`, by concatenations of what XNNPACK takes at once.
+
+        The last of them has the name; of one source it is the source's own.
+        """
+        sources, level = list(sources), 0
+        while len(sources) > MOST_JOINED:
+            groups = [sources[i : i + MOST_JOINED] for i in range(0, len(sources), MOST_JOINED)]
+            sources = [
+                self.concatenate(f"{name}_{level}_{number}", stage, group, axis)
+                if len(group) > 1
+                else group[0]
+                for number, group in enumerate(groups)
+            ]
+            level += 1
+        return self.concatenate(name, stage, sources, axis) if len(sources) > 1 else sources[0]
 
     def channels(self, name: str) -> int:
         return self.shapes[name][-1]
@@ -197,7 +226,7 @@ def backbone(graph: OperatorGraph, spec: NetworkSpec, output_stride: int = 32) -
     at = graph.conv("conv", "stem", IMAGE, stem.filters, stem.kernel, stem.stride, stem.activation)
     endpoints = {"conv": at}
     for placed in spec.placed_blocks(output_stride):
-        at, inside = _inverted_residual(graph, at, placed, spec.gate)
+        at, inside = inverted_residual(graph, at, placed, spec.gate)
         endpoints |= inside | {placed.name: at}
     if spec.last_conv:
         at = graph.conv("conv_1", "last_conv", at, spec.last_conv, activation=spec.last_activation)
@@ -205,7 +234,7 @@ def backbone(graph: OperatorGraph, spec: NetworkSpec, output_stride: int = 32) -
     return endpoints | {"last": at}
 
 
-def _inverted_residual(
+def inverted_residual(
     graph: OperatorGraph, source: str, placed: PlacedBlock, gate: str
 ) -> tuple[str, dict[str, str]]:
     """Expansion, depthwise, squeeze-excite, linear projection (Sandler et al. 2018; Figure 4)."""
@@ -224,14 +253,14 @@ def _inverted_residual(
     )
     inside[f"{name}_depthwise"] = at
     if placed.squeeze_width:
-        at = _squeeze_excite(graph, name, at, placed.squeeze_width, gate)
+        at = squeeze_excite(graph, name, at, placed.squeeze_width, gate)
     at = graph.conv(f"{name}_project", name, at, block.filters)
     if placed.residual:
         at = graph.add(f"{name}_add", name, source, at)
     return at, inside
 
 
-def _squeeze_excite(graph: OperatorGraph, stage: str, source: str, width: int, gate: str) -> str:
+def squeeze_excite(graph: OperatorGraph, stage: str, source: str, width: int, gate: str) -> str:
     """Channels scaled by a gate from their means (section 5.3)."""
     name = f"{stage}_squeeze_excite"
     at = graph.mean(f"{name}_pool", stage, source)

@@ -22,9 +22,6 @@ RESOLUTION = 320
 EXTRA_FILTERS = (512, 256, 256, 128)
 FEWEST_FILTERS = 8
 SCORES = ("sigmoid", "softmax")
-MAPS_JOINED = 3
-"""Feature maps that one CONCATENATION joins: XNNPACK takes five inputs at most, and there are six
-maps, so it takes two levels."""
 
 
 @dataclass(frozen=True)
@@ -144,14 +141,5 @@ def detector(spec: DetectorSpec) -> OperatorGraph:
             found.append(
                 graph.reshape(f"{name}_reshape", stage, at, (height * width * boxes, values))
             )
-        _join(graph, stage, found, "box_codes" if head == "box" else "class_logits")
+        graph.join("box_codes" if head == "box" else "class_logits", stage, found, 0)
     return graph
-
-
-def _join(graph: OperatorGraph, stage: str, found: list[str], name: str) -> None:
-    groups = [found[i : i + MAPS_JOINED] for i in range(0, len(found), MAPS_JOINED)]
-    joined = [
-        graph.concatenate(f"{name}_{number}", stage, group, 0) if len(group) > 1 else group[0]
-        for number, group in enumerate(groups)
-    ]
-    graph.concatenate(name, stage, joined, 0)

@@ -23,6 +23,9 @@ DATASETS = (
 )
 """What --dataset may be."""
 
+EVALUATION_MARGIN = 256 / 224
+"""How classifiers are judged: the shorter side before the central crop, by the resolution."""
+
 TAILS = ("auto", "full", "half")
 
 
@@ -117,8 +120,8 @@ def from_json(text: str) -> Spec:
 
 
 def for_phones(spec: Spec) -> Spec:
-    """The spec of what is exported: the same function by fewer multiply-adds, if there is one."""
-    return spec.for_phones() if isinstance(spec, SegmenterSpec) else spec
+    """The spec of what is exported: the same function from operators that suit XNNPACK."""
+    return spec.replace(mobile=True) if isinstance(spec, SegmenterSpec) else spec
 
 
 def parse_resolution(text: str | None) -> Resolution | None:

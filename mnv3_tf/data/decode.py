@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mnv3_tf.tasks import Resolution
+from mnv3_tf.tasks import EVALUATION_MARGIN, Resolution
 
 Tensor = Any
-
-EVALUATION_MARGIN = 256 / 224
-"""The shorter side before the central crop, as a multiple of the resolution."""
 
 RESIZES = ("resize256_crop", "resize")
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+ALIGNMENT = 16
+"""Of constants, in bytes, by the schema's `force_align`."""
+
 
 def pack_model(tree: Any) -> bytes:
-    """A schema's `ModelT` as a .tflite, with weights on 16-byte boundaries.
+    """A schema's `ModelT` as a .tflite, with weights on the boundaries that the schema wants.
 
     The generated packer forgets the schema's `force_align`, and kernels read misaligned floats
     slowly or, on some ARM processors, not at all.
@@ -18,8 +21,8 @@ def pack_model(tree: Any) -> bytes:
 
 
 def aligned_bytes(builder: Any, data: bytes) -> int:
-    """A vector of bytes on a 16-byte boundary; returns its offset."""
-    builder.StartVector(1, len(data), 16)
+    """A vector of bytes on such a boundary; returns its offset."""
+    builder.StartVector(1, len(data), ALIGNMENT)
     builder.head = builder.head - len(data)
     builder.Bytes[builder.Head() : builder.Head() + len(data)] = data
     return int(builder.EndVector())

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mnv3_tf.cost import operators
+from mnv3_tf.export.packing import pack_model
 from mnv3_tf.lraspp import SegmenterSpec
 from mnv3_tf.operators import IMAGE, Operator, Shape, concatenation_axis
 from mnv3_tf.ssdlite import DetectorSpec
@@ -31,12 +32,9 @@ ACTIVATION_SCALE, WEIGHT_SCALE = 0.05, 0.01
 UNIT_SCALE, LOWEST = 1 / 256, -128
 """Of what lies in [0, 1): TFLite allows SOFTMAX and LOGISTIC no other."""
 
-ALIGNMENT = 16  # of constants, by TFLite's schema
 SCHEMA_VERSION = 3
 INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "HARD_SWISH": 1, "RESHAPE": 1}
 """Of operators; the others' int8 came with version 2."""
-
-MOST_JOINED = 5  # by one CONCATENATION that XNNPACK takes
 
 FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6", "hard_sigmoid": "RELU6"}
 """What a convolution takes along. A gate's +3 is in its bias and its 1/6 in the next kernel."""
@@ -120,7 +118,7 @@ class Graph:
             "conv": lambda: self._conv(op, inputs[0], fused),
             "depthwise": lambda: self._depthwise(op, inputs[0], fused),
             "mean": lambda: self._mean(inputs[0], op.output),
-            "average_pool": lambda: self._average_pool_by_windows(op, inputs[0]),
+            "cut": lambda: self._cut(op, inputs[0]),
             "add": lambda: self._binary("ADD", inputs, op.output, fused),
             "multiply": lambda: self._binary("MUL", inputs, op.output, fused),
             "resize": lambda: self._resize(inputs[0], op.output),
@@ -150,18 +148,13 @@ class Graph:
         return self._add("SOFTMAX", [source], output, options)
 
     def finish(self, *outputs: int) -> bytes:
-        import flatbuffers
-
         self._graph.outputs = list(outputs)
         model = self._schema.ModelT()
         model.version = SCHEMA_VERSION
         model.subgraphs = [self._graph]
         model.buffers = self._buffers
         model.operatorCodes = [self._code(name) for name in self._codes]
-        size = sum(0 if b.data is None else b.data.size for b in self._buffers)
-        builder = flatbuffers.Builder(size + 64 * 1024)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return pack_model(model)
 
     # -- operators -------------------------------------------------------------------------------
 
@@ -192,31 +185,13 @@ class Graph:
         options.keepDims = True
         return self._add("MEAN", [source, self._numbers(1, 2)], self._activation(shape), options)
 
-    def _average_pool_by_windows(self, op: Operator, source: int) -> int:
-        """As `layers.factory` lowers it: XNNPACK has no int8 AVERAGE_POOL_2D, but these."""
-        assert op.window
-        assert op.hop
-        channels, lines = op.input[2], []
-        for top in range(0, op.output[0] * op.hop[0], op.hop[0]):
-            line = []
-            for left in range(0, op.output[1] * op.hop[1], op.hop[1]):
-                cut = self._cut(source, (top, left, 0), (*op.window, channels))
-                line.append(self._mean(cut, (1, 1, channels)))
-            lines.append(self._joined(line, 1))
-        return self._joined(lines, 0)
-
-    def _cut(self, source: int, start: Shape, shape: Shape) -> int:
-        end = (begin + side for begin, side in zip(start, shape, strict=True))
+    def _cut(self, op: Operator, source: int) -> int:
+        assert op.corner
+        start = (*op.corner, 0)
+        end = (begin + side for begin, side in zip(start, op.output, strict=True))
         bounds = [self._numbers(0, *start), self._numbers(1, *end), self._numbers(1, 1, 1, 1)]
         options = self._schema.StridedSliceOptionsT()
-        return self._add("STRIDED_SLICE", [source, *bounds], self._activation(shape), options)
-
-    def _joined(self, parts: Sequence[int], axis: int) -> int:
-        """However many, by as many CONCATENATIONs as it takes; one part is itself."""
-        while len(parts) > 1:
-            groups = [parts[i : i + MOST_JOINED] for i in range(0, len(parts), MOST_JOINED)]
-            parts = [self._concatenate(group, axis) if group[1:] else group[0] for group in groups]
-        return parts[0]
+        return self._add("STRIDED_SLICE", [source, *bounds], self._activation(op.output), options)
 
     def _concatenate(self, parts: Sequence[int], axis: int) -> int:
         """Along `axis`, counted without the batch."""
@@ -302,7 +277,7 @@ class Graph:
 
     def _constant(self, values: np.ndarray, quantization: Any = None) -> int:
         kinds = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32"}
-        buffer = _aligned_buffer(self._schema)
+        buffer = self._schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
         self._buffers.append(buffer)
         kind = getattr(self._schema.TensorType, kinds[values.dtype.name])
@@ -322,19 +297,3 @@ class Graph:
         parameters.zeroPoint = [zero_point] * len(scales)
         parameters.quantizedDimension = axis
         return parameters
-
-
-def _aligned_buffer(schema: Any) -> Any:
-    """A BufferT whose bytes begin where TFLite's schema wants them; the generated one's may not."""
-
-    class AlignedBuffer(schema.BufferT):
-        def Pack(self, builder: Any) -> int:
-            builder.StartVector(1, self.data.size, ALIGNMENT)
-            builder.head -= self.data.size
-            builder.Bytes[builder.head : builder.head + self.data.size] = self.data.tobytes()
-            content = builder.EndVector()
-            schema.BufferStart(builder)
-            schema.BufferAddData(builder, content)
-            return schema.BufferEnd(builder)
-
-    return AlignedBuffer()

@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import EVALUATION_MARGIN
 
 Array = np.ndarray
-MARGIN = 256 / 224
-"""`data.decode.EVALUATION_MARGIN`, whose module imports TensorFlow."""
 
 
 def read_picture(path: str | Path) -> Array:
@@ -52,7 +51,7 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     centre is cut out.
     """
     shape = np.array(picture.shape[:2], np.float32)
-    covered = [round(side * MARGIN) for side in size]
+    covered = [round(side * EVALUATION_MARGIN) for side in size]
     scale = np.float32(max(np.array(covered, np.float32) / shape))
     resized = np.rint(shape * scale).astype(int)
     top, left = (resized - size) // 2

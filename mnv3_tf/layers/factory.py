@@ -58,10 +58,10 @@ class LayerFactory:
                 return self._depthwise(x, op)
             case "mean":
                 return layers.GlobalAveragePooling2D(keepdims=True, name=op.name)(x)
-            case "average_pool" if self.lowering:
-                return self._average_pool_by_windows(x, op)
             case "average_pool":
                 return layers.AveragePooling2D(op.window, op.hop, "valid", name=op.name)(x)
+            case "cut":
+                return layers.Cropping2D(_margins(op), name=op.name)(x)
             case "multiply":
                 return layers.Multiply(name=op.name)(sources)
             case "add":
@@ -100,24 +100,6 @@ class LayerFactory:
             name=op.name,
         )(x)
         return self.activation(self._batch_norm(x, op), op.name, op.activation)
-
-    def _average_pool_by_windows(self, x: Tensor, op: Operator) -> Tensor:
-        """Cut out, averaged and put together: XNNPACK has no int8 AVERAGE_POOL_2D, but these."""
-        layers = tf_keras.layers
-        assert op.window
-        assert op.hop
-        (height, width, _), (rows, columns, _) = op.input, op.output
-        lines = []
-        for row in range(rows):
-            line = []
-            for column in range(columns):
-                name = f"{op.name}_{row}_{column}"
-                top, left = row * op.hop[0], column * op.hop[1]
-                bottom, right = height - top - op.window[0], width - left - op.window[1]
-                cut = layers.Cropping2D(((top, bottom), (left, right)), name=f"{name}_cut")(x)
-                line.append(layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(cut))
-            lines.append(_joined(line, 2, f"{op.name}_{row}"))
-        return _joined(lines, 1, op.name)
 
     def activation(self, x: Tensor, name: str, activation: str) -> Tensor:
         layers = tf_keras.layers
@@ -169,16 +151,14 @@ def last_layer(op: Operator) -> str:
     return f"{op.name}_bn" if normed else op.name
 
 
-MOST_JOINED = 5
-"""Inputs of a CONCATENATION that XNNPACK takes."""
-
-
-def _joined(tensors: list[Tensor], axis: int, name: str) -> Tensor:
-    groups = [tensors[i : i + MOST_JOINED] for i in range(0, len(tensors), MOST_JOINED)]
-    if len(groups) > 1:
-        tensors = [_joined(group, axis, f"{name}_part_{i}") for i, group in enumerate(groups)]
-        return _joined(tensors, axis, name)
-    return tf_keras.layers.Concatenate(axis, name=name)(tensors) if tensors[1:] else tensors[0]
+def _margins(op: Operator) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What a "cut" leaves out: above and below, left and right."""
+    assert op.corner
+    below, right = (
+        whole - start - kept
+        for whole, start, kept in zip(op.input[:2], op.corner, op.output[:2], strict=True)
+    )
+    return (op.corner[0], below), (op.corner[1], right)
 
 
 def _he_fan_out() -> Any:

@@ -67,7 +67,7 @@ def train(settings: Settings) -> Summary:
         settings.model,
         settings.width,
         settings.resolution,
-        head=settings.head_options,
+        head=settings.head,
         pretrained=settings.weights is not None,
     )
     dataset = open_dataset(

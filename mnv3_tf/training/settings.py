@@ -1,7 +1,7 @@
 """What a user asks of a training run."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mnv3_tf.errors import UserError
@@ -28,13 +28,12 @@ class Settings:
     """The flags of `train.py`; None leaves the choice to the recipe, the spec or the dataset.
 
     `recipe` None is distill where there is a `teacher`, finetune where `weights` are given, else
-    quick; of other tasks detect_finetune, detect_quick and so on. From `tail` to `pooling` the
-    fields are those of `tasks.Head`, for these other tasks. `override` are changes to the recipe
-    (`recipe.overridden`). `steps` counts training steps of the whole run and overrides `epochs`.
-    `checkpoint_every` is in steps; 0 is for none besides those at every epoch and every few
-    minutes. `teacher` is a run folder, a SavedModel, or MODEL:WEIGHTS. `sync_batch_norm` takes
-    BatchNorm's statistics over all replicas. `jit_compile` compiles the training step with XLA;
-    None does on GPUs.
+    quick; of other tasks detect_finetune, detect_quick and so on. `head` is for these other tasks.
+    `override` are changes to the recipe (`recipe.overridden`). `steps` counts training steps of the
+    whole run and overrides `epochs`. `checkpoint_every` is in steps; 0 is for none besides those at
+    every epoch and every few minutes. `teacher` is a run folder, a SavedModel, or MODEL:WEIGHTS.
+    `sync_batch_norm` takes BatchNorm's statistics over all replicas. `jit_compile` compiles the
+    training step with XLA; None does on GPUs.
     """
 
     dataset: str
@@ -43,11 +42,7 @@ class Settings:
     width: float = 1.0
     resolution: Resolution | None = None
     task: str = "classify"
-    tail: str = "auto"
-    head: str = "lraspp"
-    head_filters: int = 128
-    output_stride: int = 16
-    pooling: str = "window"
+    head: Head = field(default_factory=Head)
     data_dir: str | None = None
     recipe: str | None = None
     weights: str | None = None
@@ -74,7 +69,6 @@ class Settings:
                 f"--teacher={self.teacher} teaches classifiers alone; leave it out, or "
                 f"--task={self.task}."
             )
-        self.head_options  # noqa: B018  (refuses what there is not)
         for name, known in (("strategy", STRATEGIES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise UserError(
@@ -101,11 +95,8 @@ class Settings:
             return "distill"
         return "finetune" if self.weights else "quick"
 
-    @property
-    def head_options(self) -> Head:
-        return Head(self.tail, self.head, self.head_filters, self.output_stride, self.pooling)
-
     def configuration(self) -> dict[str, Any]:
         """The part that decides the outcome; two runs that agree in it are the same run."""
         tree = {k: v for k, v in asdict(self).items() if k not in _NOT_CONFIGURATION}
+        tree |= tree.pop("head")  # flags beside the others
         return as_json(tree | {"recipe": self.recipe_name, "override": list(self.override)})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnv3_tf.cost import cost, operators
-from mnv3_tf.export import inspection, runtime, skeleton
+from mnv3_tf.export import inspection, packing, runtime, skeleton
 from mnv3_tf.networks import NETWORKS, resolve
 
 
@@ -111,7 +111,7 @@ def test_constants_are_aligned() -> None:
         data = model.Buffers(number).DataAsNumpy()
         start = data.__array_interface__["data"][0]
         base = np.frombuffer(content, np.uint8).__array_interface__["data"][0]
-        assert (start - base) % skeleton.ALIGNMENT == 0
+        assert (start - base) % packing.ALIGNMENT == 0
 
 
 def test_the_size_follows_the_parameters() -> None:

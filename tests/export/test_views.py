@@ -41,10 +41,6 @@ def test_the_whole_is_squeezed_the_same(size, target):
     np.testing.assert_allclose(views.whole(picture, target), expected, atol=1e-4)
 
 
-def test_the_margin_is_evaluation_s():
-    assert views.MARGIN == decode.EVALUATION_MARGIN
-
-
 def test_an_oblong_view_is_cut_from_the_middle():
     seen = views.centre(smooth(300, 300), (64, 128))
     assert seen.shape == (64, 128, 3)

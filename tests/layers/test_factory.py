@@ -1,4 +1,4 @@
-"""Squeeze-excite and inverted residuals: values and order against numpy."""
+"""A network's operators as layers: values, order and padding, against numpy."""
 
 import numpy as np
 import pytest
@@ -6,25 +6,34 @@ import tf_keras
 from random_network import randomise
 
 from mnv3_tf.layers import LayerFactory
+from mnv3_tf.operators import IMAGE, Operator, OperatorGraph, classifier, squeeze_excite
 from mnv3_tf.spec import Block, NetworkSpec, Stem
 
 
-def placed(block: Block, in_channels: int = 16):
-    spec = NetworkSpec("one", (block,), 8, 0, Stem(in_channels))
-    return next(spec.placed_blocks())
+def model_of(operators: list[Operator], make: LayerFactory | None = None) -> tf_keras.Model:
+    """Of operators that read one tensor from outside, the first's."""
+    x = tf_keras.Input(operators[0].input)
+    tensors = {operators[0].reads[0]: x}
+    for op in operators:
+        tensors[op.name] = (make or LayerFactory()).operator(op, tensors)
+    return tf_keras.Model(x, tensors[operators[-1].name])
 
 
-def layers_of(block: Block, make: LayerFactory | None = None, in_channels: int = 16) -> list[str]:
-    x = tf_keras.Input((12, 12, in_channels))
-    y, _ = (make or LayerFactory()).inverted_residual(x, placed(block, in_channels))
-    return [layer.name for layer in tf_keras.Model(x, y).layers[1:]]
+def layers_of(block: Block, make: LayerFactory | None = None) -> list[str]:
+    """The layers of a network's one block, which reads 16 channels."""
+    operators = classifier(NetworkSpec("one", (block,), 8, 0, Stem(16))).operators
+    model = model_of([op for op in operators if op.stage == "expanded_conv"], make)
+    return [layer.name for layer in model.layers[1:]]
 
 
 def test_squeeze_excite_scales_channels_by_a_gate_from_their_means():
-    x = tf_keras.Input((5, 6, 16))
-    model = randomise(tf_keras.Model(x, LayerFactory().squeeze_excite(x, "se", 8)))
-    pictures = np.random.default_rng(2).normal(size=(2, 5, 6, 16)).astype(np.float32)
-    (k1, b1), (k2, b2) = (model.get_layer(n).get_weights() for n in ("se_conv", "se_conv_1"))
+    graph = OperatorGraph(5, 6)
+    squeeze_excite(graph, "block", IMAGE, 8, "hard_sigmoid")
+    model = randomise(model_of(graph.operators))
+    pictures = np.random.default_rng(2).normal(size=(2, 5, 6, 3)).astype(np.float32)
+    (k1, b1), (k2, b2) = (
+        model.get_layer(f"block_squeeze_excite_{n}").get_weights() for n in ("conv", "conv_1")
+    )
     hidden = np.maximum(pictures.mean((1, 2)) @ k1[0, 0] + b1, 0)
     gate = np.clip(hidden @ k2[0, 0] + b2 + 3, 0, 6) / 6
     expected = pictures * gate[:, None, None]
@@ -75,22 +84,23 @@ def test_lowered_layers():
     ]
 
 
+def depthwise(kernel: int, stride: int, dilation: int) -> tf_keras.Model:
+    graph = OperatorGraph(11, 12)
+    graph.depthwise("d", "d", IMAGE, kernel, stride, dilation)
+    return model_of(graph.operators, LayerFactory(padding="symmetric"))
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
 def test_symmetric_padding_is_pytorchs(kernel, stride):
     """floor((side + 2 * margin - kernel) / stride) + 1, with half the kernel on each side."""
-    make = LayerFactory(padding="symmetric")
-    x = tf_keras.Input((11, 12, 4))
-    y = make.depthwise(x, "d", kernel, stride, 1, "linear")
-    assert y.shape[1:3] == ((11 - 1) // stride + 1, (12 - 1) // stride + 1)
-    model = tf_keras.Model(x, y)
+    model = depthwise(kernel, stride, 1)
+    assert model.output_shape[1:3] == ((11 - 1) // stride + 1, (12 - 1) // stride + 1)
     assert model.get_layer("d_pad").padding == ((kernel // 2,) * 2,) * 2
     assert model.get_layer("d").padding == "valid"
 
 
 def test_symmetric_padding_grows_with_dilation():
-    x = tf_keras.Input((12, 12, 4))
-    y = LayerFactory(padding="symmetric").depthwise(x, "d", 5, 1, 2, "linear")
-    assert y.shape[1:3] == (12, 12)
+    assert depthwise(5, 1, 2).output_shape[1:3] == (11, 12)
 
 
 def test_an_unknown_activation_is_a_bug():
