@@ -1,48 +1,12 @@
-"""What has been measured, a line for each run, so that nothing is measured twice or lost.
+"""What has been measured, a line for each run."""
 
-A line is written whole and synced before the next run begins. One that was cut by a kill or a
-full disk is dropped when the journal is opened again.
-"""
-
-import json
-import os
-import threading
-from pathlib import Path
 from typing import Any
 
-from mnv3_tf.errors import Failure, UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf import journal
 
 
-class Journal:
-    """The entries of `path`, in their order; safe to use from several threads.
-
-    Raises UserError where the file cannot be read or written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._entries: list[dict[str, Any]] = []
-        try:
-            lines = path.read_text().splitlines() if path.exists() else []
-        except OSError as error:
-            raise UserError(f"Cannot read {path}: {error.strerror}.") from None
-        for number, line in enumerate(lines, 1):
-            try:
-                self._entries.append(json.loads(line))
-            except ValueError:
-                if number < len(lines):
-                    raise UserError(
-                        f"Line {number} of {path} is damaged; remove that line, or give another "
-                        "--out."
-                    ) from None
-        with atomic_write(path) as temporary:
-            temporary.write_text("".join(map(_line, self._entries)))
-
-    def entries(self) -> list[dict[str, Any]]:
-        with self._lock:
-            return list(self._entries)
+class Journal(journal.Journal):
+    """The journal of a measurement, whose entries have a key and a round."""
 
     def of(self, key: str, round: int | None = None) -> list[dict[str, Any]]:
         """The entries of a configuration, and of one of its rounds."""
@@ -51,23 +15,3 @@ class Journal:
             for entry in self.entries()
             if entry["key"] == key and round in (None, entry["round"])
         ]
-
-    def add(self, entry: dict[str, Any]) -> None:
-        """Raises Failure where the disk is full; what was written before stays whole."""
-        with self._lock, self._path.open("ab") as file:
-            end = file.tell()
-            try:
-                file.write(_line(entry).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError as error:
-                os.truncate(self._path, end)
-                raise Failure(
-                    f"Cannot write {self._path}: {error.strerror}; make room and run the same "
-                    "command again, it goes on from here."
-                ) from None
-            self._entries.append(entry)
-
-
-def _line(entry: dict[str, Any]) -> str:
-    return json.dumps(entry) + "\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from android_bench import plots, report
-from benchmark import page
 from benchmark.plots import plot_latency
+from mnv3_tf import page
 
 
 def html(found: dict[str, Any]) -> str:

@@ -147,8 +147,8 @@ def _title(latency: dict[str, Any]) -> str:
 
 
 def _write(out: Path, run: Path, results: dict[str, Any]) -> None:
-    from benchmark import page
     from benchmark.plots import plot_answers, plot_latency
+    from mnv3_tf import page
     from mnv3_tf.export.runtime import TFLiteModel
     from mnv3_tf.files import atomic_write
 

@@ -14,16 +14,15 @@ host.timings.jsonl. --out and its plot host.png are written at the end.
 
 import itertools
 import json
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
 
+from benchmark.timers import open_timer
+from benchmark.timings import Job, Timings
 from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.export import skeleton
@@ -38,8 +37,9 @@ if TYPE_CHECKING:
     from mnv3_tf.cost import Operator
 
 PRECISIONS: tuple[skeleton.Precision, ...] = ("none", "int8")
-CHUNK = 60  # files timed side by side
 OPERATOR_BURST_MS, NETWORK_BURST_MS = 4.0, 60.0
+CLASSES = (2, 1000)
+"""How many there may be, whatever the seeds have."""
 COLUMNS = ("kind", "networks", "median error", "95 % below", "Spearman", "sum of parts")
 
 
@@ -51,6 +51,12 @@ def define_flags(values: flags.FlagValues) -> None:
         "seeds", ["large", "small"], "Networks whose spaces are spanned.", flag_values=values
     )
     count("resolution", 224, "Side of the networks' input, in pixels.")
+    flags.DEFINE_float(
+        "smallest",
+        None,
+        "Also span the networks down to this part of the seeds' channels, for NetAdapt.",
+        flag_values=values,
+    )
     count("networks", 40, "Random networks to judge by, and as many again to fit.", 2)
     count("plane", 4, "Channel counts on each axis of a convolution's grid.")
     count("line", 5, "Channel counts of the other operators.")
@@ -71,11 +77,10 @@ def main(args: flags.FlagValues) -> None:
     if out.suffix != ".json" or out.is_dir():
         raise UserError(f"--out={args.out or ''} is no JSON file; give --out=FILE.json.")
     spaces = [Space(resolve(name, resolution=args.resolution)) for name in args.seeds]
-    timer = open_timer(args)
+    plans = latency_model.plan_grids(spanning(spaces, args.smallest), args.plane, args.line)
+    timer = open_timer(args.device, args.adb, args.benchmark_binary, args.threads, args.rounds)
     timings = Timings(out.with_suffix(".timings.jsonl"), timer)
     table = LatencyTable(timer.conditions)
-    spanning = (spec for space in spaces for spec in (space.seed, *space.corners()))
-    plans = latency_model.plan_grids(spanning, args.plane, args.line)
     for quantize in PRECISIONS:
         table.grids[quantize] = measure_grids(plans, quantize, timings)
     judged: dict[str, Any] = {}
@@ -96,16 +101,24 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps({"out": str(out), "errors": table.errors}))
 
 
+def spanning(spaces: Iterable[Space], smallest: float | None) -> Iterator[NetworkSpec]:
+    """Networks between which the grids are laid."""
+    for space in spaces:
+        yield space.seed
+        yield from (space.seed.replace(num_classes=classes) for classes in CLASSES)
+        yield from space.corners(smallest)
+
+
 def draw(spaces: Sequence[Space], count: int, seed: int) -> list[NetworkSpec]:
     """Networks of all spaces in turn."""
     rng = np.random.default_rng(seed)
-    return [spaces[number % len(spaces)].sample(rng) for number in range(count)]
+    return [spaces[number % len(spaces)].sample_freely(rng) for number in range(count)]
 
 
 def measure_grids(
     plans: Mapping[Key, tuple["Operator", tuple[tuple[int, ...], ...]]],
     quantize: skeleton.Precision,
-    timings: "Timings",
+    timings: Timings,
 ) -> dict[Key, Grid]:
     jobs = {
         (key, channels): Job(
@@ -129,7 +142,7 @@ def judge(
     table: LatencyTable,
     networks: Sequence[NetworkSpec],
     quantize: skeleton.Precision,
-    timings: "Timings",
+    timings: Timings,
 ) -> dict[str, Any]:
     """Fits the correction to the first half of the networks, and tells the errors of the others."""
     jobs = [Job(f"{quantize} {spec.hash}", spec, quantize, NETWORK_BURST_MS) for spec in networks]
@@ -173,127 +186,3 @@ def line(quantize: str, errors: Mapping[str, Any]) -> tuple[str, ...]:
         f"{errors['spearman']:.3f}",
         f"{errors['sum_of_parts']['median']:.1%}",
     )
-
-
-# -- timing ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Job:
-    """An operator or a network to be timed; `name` tells it from all others."""
-
-    name: str
-    what: "Operator | NetworkSpec"
-    quantize: skeleton.Precision
-    burst_ms: float
-
-    def content(self) -> bytes:
-        if isinstance(self.what, NetworkSpec):
-            return skeleton.network(self.what, self.quantize)
-        return skeleton.single(self.what, self.quantize)
-
-
-class Timer(Protocol):
-    """Where files are timed. `conditions` say what the numbers are of."""
-
-    conditions: dict[str, Any]
-
-    def time(self, paths: Sequence[Path], burst_ms: float) -> list[float]:
-        """Microseconds of each file."""
-        ...
-
-
-class HostTimer:
-    """This computer, in interleaved rounds."""
-
-    def __init__(self, threads: int, rounds: int) -> None:
-        from benchmark.latency import describe_machine
-
-        machine = describe_machine(os.getloadavg())
-        self.conditions = {
-            "device": machine["cpu"],
-            "threads": threads,
-            "delegate": "xnnpack",
-            "runtime": f"ai-edge-litert {machine['versions']['ai-edge-litert']}",
-            "rounds": rounds,
-        }
-        self._threads, self._rounds = threads, rounds
-
-    def time(self, paths: Sequence[Path], burst_ms: float) -> list[float]:
-        from benchmark import latency, statistics
-        from mnv3_tf.export.runtime import TFLiteModel, sample
-
-        models = [TFLiteModel(path, self._threads) for path in paths]
-        counts = []
-        for model in models:
-            sample(model.invoke, latency.UNTIMED_INVOKES)
-            expected = float(np.median(sample(model.invoke, latency.FEWEST_INVOKES)))
-            counts.append(latency.invokes_per_burst(expected, burst_ms))
-        timings = latency.take_turns(models, counts, self._rounds, with_bar=False)
-        return [float(np.quantile(rounds, statistics.FULL_PACE)) for rounds in timings]
-
-
-def open_timer(args: flags.FlagValues) -> Timer:
-    if args.device:
-        from benchmark.phone_timer import PhoneTimer
-
-        return PhoneTimer(args.device, args.adb, args.benchmark_binary, args.threads, args.rounds)
-    return HostTimer(args.threads, args.rounds)
-
-
-class Timings:
-    """What was timed, a line of `path` for each file; damaged last lines are dropped.
-
-    Raises UserError where the file is of other conditions.
-    """
-
-    def __init__(self, path: Path, timer: Timer) -> None:
-        self._path, self._timer = path, timer
-        self._known: dict[str, float] = {}
-        text, told = path.read_text() if path.is_file() else "", False
-        for line in text.splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if entry.get("conditions", timer.conditions) != timer.conditions:
-                raise UserError(
-                    f"{path} was measured under {entry['conditions']}, not {timer.conditions}; "
-                    "remove it, or give another --out."
-                )
-            told |= "conditions" in entry
-            if "name" in entry:
-                self._known[entry["name"]] = entry["us"]
-        # What follows must not be glued to a line that was cut.
-        cut = "" if text.endswith("\n") or not text else "\n"
-        self._append([] if told else [{"conditions": timer.conditions}], cut)
-
-    def of(self, jobs: Sequence[Job], doing: str) -> list[float]:
-        """Microseconds of each job; what is not known yet is timed, and kept."""
-        from rich.console import Console
-        from rich.progress import track
-
-        missing = [job for job in jobs if job.name not in self._known]
-        # Mixed, so that a slow minute of the machine does not hit one kind of operator alone.
-        order = np.random.default_rng(0).permutation(len(missing))
-        chunks = [
-            [missing[number] for number in order[start : start + CHUNK]]
-            for start in range(0, len(missing), CHUNK)
-        ]
-        for chunk in track(chunks, doing, console=Console(stderr=True), transient=True):
-            with tempfile.TemporaryDirectory() as folder:
-                paths = [Path(folder) / f"{number}.tflite" for number in range(len(chunk))]
-                for path, job in zip(paths, chunk, strict=True):
-                    path.write_bytes(job.content())
-                times = self._timer.time(paths, chunk[0].burst_ms)
-            entries = [{"name": job.name, "us": us} for job, us in zip(chunk, times, strict=True)]
-            self._append(entries)
-            self._known |= {entry["name"]: entry["us"] for entry in entries}
-        return [self._known[job.name] for job in jobs]
-
-    def _append(self, entries: Sequence[Mapping[str, Any]], before: str = "") -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as file:
-            file.write(before + "".join(json.dumps(entry) + "\n" for entry in entries))
-            file.flush()
-            os.fsync(file.fileno())

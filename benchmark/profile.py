@@ -24,7 +24,7 @@ from mnv3_tf.networks import NETWORKS
 from mnv3_tf.operators import IMAGE
 
 if TYPE_CHECKING:
-    from benchmark.latency_table import HostTimer
+    from benchmark.timers import HostTimer
     from mnv3_tf.export.skeleton import Precision
     from mnv3_tf.operators import Operator
 
@@ -56,7 +56,8 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(args: flags.FlagValues) -> None:
-    from benchmark.latency_table import PRECISIONS, HostTimer
+    from benchmark.latency_table import PRECISIONS
+    from benchmark.timers import HostTimer
 
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")

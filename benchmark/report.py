@@ -14,6 +14,7 @@ from typing import Any
 
 from absl import flags
 
+from mnv3_tf import page
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 
@@ -26,8 +27,6 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(args: flags.FlagValues) -> None:
-    from benchmark import page
-
     folder = Path(args.results)
     parts = [*paper_parts(folder / "paper"), *profile_parts(folder), *table_parts(folder)]
     if not parts:
@@ -43,7 +42,7 @@ def main(args: flags.FlagValues) -> None:
 
 
 def paper_parts(folder: Path) -> Iterator[str]:
-    from benchmark import page, paper_lines
+    from benchmark import paper_lines
     from benchmark.paper_tables import TABLES
 
     found = [(name, read(folder / f"{name}.json")) for name in TABLES]
@@ -75,7 +74,7 @@ def paper_parts(folder: Path) -> Iterator[str]:
 
 
 def profile_parts(folder: Path) -> Iterator[str]:
-    from benchmark import page, profile
+    from benchmark import profile
 
     result = read(folder / "profile" / "profile.json")
     if result:
@@ -85,7 +84,7 @@ def profile_parts(folder: Path) -> Iterator[str]:
 
 
 def table_parts(folder: Path) -> Iterator[str]:
-    from benchmark import latency_table, page
+    from benchmark import latency_table
 
     result = read(folder / "latency_table.json")
     if result:

@@ -38,4 +38,4 @@ class OnBackbone:
         return spec_json.digest(tree)
 
     def _tree(self) -> dict[str, Any]:
-        return {"task": self.task} | dataclasses.asdict(self)  # type: ignore[call-overload]
+        return {"task": self.task} | spec_json.tree_of(self)

@@ -46,7 +46,8 @@ class Block:
 
     `expansion` and `filters` are channel counts. The expansion convolution is left out where
     `expansion` equals the block's input, as in the first block of every network. `squeeze` is
-    the width of the squeeze-excite bottleneck as a part of `expansion`; 0 means none.
+    the width of the squeeze-excite bottleneck as a part of `expansion`; 0 means none. `skip` lets
+    the block add its input to its output where both have one size.
     """
 
     kernel: int
@@ -55,6 +56,7 @@ class Block:
     squeeze: float
     activation: str
     stride: int
+    skip: bool = True
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class NetworkSpec:
                 stride=stride,
                 dilation=dilation,
                 output_stride=reached,
-                residual=block.stride == 1 and channels == block.filters,
+                residual=block.skip and block.stride == 1 and channels == block.filters,
             )
             channels = block.filters
 
@@ -284,7 +286,7 @@ class NetworkSpec:
     # -- text --------------------------------------------------------------------------------
 
     def to_json(self) -> str:
-        return spec_json.dump(dataclasses.asdict(self))
+        return spec_json.dump(spec_json.tree_of(self))
 
     @classmethod
     def from_json(cls, text: str) -> "NetworkSpec":
@@ -294,7 +296,7 @@ class NetworkSpec:
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits, the same on every machine; the name does not count."""
-        tree = dataclasses.asdict(self)
+        tree = spec_json.tree_of(self)
         del tree["name"]
         return spec_json.digest(tree)
 
@@ -344,6 +346,7 @@ def _validate(spec: NetworkSpec) -> None:
         require(0 <= block.squeeze <= 1, f"blocks[{i}].squeeze", block.squeeze, "from 0 to 1")
         one_of(f"blocks[{i}].activation", block.activation, ACTIVATIONS)
         one_of(f"blocks[{i}].stride", block.stride, (1, 2))
+        require(isinstance(block.skip, bool), f"blocks[{i}].skip", block.skip, "True or False")
     whole("last_conv", spec.last_conv, 0)
     whole("hidden", spec.hidden, 0)
     one_of("last_activation", spec.last_activation, ACTIVATIONS)

@@ -17,6 +17,17 @@ def load(text: str) -> Any:
         raise UserError(f"A network spec must be JSON, but {error}.") from None
 
 
+def tree_of(spec: Any) -> dict[str, Any]:
+    """The fields of a dataclass, and of those in it.
+
+    A block's `skip` is left out where it is True: networks that all have it keep the text and the
+    hash that they had before there was such a field, by which runs and caches know them.
+    """
+    return dataclasses.asdict(
+        spec, dict_factory=lambda fields: {k: v for k, v in fields if (k, v) != ("skip", True)}
+    )
+
+
 def dump(tree: dict[str, Any]) -> str:
     return json.dumps(tree, indent=1) + "\n"
 

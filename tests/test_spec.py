@@ -11,8 +11,10 @@ import pytest
 
 from mnv3_tf.cost import cost
 from mnv3_tf.errors import UserError
+from mnv3_tf.lraspp import make_segmenter
 from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.spec import NetworkSpec, make_divisible
+from mnv3_tf.ssdlite import make_detector
 
 LARGE, SMALL = resolve("large"), resolve("small")
 EVERY = pytest.mark.parametrize("name", NETWORKS)
@@ -168,6 +170,7 @@ def with_first_block(**changes: object) -> str:
         (with_first_block(filters=0), r"blocks\[0\].filters is 0 but must be a whole"),
         (with_first_block(kernel=4), r"blocks\[0\].kernel is 4 but must be one of 3, 5, 7"),
         (with_first_block(stride=3), r"blocks\[0\].stride is 3 but must be one of 1, 2"),
+        (with_first_block(skip=1), r"spec.blocks\[0\].skip must be bool, not 1"),
         (with_first_block(activation="gelu"), r"blocks\[0\].activation is 'gelu' but must be one"),
         (edited(batch_norm_epsilon=0.0), "batch_norm_epsilon is 0.0 but must be between 0 and 1"),
         (edited(gate="tanh"), "gate is 'tanh' but must be one of hard_sigmoid, sigmoid"),
@@ -193,9 +196,12 @@ def test_a_whole_number_will_do_for_a_real_one():
     assert NetworkSpec.from_json(with_first_block(squeeze=0)).blocks[0].squeeze == 0.0
 
 
-def test_the_hash_of_large_never_changes():
-    """Latency tables and journals of searches are kept under it."""
+def test_the_hashes_of_networks_never_change():
+    """Latency tables and journals of searches are kept under them."""
     assert LARGE.hash == "91cfbcdf9e546294"
+    assert SMALL.hash == "5a1727db83701eb4"
+    assert make_detector(LARGE).hash == "9f3967977437d297"
+    assert make_segmenter(SMALL, (64, 64), 1.0, half_tail=False).hash == "8f246c81eb2f7dae"
 
 
 def test_the_hash_is_that_of_the_network_and_not_of_its_name():
@@ -206,8 +212,26 @@ def test_the_hash_is_that_of_the_network_and_not_of_its_name():
         LARGE.replace(num_classes=10),
         LARGE.replace(padding="symmetric"),
         LARGE.with_expansion(3, 64),
+        LARGE.with_block(2, skip=False),
     ]
     assert len({spec.hash for spec in members + variants}) == len(members) + len(variants)
+
+
+def test_a_block_without_skip_adds_nothing():
+    spec = LARGE.with_block(2, skip=False)
+    assert NetworkSpec.from_json(spec.to_json()) == spec
+    assert "skip" in spec.to_json()
+    assert "skip" not in LARGE.to_json()  # its text is what it was before there were skips
+    residuals = [[p.residual for p in s.placed_blocks()] for s in (LARGE, spec)]
+    assert [i for i, (a, b) in enumerate(zip(*residuals, strict=True)) if a != b] == [2]
+    assert (cost(spec).params, cost(spec).madds) == (cost(LARGE).params, cost(LARGE).madds)
+    assert spec.bottleneck_group(1) == (1,)  # each has its own size now
+    assert spec.with_bottleneck(1, 32).blocks[2].filters == 24
+
+
+def test_a_skip_is_true_or_false():
+    with pytest.raises(UserError, match=r"blocks\[0\].skip is 1 but must be True or False"):
+        LARGE.with_block(0, skip=1)
 
 
 def test_specs_and_costs_need_no_tensorflow():

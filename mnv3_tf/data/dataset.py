@@ -42,6 +42,9 @@ class Source(Protocol):
     def of_host(self, host: Host) -> "Source | None":
         """What one host reads by itself; None where each has to go through all keys."""
 
+    def divided(self, held_out: int, seed: int) -> tuple["Source", "Source"]:
+        """All but `held_out` of the pictures, and those."""
+
     def load(self, key: Tensor) -> tuple[Tensor, Any]:
         """Encoded bytes (string scalar) or uint8 (H, W, 3), and the label.
 
@@ -78,6 +81,19 @@ class IndexedSource:
         order = tf.random.experimental.stateless_shuffle(indices, order_seed)
         return tf.data.Dataset.from_tensor_slices(order)
 
+    def divided(self, held_out: int, seed: int) -> tuple["IndexedSource", "IndexedSource"]:
+        """Drawn at random under `seed`."""
+        order = np.random.default_rng(seed).permutation(len(self)).astype(np.int64)
+        return self._part(order[held_out:]), self._part(order[:held_out])
+
+    def _part(self, indices: np.ndarray) -> "IndexedSource":
+        whole = reader_of(indices)
+        return IndexedSource(
+            len(indices),
+            lambda index: self._read(whole(index)),
+            lambda index: self._read_label(whole(index)),
+        )
+
     def load(self, key: Tensor) -> tuple[Tensor, Any]:
         return self._read(key), self._read_label(key)
 
@@ -97,6 +113,19 @@ class Split:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def divided(self, held_out: int, seed: int) -> tuple["Split", "Split"]:
+        """All but `held_out` of the pictures, and those: a part of the training set to judge by.
+
+        Raises UserError where nothing would be left.
+        """
+        if not 0 < held_out < len(self):
+            raise UserError(
+                f"{held_out} of {len(self)} pictures cannot be held out; choose 1 to "
+                f"{len(self) - 1}."
+            )
+        rest, held = self._source.divided(held_out, seed)
+        return Split(rest, self.resize, self._views), Split(held, self.resize, self._views)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Full batches in an epoch. Raises UserError where there is not even one."""

@@ -62,6 +62,13 @@ class StreamedSource:
     def epoch(self, order_seed: Tensor) -> tf.data.Dataset:
         return _shuffle(self.in_order(), SHUFFLE_BUFFER, order_seed)
 
+    def divided(self, held_out: int, seed: int) -> tuple["StreamedSource", "StreamedSource"]:
+        """The first pictures are held out, whatever the seed; both are read by one host alone."""
+        return (
+            StreamedSource(lambda host: self.in_order().skip(held_out), self._count - held_out),
+            StreamedSource(lambda host: self.in_order().take(held_out), held_out),
+        )
+
     def load(self, key: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return key["content"], key["label"]
 

@@ -213,12 +213,10 @@ class Trainer:
         replicas = strategy.num_replicas_in_sync
 
         def replica_step(images: Any, targets: Any, number: Any) -> Any:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(phase.variables)
-                # The optimiser adds the gradients of all replicas.
-                loss = task.loss(images, targets, number, phase.name == "head") / replicas
-            gradients = tape.gradient(loss, phase.variables)
-            phase.optimizer.apply_gradients(zip(gradients, phase.variables, strict=True))
+            # The optimiser adds the gradients of all replicas.
+            loss = phase.descend(
+                lambda: task.loss(images, targets, number, phase.name == "head") / replicas
+            )
             task.average_statistics(number)
             return tf.stack([loss, tf.cast(task.unreadable(targets), loss.dtype)])
 

@@ -26,6 +26,15 @@ class Phase:
         """The rate at step `step` of the run."""
         return self.schedule(step - self.start, self.end - self.start)
 
+    def descend(self, loss: Callable[[], Any]) -> Any:
+        """One step of the optimiser down the gradient of `loss()`, which is returned."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self.variables)
+            value = loss()
+        gradients = tape.gradient(value, self.variables)
+        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        return value
+
 
 def make_optimizer(recipe: Recipe, variables: Sequence[Any]) -> Any:
     """The recipe's optimiser, built for `variables`; weight decay touches some kernels only.

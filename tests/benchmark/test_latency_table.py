@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from benchmark import latency_table
-from benchmark.latency_table import HostTimer, Job, Timings
+from benchmark.timers import HostTimer
+from benchmark.timings import Job, Timings
 from mnv3_tf import cli
 from mnv3_tf.cost import operators
 from mnv3_tf.networks import resolve
+from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import LatencyTable, fit
+from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.search.space import Space
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +76,7 @@ def entries(folder: Path) -> dict[str, float]:
 def test_the_table_predicts_networks_of_its_space(filled, quantize):
     table = LatencyTable.read(filled[0] / "table.json")
     for seed in range(20):
-        spec = SPACE.sample(np.random.default_rng(seed))
+        spec = SPACE.sample_freely(np.random.default_rng(seed))
         assert table.network_us(spec, quantize) > 0
         assert table.sum_us(spec, quantize) > 0
     assert table.conditions["threads"] == table.conditions["rounds"] == 1
@@ -158,7 +161,7 @@ def test_a_cut_first_line_leaves_the_conditions_told(tmp_path):
     op = operators(SPACE.seed)[0]
     job = Job("stem", op, "none", 1.0)
     assert Timings(file, Timer()).of([job], "") == [len(job.content())]
-    told = list(map(json.loads, file.read_text().splitlines()[1:]))
+    told = list(map(json.loads, file.read_text().splitlines()))
     assert told == [{"conditions": Timer.conditions}, {"name": "stem", "us": len(job.content())}]
 
 
@@ -180,6 +183,7 @@ def test_timings_of_other_conditions_are_refused(folder, timed, capsys):
         ([], "--out= is no JSON file; give --out=FILE.json."),
         (["--out=a.json", "--networks=1"], "networks"),
         (["--out=a.json", "--seeds=huge"], "Unknown model 'huge'"),
+        (["--out=a.json", "--smallest=2"], "--smallest=2.0 is no part of the channels"),
     ],
 )
 def test_bad_input_leaves_with_2_and_one_sentence(flags, said, capsys, tmp_path, monkeypatch):
@@ -225,8 +229,31 @@ def test_spearman_is_of_ranks(other, expected):
 def test_networks_are_drawn_of_all_spaces_in_turn():
     spaces = [SPACE, Space(resolve("small", resolution=32))]
     drawn = latency_table.draw(spaces, 4, seed=0)
-    assert [spec.name for spec in drawn] == ["small_minimalistic_random", "small_random"] * 2
+    assert [spec.blocks[4].activation for spec in drawn] == ["relu", "hard_swish"] * 2
     assert drawn == latency_table.draw(spaces, 4, seed=0) != latency_table.draw(spaces, 4, seed=1)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 1000])
+def test_a_table_is_for_any_number_of_classes(filled, classes):
+    table = LatencyTable.read(filled[0] / "table.json")
+    assert table.network_us(SPACE.seed.replace(num_classes=classes), "int8") > 0
+
+
+def test_smallest_spans_what_netadapt_makes():
+    small = shrunk(SPACE.seed, 0.25)
+
+    def lacking(smallest: float | None) -> bool:
+        plans = latency_model.plan_grids(latency_table.spanning([SPACE], smallest), 2, 2)
+        return any(
+            channels < axis[0]
+            for op in operators(small)
+            for channels, axis in zip(
+                latency_model.channels_of(op), plans[latency_model.key_of(op)][1], strict=True
+            )
+        )
+
+    assert lacking(None)
+    assert not lacking(0.25)
 
 
 def test_help_loads_no_runtime_and_no_tensorflow():

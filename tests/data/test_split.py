@@ -125,6 +125,19 @@ def test_calibration_pictures_are_drawn_without_replacement(split):
     assert len(split.images(100, 16)) == COUNT
 
 
+def test_a_part_is_held_out_for_good(split):
+    """Each picture is in one part, and is there every time."""
+    whole = {picture.tobytes() for picture in split.images(1000, 8)}
+    parts = [split.divided(5, seed=3) for _ in range(2)]
+    assert [len(part) for part in parts[0]] == [len(split) - 5, 5]
+    rest, held = ({p.tobytes() for p in part.images(1000, 8)} for part in parts[0])
+    assert (rest & held, rest | held) == (set(), whole)
+    for one, other in zip(*parts, strict=True):
+        np.testing.assert_array_equal(one.images(1000, 8), other.images(1000, 8))
+    batches = take(parts[0][0].train_batches(4, 8, Augmentation(), seed=0), 2)
+    assert all(pictures.shape == (4, 8, 8, 3) for pictures, _ in batches)
+
+
 def test_a_set_smaller_than_a_batch_is_refused(split):
     with pytest.raises(UserError, match=r"23 pictures.*batch of 32"):
         split.train_batches(32, 16, WHOLE, 0)

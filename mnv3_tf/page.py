@@ -19,6 +19,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #ddd; }
 th { white-space: nowrap; }
 th:first-child, td:first-child, .facts td { text-align: left; }
+.lines td { white-space: nowrap; }
 .facts td { overflow-wrap: anywhere; }
 .facts td:first-child { white-space: nowrap; }
 """
@@ -48,13 +49,15 @@ def preformatted(text: str) -> str:
     return f'<pre class="scroll">{html.escape(text)}</pre>'
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], wrap: bool = True) -> str:
+    """Cells that are not wrapped keep their line; where the table is too wide, it scrolls."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    kind = "" if wrap else ' class="lines"'
+    return f'<div class="scroll"><table{kind}><tr>{head}</tr>{body}</table></div>'
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:

@@ -1,6 +1,6 @@
 """Self-contained pages."""
 
-from benchmark import page
+from mnv3_tf import page
 
 
 def test_text_is_escaped_and_pictures_are_inside(tmp_path):
@@ -19,3 +19,10 @@ def test_text_is_escaped_and_pictures_are_inside(tmp_path):
     assert 'src="data:image/png;base64,iVBORy4uLg=="' in text
     assert "http" not in text
     assert "<script" not in text
+
+
+def test_cells_of_a_table_may_keep_their_line():
+    cells = (("change", "latency"), [("3: 96 -> 88", "2 ms")])
+    assert "<table><tr>" in page.table(*cells)
+    assert '<table class="lines"><tr>' in page.table(*cells, wrap=False)
+    assert ".lines td { white-space: nowrap; }" in page.document("", [])

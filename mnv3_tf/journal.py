@@ -1,0 +1,68 @@
+"""What has been done, a line for each piece, so that nothing is done twice or lost.
+
+A line is written whole and synced before the next piece begins. One that was cut by a kill or a
+full disk is dropped when the journal is opened again.
+"""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.files import atomic_write
+
+
+class Journal:
+    """The entries of `path`, in their order; safe to use from several threads.
+
+    Raises UserError where the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._entries: list[dict[str, Any]] = []
+        try:
+            lines = path.read_text().splitlines() if path.exists() else []
+        except OSError as error:
+            raise UserError(f"Cannot read {path}: {error.strerror}.") from None
+        for number, line in enumerate(lines, 1):
+            try:
+                self._entries.append(json.loads(line))
+            except ValueError:
+                if number < len(lines):
+                    raise UserError(
+                        f"Line {number} of {path} is damaged; remove that line, or give another "
+                        "--out."
+                    ) from None
+        with atomic_write(path) as temporary:
+            temporary.write_text("".join(map(_line, self._entries)))
+
+    def entries(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return list(self._entries)
+
+    def add(self, *entries: dict[str, Any]) -> None:
+        """All of them or none.
+
+        Raises Failure where the disk is full; what was written before stays whole.
+        """
+        with self._lock, self.path.open("ab") as file:
+            end = file.tell()
+            try:
+                file.write("".join(map(_line, entries)).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError as error:
+                os.truncate(self.path, end)
+                raise Failure(
+                    f"Cannot write {self.path}: {error.strerror}; make room and run the same "
+                    "command again, it goes on from here."
+                ) from None
+            self._entries.extend(entries)
+
+
+def _line(entry: dict[str, Any]) -> str:
+    return json.dumps(entry) + "\n"
