@@ -30,5 +30,8 @@ setup(
         "tensorflow-model-optimization>=0.8.1",
         "tf_keras~=2.21.0",
     ],
-    extras_require={"test": ["adbutils", "mypy", "pytest", "pytest-xdist", "ruff"]},
+    extras_require={
+        "ray": ["ray"],
+        "test": ["adbutils", "mypy", "pytest", "pytest-xdist", "ray", "ruff"],
+    },
 )

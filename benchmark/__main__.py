@@ -13,6 +13,7 @@ COMMANDS = {
     "paper": "benchmark.paper",
     "profile": "benchmark.profile",
     "report": "benchmark.report",
+    "search_strategies": "benchmark.search_strategies",
     "train_step": "benchmark.train_step",
 }
 

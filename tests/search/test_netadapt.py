@@ -1,0 +1,161 @@
+"""NetAdapt's steps with an analytic accuracy: what is taken, and what a kill leaves behind."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mnv3_tf.cost import cost
+from mnv3_tf.errors import UserError
+from mnv3_tf.journal import Journal
+from mnv3_tf.networks import resolve
+from mnv3_tf.search.judged import Judged
+from mnv3_tf.search.latency import CountedLatency
+from mnv3_tf.search.netadapt import RULES, NetAdapt
+from mnv3_tf.search.proposals import shrunk
+from mnv3_tf.search.short_training import Outcome, Start
+
+SMALL = resolve("small", resolution=96)
+SEED = Judged(SMALL, float(cost(SMALL).madds), 0.9, 0.4)
+START = Start(SMALL, Path("seed.weights.h5"))
+
+
+def accuracy_of(spec) -> float:
+    """Deep expansions matter most; the last block hardly does."""
+    worth = [0.02 * i * min(1, block.expansion / 300) for i, block in enumerate(spec.blocks[:-1])]
+    return sum(worth) / 2 + 0.001 * sum(block.filters for block in spec.blocks) / 500
+
+
+class Judge:
+    """Judges trials in this process, the last first; `limit` trials, then the machine dies."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.trials: list = []
+        self.limit = limit
+
+    def __call__(self, trials):
+        for trial in reversed(trials):
+            if self.limit is not None and len(self.trials) == self.limit:
+                raise KeyboardInterrupt
+            self.trials.append(trial)
+            trial.save.parent.mkdir(exist_ok=True)
+            trial.save.write_text(trial.spec.hash)
+            yield trial, Outcome(accuracy_of(trial.spec), 1.0)
+
+
+def search(folder: Path, judge: Judge, target: float = 0.93, rule="accuracy_per_latency", **more):
+    folder.mkdir(exist_ok=True)
+    return NetAdapt(
+        **{
+            "target": target * SEED.latency,
+            "cut": 0.01 * SEED.latency,
+            "smallest": shrunk(SMALL, 0.25),
+            "rule": RULES[rule],
+            "latency": CountedLatency(),
+            "judge": judge,
+            "journal": Journal(folder / "journal.jsonl"),
+            "weights": folder / "weights",
+            "steps": 7,
+            "say": lambda line: None,
+            **more,
+        }
+    )
+
+
+def test_each_step_takes_the_greatest_change_of_accuracy_per_latency(tmp_path):
+    steps = list(search(tmp_path, Judge()).run(SEED, START))
+    before = SEED
+    for step in steps:
+        assert step.chosen in step.proposals
+        slopes = [
+            (one.accuracy - before.accuracy) / (before.latency - one.latency)
+            for one in step.proposals
+        ]
+        assert max(slopes) == slopes[step.proposals.index(step.chosen)]
+        assert all(one.latency <= before.latency - 0.01 * SEED.latency for one in step.proposals)
+        before = step.chosen
+    assert steps[-1].chosen.latency <= 0.93 * SEED.latency < steps[-2].chosen.latency
+
+
+def test_the_rule_of_netadapt_itself(tmp_path):
+    steps = list(search(tmp_path, Judge(), rule="least_loss").run(SEED, START))
+    for step in steps:
+        assert step.chosen.accuracy == max(one.accuracy for one in step.proposals)
+    other = list(search(tmp_path / "other", Judge()).run(SEED, START))
+    assert [s.chosen.spec for s in steps] != [s.chosen.spec for s in other]
+
+
+def test_equal_accuracies_are_told_apart_by_the_loss(tmp_path):
+    def judge(trials):
+        for number, trial in enumerate(trials):
+            trial.save.parent.mkdir(exist_ok=True)
+            trial.save.touch()
+            yield trial, Outcome(SEED.accuracy, 1.0 - 0.01 * (number == 5))
+
+    step = next(search(tmp_path, judge).run(SEED, START))
+    assert step.chosen == step.proposals[5]
+
+
+def test_trials_begin_where_the_step_before_ended(tmp_path):
+    judge = Judge()
+    first, second, *_ = search(tmp_path, judge).run(SEED, START)
+    of_first = judge.trials[: len(first.proposals)]
+    of_second = judge.trials[len(first.proposals) :][: len(second.proposals)]
+    assert {(t.start, t.first_step) for t in of_first} == {(START, 0)}
+    assert {(t.start, t.first_step) for t in of_second} == {(first.start, 7)}
+    assert first.start.weights.read_text() == first.chosen.spec.hash
+
+
+def test_weights_of_what_was_not_taken_are_removed(tmp_path):
+    steps = list(search(tmp_path, Judge()).run(SEED, START))
+    kept = sorted((tmp_path / "weights").iterdir())
+    assert kept == sorted(step.start.weights for step in steps)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 14, 15, 16, 40])
+def test_a_killed_search_goes_on_and_ends_alike(tmp_path, limit):
+    whole = Judge()
+    expected = list(search(tmp_path / "whole", whole).run(SEED, START))
+    killed = Judge(limit)
+    with pytest.raises(KeyboardInterrupt):
+        list(search(tmp_path / "killed", killed).run(SEED, START))
+    again = Judge()
+    found = list(search(tmp_path / "killed", again).run(SEED, START))
+    assert [(s.proposals, s.chosen) for s in found] == [(s.proposals, s.chosen) for s in expected]
+    assert len(killed.trials) + len(again.trials) == len(whole.trials)
+
+
+def test_a_finished_search_judges_nothing(tmp_path):
+    expected = list(search(tmp_path, Judge()).run(SEED, START))
+    assert list(search(tmp_path, Judge(limit=0)).run(SEED, START)) == expected
+
+
+def test_measured_proposals_are_those_of_before_the_kill(tmp_path):
+    """The same network is never measured twice alike."""
+
+    class Drifting(CountedLatency):
+        def of(self, specs):
+            times.append(len(specs))
+            return [us * (1 - 0.001 * len(times)) for us in super().of(specs)]
+
+    times: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        list(search(tmp_path, Judge(5), latency=Drifting()).run(SEED, START))
+    asked = len(times)
+    step = next(search(tmp_path, Judge(), latency=Drifting()).run(SEED, START))
+    assert len(times) == asked + 1  # whether the target can be reached, no more
+    entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    (recorded,) = (entry["proposals"] for entry in entries if "proposals" in entry)
+    assert [one.latency for one in step.proposals] == [tree["latency"] for tree in recorded]
+
+
+def test_a_target_that_cannot_be_reached_is_told_at_once(tmp_path):
+    judge = Judge()
+    with pytest.raises(UserError, match=r"cannot be reached: .* still takes .* M MAdds; raise"):
+        list(search(tmp_path, judge, target=0.1).run(SEED, START))
+    assert judge.trials == []
+
+
+def test_cuts_that_no_part_can_make(tmp_path):
+    with pytest.raises(UserError, match=r"Nothing can be shrunk any more .* lower --delta"):
+        list(search(tmp_path, Judge(), cut=0.5 * SEED.latency).run(SEED, START))
