@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dying_judge import DyingJudge
 
 from mnv3_tf.cost import cost
 from mnv3_tf.journal import Journal
@@ -23,23 +24,15 @@ def accuracy_of(spec) -> float:
     return 1 - 1e3 / (1e3 + cost(spec).params ** 0.5)
 
 
-class Judge:
-    """Judges in this process, the last first; after `limit` trials the machine dies."""
+def outcome_of(trial) -> Outcome:
+    accuracy = accuracy_of(trial.spec)
+    if trial.rung and accuracy / 2 < trial.stop_below:
+        return Outcome(accuracy / 2, 1.0, accuracy / 2, stopped=True)
+    return Outcome(accuracy, 1.0, accuracy / 2 if trial.rung else None)
 
-    def __init__(self, limit: int | None = None) -> None:
-        self.trials: list = []
-        self.limit = limit
 
-    def __call__(self, trials):
-        for trial in reversed(trials):
-            if self.limit is not None and len(self.trials) == self.limit:
-                raise KeyboardInterrupt
-            self.trials.append(trial)
-            accuracy = accuracy_of(trial.spec)
-            if trial.rung and accuracy / 2 < trial.stop_below:
-                yield trial, Outcome(accuracy / 2, 1.0, accuracy / 2, stopped=True)
-            else:
-                yield trial, Outcome(accuracy, 1.0, accuracy / 2 if trial.rung else None)
+def dying(limit: int | None = None) -> DyingJudge:
+    return DyingJudge(outcome_of, limit)
 
 
 def search(folder: Path, judge, strategy="evolution", samples=60, space=SPACE, **more):
@@ -64,7 +57,7 @@ def search(folder: Path, judge, strategy="evolution", samples=60, space=SPACE, *
 
 
 def test_samples_carry_their_rewards(tmp_path):
-    judge = Judge()
+    judge = dying()
     samples = list(search(tmp_path, judge).run())
     assert len(samples) == 60
     for sample in samples:
@@ -76,7 +69,7 @@ def test_samples_carry_their_rewards(tmp_path):
 
 def test_a_network_asked_for_again_is_not_trained_again(tmp_path):
     small = Space(SMALL, (3, 5), (0.25,), (1.0,), (True,), (1.0,), (0,))
-    judge = Judge()
+    judge = dying()
     samples = list(search(tmp_path, judge, "random", space=small, samples=80).run())
     names = [sample.judged.spec.hash for sample in samples]
     assert len(names) == 80 > len(set(names)) == len(judge.trials)
@@ -84,18 +77,18 @@ def test_a_network_asked_for_again_is_not_trained_again(tmp_path):
 
 @pytest.mark.parametrize("strategy", ["random", "evolution", "ppo"])
 def test_a_killed_search_goes_on_and_ends_alike(tmp_path, strategy):
-    whole = Judge()
+    whole = dying()
     expected = list(search(tmp_path / "whole", whole, strategy, rung=2).run())
-    killed = Judge(limit=27)
+    killed = dying(limit=27)
     with pytest.raises(KeyboardInterrupt):
         list(search(tmp_path / "killed", killed, strategy, rung=2).run())
-    again = Judge()
+    again = dying()
     assert list(search(tmp_path / "killed", again, strategy, rung=2).run()) == expected
     assert len(killed.trials) + len(again.trials) == len(whole.trials)
 
 
 def test_networks_that_fell_behind_are_stopped(tmp_path):
-    judge = Judge()
+    judge = dying()
     samples = list(search(tmp_path, judge, "random", rung=2).run())
     assert all(trial.rung == 2 for trial in judge.trials)
     assert {trial.stop_below for trial in judge.trials[:LEAST_KNOWN]} == {0.0}
@@ -106,7 +99,7 @@ def test_networks_that_fell_behind_are_stopped(tmp_path):
 
 
 def test_without_a_rung_none_is_stopped(tmp_path):
-    judge = Judge()
+    judge = dying()
     assert not any(s.judged.stopped for s in search(tmp_path, judge, "random").run())
     assert {trial.rung for trial in judge.trials} == {0}
 
@@ -123,8 +116,8 @@ def test_the_threshold():
 
 
 def test_a_longer_search_goes_on_from_a_shorter_one(tmp_path):
-    short = list(search(tmp_path, Judge(), samples=20).run())
-    judge = Judge()
+    short = list(search(tmp_path, dying(), samples=20).run())
+    judge = dying()
     longer = list(search(tmp_path, judge, samples=60).run())
     assert longer[:20] == short
     assert 0 < len(judge.trials) <= 40

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from dying_judge import DyingJudge
 
 from mnv3_tf.cost import cost
 from mnv3_tf.errors import UserError
@@ -26,24 +27,17 @@ def accuracy_of(spec) -> float:
     return sum(worth) / 2 + 0.001 * sum(block.filters for block in spec.blocks) / 500
 
 
-class Judge:
-    """Judges trials in this process, the last first; `limit` trials, then the machine dies."""
-
-    def __init__(self, limit: int | None = None) -> None:
-        self.trials: list = []
-        self.limit = limit
-
-    def __call__(self, trials):
-        for trial in reversed(trials):
-            if self.limit is not None and len(self.trials) == self.limit:
-                raise KeyboardInterrupt
-            self.trials.append(trial)
-            trial.save.parent.mkdir(exist_ok=True)
-            trial.save.write_text(trial.spec.hash)
-            yield trial, Outcome(accuracy_of(trial.spec), 1.0)
+def outcome_of(trial) -> Outcome:
+    trial.save.parent.mkdir(exist_ok=True)
+    trial.save.write_text(trial.spec.hash)
+    return Outcome(accuracy_of(trial.spec), 1.0)
 
 
-def search(folder: Path, judge: Judge, target: float = 0.93, rule="accuracy_per_latency", **more):
+def dying(limit: int | None = None) -> DyingJudge:
+    return DyingJudge(outcome_of, limit)
+
+
+def search(folder: Path, judge, target: float = 0.93, rule="accuracy_per_latency", **more):
     folder.mkdir(exist_ok=True)
     return NetAdapt(
         **{
@@ -63,7 +57,7 @@ def search(folder: Path, judge: Judge, target: float = 0.93, rule="accuracy_per_
 
 
 def test_each_step_takes_the_greatest_change_of_accuracy_per_latency(tmp_path):
-    steps = list(search(tmp_path, Judge()).run(SEED, START))
+    steps = list(search(tmp_path, dying()).run(SEED, START))
     before = SEED
     for step in steps:
         assert step.chosen in step.proposals
@@ -78,10 +72,10 @@ def test_each_step_takes_the_greatest_change_of_accuracy_per_latency(tmp_path):
 
 
 def test_the_rule_of_netadapt_itself(tmp_path):
-    steps = list(search(tmp_path, Judge(), rule="least_loss").run(SEED, START))
+    steps = list(search(tmp_path, dying(), rule="least_loss").run(SEED, START))
     for step in steps:
         assert step.chosen.accuracy == max(one.accuracy for one in step.proposals)
-    other = list(search(tmp_path / "other", Judge()).run(SEED, START))
+    other = list(search(tmp_path / "other", dying()).run(SEED, START))
     assert [s.chosen.spec for s in steps] != [s.chosen.spec for s in other]
 
 
@@ -97,7 +91,7 @@ def test_equal_accuracies_are_told_apart_by_the_loss(tmp_path):
 
 
 def test_trials_begin_where_the_step_before_ended(tmp_path):
-    judge = Judge()
+    judge = dying()
     first, second, *_ = search(tmp_path, judge).run(SEED, START)
     of_first = judge.trials[: len(first.proposals)]
     of_second = judge.trials[len(first.proposals) :][: len(second.proposals)]
@@ -107,27 +101,27 @@ def test_trials_begin_where_the_step_before_ended(tmp_path):
 
 
 def test_weights_of_what_was_not_taken_are_removed(tmp_path):
-    steps = list(search(tmp_path, Judge()).run(SEED, START))
+    steps = list(search(tmp_path, dying()).run(SEED, START))
     kept = sorted((tmp_path / "weights").iterdir())
     assert kept == sorted(step.start.weights for step in steps)
 
 
 @pytest.mark.parametrize("limit", [0, 1, 14, 15, 16, 40])
 def test_a_killed_search_goes_on_and_ends_alike(tmp_path, limit):
-    whole = Judge()
+    whole = dying()
     expected = list(search(tmp_path / "whole", whole).run(SEED, START))
-    killed = Judge(limit)
+    killed = dying(limit)
     with pytest.raises(KeyboardInterrupt):
         list(search(tmp_path / "killed", killed).run(SEED, START))
-    again = Judge()
+    again = dying()
     found = list(search(tmp_path / "killed", again).run(SEED, START))
     assert [(s.proposals, s.chosen) for s in found] == [(s.proposals, s.chosen) for s in expected]
     assert len(killed.trials) + len(again.trials) == len(whole.trials)
 
 
 def test_a_finished_search_judges_nothing(tmp_path):
-    expected = list(search(tmp_path, Judge()).run(SEED, START))
-    assert list(search(tmp_path, Judge(limit=0)).run(SEED, START)) == expected
+    expected = list(search(tmp_path, dying()).run(SEED, START))
+    assert list(search(tmp_path, dying(limit=0)).run(SEED, START)) == expected
 
 
 def test_measured_proposals_are_those_of_before_the_kill(tmp_path):
@@ -140,9 +134,9 @@ def test_measured_proposals_are_those_of_before_the_kill(tmp_path):
 
     times: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        list(search(tmp_path, Judge(5), latency=Drifting()).run(SEED, START))
+        list(search(tmp_path, dying(5), latency=Drifting()).run(SEED, START))
     asked = len(times)
-    step = next(search(tmp_path, Judge(), latency=Drifting()).run(SEED, START))
+    step = next(search(tmp_path, dying(), latency=Drifting()).run(SEED, START))
     assert len(times) == asked + 1  # whether the target can be reached, no more
     entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     (recorded,) = (entry["proposals"] for entry in entries if "proposals" in entry)
@@ -150,7 +144,7 @@ def test_measured_proposals_are_those_of_before_the_kill(tmp_path):
 
 
 def test_a_target_that_cannot_be_reached_is_told_at_once(tmp_path):
-    judge = Judge()
+    judge = dying()
     with pytest.raises(UserError, match=r"cannot be reached: .* still takes .* M MAdds; raise"):
         list(search(tmp_path, judge, target=0.1).run(SEED, START))
     assert judge.trials == []
@@ -158,4 +152,4 @@ def test_a_target_that_cannot_be_reached_is_told_at_once(tmp_path):
 
 def test_cuts_that_no_part_can_make(tmp_path):
     with pytest.raises(UserError, match=r"Nothing can be shrunk any more .* lower --delta"):
-        list(search(tmp_path, Judge(), cut=0.5 * SEED.latency).run(SEED, START))
+        list(search(tmp_path, dying(), cut=0.5 * SEED.latency).run(SEED, START))

@@ -208,6 +208,30 @@ def test_seeds_and_tables_that_do_not_fit(seed_run, tmp_path, monkeypatch, capsy
     assert not (tmp_path / "out").exists()
 
 
+def test_spaces_from_files(tmp_path):
+    from mnv3_tf.errors import UserError
+    from mnv3_tf.networks import resolve
+    from mnv3_tf.search.nas_command import read_space
+    from mnv3_tf.search.space import Space
+
+    seed, path = resolve("mnasnet_a1"), tmp_path / "space.json"
+    assert read_space(None, seed) == Space(seed)
+    path.write_text('{"squeeze_of_input": true, "layers": [0, 2]}')
+    space = read_space(str(path), seed)
+    assert space == Space(seed, layers=(0, 2), squeeze_of_input=True)
+    assert space.decode(space.encode(seed)).hash == seed.hash
+    for text, message in (
+        ("[]", "must be a JSON object of choices"),
+        ('{"seed": {}}', "must be a JSON object of choices, without a seed"),
+        ('{"depths": [1]}', "unknown field 'depths'"),
+        ('{"layers": [0.5]}', "must be int, not 0.5"),
+        ("{", "Cannot read the space"),
+    ):
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            read_space(str(path), seed)
+
+
 def test_a_journal_of_another_search(tmp_path):
     from mnv3_tf.errors import UserError
     from mnv3_tf.search.options import open_journal
