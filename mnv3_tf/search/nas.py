@@ -15,6 +15,7 @@ from mnv3_tf.journal import Journal
 from mnv3_tf.search.judged import Judged
 from mnv3_tf.search.latency import Latency
 from mnv3_tf.search.netadapt import Judge
+from mnv3_tf.search.progress import reported
 from mnv3_tf.search.rewards import Reward
 from mnv3_tf.search.space import Space
 from mnv3_tf.search.strategies import Strategy
@@ -90,7 +91,7 @@ class Nas:
 
         latencies = dict(zip(specs, self.latency.of(specs), strict=True))
         trials = [Trial(spec, rung=self.rung, stop_below=threshold) for spec in specs]
-        for trial, outcome in self.judge(trials):
+        for trial, outcome in reported(self.judge(trials), len(trials), "this batch", self.say):
             latency, stopped = latencies[trial.spec], outcome.stopped
             judged = Judged(trial.spec, latency, outcome.accuracy, outcome.loss, stopped)
             entry = Candidate(judged, outcome.at_rung).to_json()

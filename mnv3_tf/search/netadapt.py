@@ -4,6 +4,7 @@ From a seed network down to a target latency: each step makes every proposal tha
 at least delta, trains each for a short time on the weights of the step before, and takes one.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.journal import Journal
 from mnv3_tf.search.judged import Judged
 from mnv3_tf.search.latency import Latency, shown
+from mnv3_tf.search.progress import reported
 from mnv3_tf.search.proposals import propose
 from mnv3_tf.spec import NetworkSpec
 from mnv3_tf.training.progress import duration
@@ -39,6 +41,18 @@ RULES: Mapping[str, Rule] = {
     "accuracy_per_latency": accuracy_per_latency,
     "least_loss": least_loss_of_accuracy,
 }
+
+
+def require_reachable(target: float, smallest: NetworkSpec, latency: Latency) -> None:
+    """Raises UserError for a target below the latency of the smallest network."""
+    (least,) = latency.of([smallest])
+    if least > target:
+        raise UserError(
+            f"The target {shown(target, latency.unit)} cannot be reached: with the fewest "
+            f"channels the network still takes {shown(least, latency.unit)}; raise --target, or "
+            "lower --smallest or --resolution."
+        )
+
 
 Judge = Callable[[Sequence["Trial"]], Iterator[tuple["Trial", "Outcome"]]]
 """Trials with their outcomes, as they are done."""
@@ -75,11 +89,10 @@ class NetAdapt:
     def run(self, seed: Judged, start: "Start") -> Iterator[Step]:
         """The steps from the seed to the target; those that the journal holds are not made again.
 
-        Raises UserError where the target cannot be reached.
+        Raises UserError where no part can be shrunk so far that it makes the cut.
         """
-        self._require_reachable()
         begun, before = time.monotonic(), seed
-        for number in range(1, 10**6):
+        for number in itertools.count(1):
             if before.latency <= self.target:
                 return
             fresh = not self._recorded(number, "judged")
@@ -89,16 +102,6 @@ class NetAdapt:
                 begun, seed = time.monotonic(), before
             self.say(self._line(number, step, seed, time.monotonic() - begun))
             yield step
-
-    def _require_reachable(self) -> None:
-        (least,) = self.latency.of([self.smallest])
-        if least > self.target:
-            unit = self.latency.unit
-            raise UserError(
-                f"The target {shown(self.target, unit)} cannot be reached: with the fewest "
-                f"channels the network still takes {shown(least, unit)}; raise --target, or lower "
-                "--smallest or --resolution."
-            )
 
     def _step(self, number: int, before: Judged, start: "Start") -> Step:
         from mnv3_tf.search.short_training import Start
@@ -141,7 +144,8 @@ class NetAdapt:
             )
             for one in missing
         ]
-        for trial, outcome in self.judge(trials):
+        of_step = reported(self.judge(trials), len(trials), f"step {number}", self.say)
+        for trial, outcome in of_step:
             entry = {
                 "hash": trial.spec.hash,
                 "accuracy": outcome.accuracy,

@@ -25,7 +25,7 @@ from mnv3_tf.files import atomic_write
 from mnv3_tf.search import options
 from mnv3_tf.search.judged import Judged
 from mnv3_tf.search.latency import Latency, parse_target, shown
-from mnv3_tf.search.netadapt import RULES, NetAdapt
+from mnv3_tf.search.netadapt import RULES, NetAdapt, require_reachable
 from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.spec import NetworkSpec
 
@@ -72,6 +72,8 @@ def main(args: flags.FlagValues) -> None:
     training = options.short_training(args, seed.recipe, seed.dataset, seed.data_dir)
     (before,) = latency.of([seed.spec])
     target = parse_target(args.target, before, latency.unit)
+    smallest = shrunk(seed.spec, args.smallest)
+    require_reachable(target, smallest, latency)
     journal = options.open_journal(
         out / "journal.jsonl", _settings(args, seed.spec, training, latency)
     )
@@ -82,7 +84,7 @@ def main(args: flags.FlagValues) -> None:
         search = NetAdapt(
             target,
             args.delta * before,
-            shrunk(seed.spec, args.smallest),
+            smallest,
             RULES[args.rule],
             latency,
             lambda trials: pool.run(training.judge, trials),

@@ -205,6 +205,7 @@ def test_seeds_and_tables_that_do_not_fit(seed_run, tmp_path, monkeypatch, capsy
     )
     assert "--latency=measured needs a --device" in told("--latency=measured")
     assert "not below the seed's" in told("--latency=madds", "--target=1.5")
+    assert "cannot be reached" in told("--latency=madds", "--target=0.01")
     assert not (tmp_path / "out").exists()
 
 
