@@ -64,6 +64,12 @@ def define_flags(values: flags.FlagValues) -> None:
     )
     text("teacher", None, "Learn from this run folder, SavedModel or MODEL:WEIGHTS.")
     whole("seed", 0, "Decides initial weights, order, augmentation and dropout.")
+    flags.DEFINE_float(
+        "held_out",
+        0.0,
+        "Part of the training set to leave out, for a search to judge by (docs/search.md).",
+        flag_values=values,
+    )
     flags.DEFINE_bool(
         "deterministic", False, "Same seed, same bits, also after a kill.", flag_values=values
     )

@@ -168,13 +168,18 @@ def _ending_on_sigterm() -> Iterator[None]:
 
 
 def import_tensorflow(args: flags.FlagValues) -> None:
-    """Imports TensorFlow without the page that it writes to standard error, and finds its devices.
+    """Imports TensorFlow and finds its devices; with --verbosity=1 all that it says is shown."""
+    start_tensorflow(quietly=args.verbosity < 1)
+
+
+def start_tensorflow(quietly: bool = True) -> None:
+    """Without the page that it writes to standard error.
 
     It complains of an absent GPU before any setting is read, so the descriptor is closed to it
-    meanwhile; with --verbosity=1 all is shown.
+    meanwhile.
     """
     with tempfile.TemporaryFile() as unread, contextlib.ExitStack() as restored:
-        if args.verbosity < 1:
+        if quietly:
             sys.stderr.flush()
             kept = os.dup(2)
             restored.callback(os.close, kept)
@@ -182,7 +187,7 @@ def import_tensorflow(args: flags.FlagValues) -> None:
             os.dup2(unread.fileno(), 2)
         import tensorflow as tf
 
-        if args.verbosity < 1:
+        if quietly:
             tf.get_logger().setLevel("ERROR")  # it warns where several networks are traced
         tf.config.list_physical_devices()
 

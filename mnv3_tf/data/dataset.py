@@ -114,17 +114,18 @@ class Split:
     def __len__(self) -> int:
         return len(self._source)
 
-    def divided(self, held_out: int, seed: int) -> tuple["Split", "Split"]:
-        """All but `held_out` of the pictures, and those: a part of the training set to judge by.
+    def divided(self, held_out: float, seed: int) -> tuple["Split", "Split"]:
+        """All but the part `held_out` (0 to 1) of the pictures, and that: to judge by in a search.
 
-        Raises UserError where nothing would be left.
+        Equal arguments divide alike. Raises UserError where one of both would be empty.
         """
-        if not 0 < held_out < len(self):
+        count = round(held_out * len(self))
+        if not 0 < count < len(self):
             raise UserError(
-                f"{held_out} of {len(self)} pictures cannot be held out; choose 1 to "
-                f"{len(self) - 1}."
+                f"--held_out={held_out:g} of {len(self)} training pictures is {count}; both parts "
+                "need some, so choose another part, from 0 to 1."
             )
-        rest, held = self._source.divided(held_out, seed)
+        rest, held = self._source.divided(count, seed)
         return Split(rest, self.resize, self._views), Split(held, self.resize, self._views)
 
     def steps_per_epoch(self, batch_size: int) -> int:

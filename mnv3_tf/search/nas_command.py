@@ -85,7 +85,7 @@ def main(args: flags.FlagValues) -> None:
     from mnv3_tf.training import recipe as recipes
 
     recipe = recipes.load(args.recipe or "quick")
-    training = options.short_training(args, recipe, args.dataset, args.data_dir)
+    training = options.short_training(args, recipe, args.dataset, args.data_dir, args.seed)
     space = read_space(args.space, _seed(args, training))
     timer = options.open_timer(args)
     latency = options.open_latency(args, timer, space.seed)
@@ -139,7 +139,7 @@ def main(args: flags.FlagValues) -> None:
         args.quantize,
         args.beside,
     )
-    options.retrain(args, out, args.dataset, args.data_dir)
+    options.retrain(args, out, args.dataset, args.data_dir, args.seed)
     if args.json:
         print(json.dumps(summary))
 

@@ -69,7 +69,7 @@ def main(args: flags.FlagValues) -> None:
     seed = read_seed(args)
     timer = options.open_timer(args)
     latency = options.open_latency(args, timer, seed.spec)
-    training = options.short_training(args, seed.recipe, seed.dataset, seed.data_dir)
+    training = options.short_training(args, seed.recipe, seed.dataset, seed.data_dir, seed.seed)
     (before,) = latency.of([seed.spec])
     target = parse_target(args.target, before, latency.unit)
     smallest = shrunk(seed.spec, args.smallest)
@@ -77,6 +77,13 @@ def main(args: flags.FlagValues) -> None:
     journal = options.open_journal(
         out / "journal.jsonl", _settings(args, seed.spec, training, latency)
     )
+    if seed.held_out not in (None, args.held_out):
+        print(
+            f"The seed was trained with --held_out={seed.held_out:g}, so it has seen pictures that "
+            f"it is judged by here ({args.held_out:g}), and will look better than it is; better "
+            f"train it with --held_out={args.held_out:g}.",
+            flush=True,
+        )
     start = seed.write(out / "seed.weights.h5")
     first = _judge_seed(journal, training, start, before)
     print(f"seed  {shown(before, latency.unit)}  held-out top-1 {first.accuracy:.4f}", flush=True)
@@ -101,7 +108,7 @@ def main(args: flags.FlagValues) -> None:
     with atomic_write(out / "weights.weights.h5") as temporary:
         shutil.copyfile(steps[-1].start.weights, temporary)
     summary = netadapt_report.write(out, first, steps, last, target, latency, timer, args.quantize)
-    options.retrain(args, out, seed.dataset, seed.data_dir)
+    options.retrain(args, out, seed.dataset, seed.data_dir, seed.seed)
     if args.json:
         print(json.dumps(summary))
 

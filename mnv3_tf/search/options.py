@@ -144,22 +144,22 @@ def open_journal(path: Path, settings: Mapping[str, Any]) -> Journal:
 
 
 def short_training(
-    args: flags.FlagValues, recipe: "Recipe", dataset: str, data_dir: str | None
+    args: flags.FlagValues, recipe: "Recipe", dataset: str, data_dir: str | None, seed: int
 ) -> "ShortTraining":
-    """How candidates are judged. Raises UserError for a --held_out that leaves nothing."""
+    """How candidates are judged. Raises UserError for values out of range."""
     from dataclasses import replace
 
     from mnv3_tf.search.short_training import ShortTraining, brief
 
-    if not 0 < args.held_out < 1:
-        raise UserError(f"--held_out={args.held_out} is no part of a set; choose from 0 to 1.")
     recipe = brief(recipe, args.learning_rate)
     if args.batch_size:
         recipe = replace(recipe, batch_size=args.batch_size)
-    return ShortTraining(dataset, data_dir, args.seed, args.held_out, recipe, args.steps)
+    return ShortTraining(dataset, data_dir, seed, args.held_out, recipe, args.steps)
 
 
-def retrain(args: flags.FlagValues, out: Path, dataset: str, data_dir: str | None) -> None:
+def retrain(
+    args: flags.FlagValues, out: Path, dataset: str, data_dir: str | None, seed: int
+) -> None:
     """Trains what was found into `out`/run, as --retrain says."""
     if args.retrain == "none":
         return
@@ -175,6 +175,6 @@ def retrain(args: flags.FlagValues, out: Path, dataset: str, data_dir: str | Non
             model=str(out / "spec.json"),
             weights=str(out / "weights.weights.h5") if inherited else None,
             recipe=args.retrain_recipe,
-            seed=args.seed,
+            seed=seed,
         )
     )

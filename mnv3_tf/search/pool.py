@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from mnv3_tf import cli
 from mnv3_tf.errors import Failure, UserError
 
 Job = TypeVar("Job")
@@ -99,6 +100,7 @@ def _begin(threads: int) -> None:
     """In each process, before its first job."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     os.environ["OMP_NUM_THREADS"] = str(threads)
+    cli.start_tensorflow()
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

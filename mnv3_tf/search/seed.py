@@ -18,13 +18,19 @@ from mnv3_tf.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Seed:
-    """A network with its weights; `recipe` is how its successors are trained, on `dataset`."""
+    """A network with its weights; `recipe` is how its successors are trained, on `dataset`.
+
+    `seed` is that of the dataset's splits, `held_out` the part of the training set that the
+    network has not seen; None where that is not known.
+    """
 
     spec: NetworkSpec
     model: Any
     recipe: Recipe
     dataset: str
     data_dir: str | None
+    seed: int
+    held_out: float | None
 
     def write(self, path: Path) -> Start:
         with atomic_write(path) as temporary:
@@ -53,6 +59,9 @@ def _of_run(args: flags.FlagValues) -> Seed:
         recipes.load(args.recipe) if args.recipe else own,
         args.dataset or settings["dataset"],
         args.data_dir or settings["data_dir"],
+        # Another would divide the pictures anew, into those that it was trained on.
+        found.recorded["seed"],
+        settings.get("held_out", 0.0),
     )
 
 
@@ -65,7 +74,15 @@ def _of_weights(args: flags.FlagValues) -> Seed:
     )
     found = trained.load_weights(spec.replace(num_classes=dataset.num_classes), args.weights)
     recipe = recipes.load(args.recipe or "finetune")
-    return Seed(require_classifier(found.spec), found.model, recipe, args.dataset, args.data_dir)
+    return Seed(
+        require_classifier(found.spec),
+        found.model,
+        recipe,
+        args.dataset,
+        args.data_dir,
+        args.seed,
+        None,
+    )
 
 
 def require_classifier(spec: Any) -> NetworkSpec:

@@ -89,7 +89,7 @@ class ShortTraining:
         tf_keras.backend.clear_session()
         tf_keras.utils.set_random_seed(self.seed)
         whole, _ = _open(self.dataset, self.data_dir, self.seed, spec.resolution)
-        train, held_out = whole.divided(round(self.held_out * len(whole)), self.seed)
+        train, held_out = whole.divided(self.held_out, self.seed)
         model = build(spec)
         if trial.start:
             found = read(str(trial.start.weights), trial.start.spec)

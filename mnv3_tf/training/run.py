@@ -79,6 +79,8 @@ def train(settings: Settings) -> Summary:
         task=settings.task,
     )
     train_split = _require_train(dataset)
+    if settings.held_out:
+        train_split, _ = train_split.divided(settings.held_out, settings.seed)
     plan = _plan(settings, recipe, train_split)
     tf_keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
@@ -95,7 +97,7 @@ def train(settings: Settings) -> Summary:
         teacher = _load_teacher(settings, spec)
         task = _task(spec, model, recipe, settings.seed, teacher)
 
-    record = _record(settings, recipe, plan, dataset, spec)
+    record = _record(settings, recipe, plan, dataset, train_split, spec)
     if recorded:
         for part in ("recipe", "plan", "dataset", "spec_hash"):
             _require_same(folder, part, recorded, record[part])
@@ -195,7 +197,7 @@ def _plan(settings: Settings, recipe: Recipe, split: Split) -> Plan:
 
 
 def _record(
-    settings: Settings, recipe: Recipe, plan: Plan, dataset: Dataset, spec: Spec
+    settings: Settings, recipe: Recipe, plan: Plan, dataset: Dataset, train_split: Split, spec: Spec
 ) -> dict[str, Any]:
     """What run.json holds: every resolved setting, and what an export needs to know."""
     tree = {
@@ -206,7 +208,7 @@ def _record(
             "name": dataset.name,
             "class_names": dataset.class_names,
             "num_classes": dataset.num_classes,
-            "train_images": len(_require_train(dataset)),
+            "train_images": len(train_split),
             "val_images": 0 if dataset.val is None else len(dataset.val),
         },
         "preprocessing": {

@@ -32,6 +32,7 @@ class Settings:
     `override` are changes to the recipe (`recipe.overridden`). `steps` counts training steps of the
     whole run and overrides `epochs`. `checkpoint_every` is in steps; 0 is for none besides those at
     every epoch and every few minutes. `teacher` is a run folder, a SavedModel, or MODEL:WEIGHTS.
+    `held_out` is the part of the training set that is left out, for a search to judge by.
     `sync_batch_norm` takes BatchNorm's statistics over all replicas. `jit_compile` compiles the
     training step with XLA; None does on GPUs.
     """
@@ -57,6 +58,7 @@ class Settings:
     checkpoint_every: int = 0
     keep_checkpoints: int = 2
     strategy: str = "auto"
+    held_out: float = 0.0
     sync_batch_norm: bool = False
     precision: str = "auto"
     jit_compile: bool | None = None
@@ -82,6 +84,8 @@ class Settings:
             )
         if not 0 <= self.seed < 2**31:
             raise UserError(f"--seed={self.seed} must be from 0 to 2147483647.")
+        if not 0 <= self.held_out < 1:
+            raise UserError(f"--held_out={self.held_out} must be a part of the training set, or 0.")
         if self.steps is not None and self.steps < 1:
             raise UserError(f"--steps={self.steps} must be at least 1.")
 

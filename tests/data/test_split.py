@@ -128,7 +128,7 @@ def test_calibration_pictures_are_drawn_without_replacement(split):
 def test_a_part_is_held_out_for_good(split):
     """Each picture is in one part, and is there every time."""
     whole = {picture.tobytes() for picture in split.images(1000, 8)}
-    parts = [split.divided(5, seed=3) for _ in range(2)]
+    parts = [split.divided(5 / COUNT, seed=3) for _ in range(2)]
     assert [len(part) for part in parts[0]] == [len(split) - 5, 5]
     rest, held = ({p.tobytes() for p in part.images(1000, 8)} for part in parts[0])
     assert (rest & held, rest | held) == (set(), whole)

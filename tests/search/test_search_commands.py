@@ -43,10 +43,12 @@ def seed_run(dataset, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("seed")
     (folder / "tiny.json").write_text(TINY.to_json())
     out = folder / "run"
-    settings = Settings(
-        dataset, str(out), model=str(folder / "tiny.json"), steps=40, batch_size=8, recipe="quick"
+    model = str(folder / "tiny.json")
+    train(
+        Settings(
+            dataset, str(out), model=model, steps=40, batch_size=8, recipe="quick", held_out=0.2
+        )
     )
-    train(settings)
     return out
 
 

@@ -94,7 +94,7 @@ def test_held_out_pictures_are_not_trained_on(training):
     from mnv3_tf.data import open_dataset
 
     split = open_dataset(training.dataset, training=True).train
-    rest, held = split.divided(18, seed=0)
+    rest, held = split.divided(0.25, seed=0)
     assert (len(rest), len(held)) == (54, 18)
     seen = {picture.tobytes() for picture in rest.images(100, 32)}
     judged = {picture.tobytes() for picture in held.images(100, 32)}
@@ -102,13 +102,13 @@ def test_held_out_pictures_are_not_trained_on(training):
     assert seen | judged == {picture.tobytes() for picture in split.images(100, 32)}
 
 
-@pytest.mark.parametrize("count", [0, 72])
-def test_nothing_left_to_train_on(training, count):
+@pytest.mark.parametrize(("part", "count"), [(0.0, 0), (0.001, 0), (0.999, 72), (1.0, 72)])
+def test_nothing_left_to_train_on(training, part, count):
     from mnv3_tf.data import open_dataset
 
     split = open_dataset(training.dataset, training=True).train
-    with pytest.raises(UserError, match=f"{count} of 72 pictures cannot be held out"):
-        split.divided(count, seed=0)
+    with pytest.raises(UserError, match=f"--held_out={part:g} of 72 training pictures is {count}"):
+        split.divided(part, seed=0)
 
 
 def test_a_diverged_network_has_a_loss_that_json_can_hold(training):
