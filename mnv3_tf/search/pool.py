@@ -4,6 +4,7 @@ import concurrent.futures
 import functools
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
@@ -98,6 +99,7 @@ class ProcessPool:
 
 def _begin(threads: int) -> None:
     """In each process, before its first job."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     os.environ["OMP_NUM_THREADS"] = str(threads)
     cli.start_tensorflow()
@@ -105,6 +107,13 @@ def _begin(threads: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """A search that is killed outright cannot end its processes; they would wait for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 class RayPool:

@@ -1,5 +1,8 @@
 """Trials on pictures of three colours: learning, stopping early, the same wherever they run."""
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +148,21 @@ def test_a_killed_process_is_told():
     told = r"ended from outside.*fewer --workers than 1"
     with pytest.raises(Failure, match=told), ProcessPool(1) as pool:
         list(pool.run(_die, [1]))
+
+
+def test_processes_end_with_the_search(tmp_path):
+    """Also where it is killed and cannot end them: their pipes are closed."""
+    script = tmp_path / "search.py"
+    script.write_text(
+        "import os, signal\n"
+        "from mnv3_tf.search.pool import ProcessPool\n"
+        "if __name__ == '__main__':\n"
+        "    with ProcessPool(1) as pool:\n"
+        "        list(pool.run(abs, [-1]))\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_errors_of_a_job_are_raised_here():
