@@ -19,6 +19,7 @@ from mnv3_tf.search.latency import (
 from mnv3_tf.search.latency_model import LatencyTable
 from mnv3_tf.spec import NetworkSpec
 from mnv3_tf.tasks import DATASETS
+from mnv3_tf.training.run_folder import as_json
 
 if TYPE_CHECKING:
     from mnv3_tf.search.short_training import ShortTraining
@@ -123,10 +124,10 @@ def open_latency(args: flags.FlagValues, timer: Timer | None, seed: NetworkSpec)
 
 def open_journal(path: Path, settings: Mapping[str, Any]) -> Journal:
     """The journal of this search. Raises UserError where the file is another search's."""
-    journal = Journal(path)
+    journal, settings = Journal(path), as_json(dict(settings))
     entries = journal.entries()
     if not entries:
-        journal.add({"schema_version": SCHEMA_VERSION, "settings": dict(settings)})
+        journal.add({"schema_version": SCHEMA_VERSION, "settings": settings})
         return journal
     version = entries[0].get("schema_version")
     if version != SCHEMA_VERSION:

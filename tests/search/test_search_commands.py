@@ -240,6 +240,9 @@ def test_a_journal_of_another_search(tmp_path):
     from mnv3_tf.search.options import open_journal
 
     path = tmp_path / "journal.jsonl"
+    first = open_journal(path, {"target": "0.75", "delta": 0.01, "crop": (0.35, 1.0)})
+    assert open_journal(path, {"target": "0.75", "delta": 0.01, "crop": (0.35, 1.0)})
+    path.unlink()
     first = open_journal(path, {"target": "0.75", "delta": 0.01})
     assert open_journal(path, {"target": "0.75", "delta": 0.01}).entries() == first.entries()
     with pytest.raises(UserError, match=r"of a search with target='0.75', not '0.5'; give the"):
