@@ -1,4 +1,4 @@
-# make demo     train, export and time a small network: about six minutes, ends in a table
+# make demo     train, export and time a small network: six minutes or more, ends in a table
 # make test     lint, types and the quick tests
 # make test-all the slow tests too
 # make bench    the paper's tables, a profile and the latency table here: about 17 minutes, a page

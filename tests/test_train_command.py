@@ -3,15 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from commands import run, start
 
 FLAGS = [
     "--dataset=shapes",
@@ -27,25 +24,9 @@ FLAGS = [
 ]
 
 
-def start(*arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "train.py", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    process = start(*arguments)
-    out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
-
-
 def test_help_answers_at_once():
     begin = time.perf_counter()
-    status, out, _ = run("--help")
+    status, out, _ = run("train.py", "--help")
     assert time.perf_counter() - begin < 1.5
     assert status == 0
     for name in ("task", "recipe", "deterministic", "checkpoint_every", "strategy", "overwrite"):
@@ -64,7 +45,7 @@ def test_help_answers_at_once():
     ],
 )
 def test_bad_arguments_are_one_sentence(arguments, sentence):
-    status, out, err = run(*arguments)
+    status, out, err = run("train.py", *arguments)
     assert (status, out) == (2, "")
     assert sentence in err
     assert len(err.strip().splitlines()) == 1
@@ -95,7 +76,7 @@ def train_with_kills(out: Path) -> int:
     """Kills the run in each of its two epochs, lets it end, returns the number of kills."""
     kills = 0
     for checkpoints in (2, 7):
-        process = start(*FLAGS, f"--out={out}")
+        process = start("train.py", *FLAGS, f"--out={out}")
         deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
             index = out / "checkpoints" / "checkpoint"
@@ -106,14 +87,14 @@ def train_with_kills(out: Path) -> int:
                 break
             time.sleep(0.01)
         process.communicate(timeout=300)
-    status, _, err = run(*FLAGS, f"--out={out}")
+    status, _, err = run("train.py", *FLAGS, f"--out={out}")
     assert status == 0, err
     return kills
 
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_twice_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
-    status, _, err = run(*FLAGS, f"--out={tmp_path / 'undisturbed'}")
+    status, _, err = run("train.py", *FLAGS, f"--out={tmp_path / 'undisturbed'}")
     assert status == 0, err
     assert train_with_kills(tmp_path / "killed") == 2
     weights, rows = contents(tmp_path / "killed")

@@ -36,12 +36,16 @@ PAPER_SAMPLES, PAPER_STEPS = 8_000, 1_564
 """MnasNet trains 8,000 models for five epochs each; the steps are those of batches of 4,096."""
 
 
+REWARDS = "rewards.json"
+"""Of each sample, in --out; other searches draw them beside their own."""
+
+
 def define_flags(values: flags.FlagValues) -> None:
     def count(name: str, default: int, meaning: str) -> None:
         flags.DEFINE_integer(name, default, meaning, 1, flag_values=values)
 
     cli.define_network_flags(values, default="small")
-    options.define_flags(values, PAPER_STEPS)
+    options.define_flags(values, PAPER_STEPS, ["scratch", "none"])
     flags.DEFINE_string(
         "space",
         None,
@@ -79,6 +83,7 @@ def main(args: flags.FlagValues) -> None:
     out = options.out_folder(args)
     if not args.dataset:
         raise UserError("--dataset is missing; give the pictures to search with.")
+    beside = {Path(folder).name: read_rewards(folder) for folder in args.beside}
     cli.import_tensorflow(args)
     from mnv3_tf.search import nas_report
     from mnv3_tf.search.pool import open_pool
@@ -126,7 +131,8 @@ def main(args: flags.FlagValues) -> None:
     )
     with atomic_write(out / "spec.json") as temporary:
         temporary.write_text(found.spec.to_json())
-    nas_report.write_rewards(out, samples)
+    with atomic_write(out / REWARDS) as temporary:
+        temporary.write_text(json.dumps([sample.reward for sample in samples]) + "\n")
     summary = nas_report.write(
         out,
         args.strategy,
@@ -137,11 +143,21 @@ def main(args: flags.FlagValues) -> None:
         latency,
         timer,
         args.quantize,
-        args.beside,
+        beside,
     )
     options.retrain(args, out, args.dataset, args.data_dir, args.seed)
     if args.json:
         print(json.dumps(summary))
+
+
+def read_rewards(folder: str) -> list[float]:
+    """Raises UserError for what is no folder of a finished search."""
+    try:
+        return [float(reward) for reward in json.loads((Path(folder) / REWARDS).read_text())]
+    except (OSError, ValueError, TypeError):
+        raise UserError(
+            f"--beside={folder} holds no {REWARDS} of a finished search; leave it out."
+        ) from None
 
 
 def read_space(path: str | None, seed: NetworkSpec) -> Space:

@@ -1,15 +1,13 @@
 """What a platform-aware search found: a table, plots and a page."""
 
-import json
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mnv3_tf import tables
-from mnv3_tf.errors import UserError
 from mnv3_tf.export import skeleton
-from mnv3_tf.files import atomic_write
 from mnv3_tf.search import plots
 from mnv3_tf.search.judged import Judged, pareto
 from mnv3_tf.search.latency import Latency, Timer, shown
@@ -23,12 +21,6 @@ FIFTH = 5
 """The first and the last part of a search whose mean rewards are compared."""
 
 
-def write_rewards(out: Path, samples: Sequence[Sample]) -> None:
-    """rewards.json, which other searches draw beside their own."""
-    with atomic_write(out / "rewards.json") as temporary:
-        temporary.write_text(json.dumps([sample.reward for sample in samples]) + "\n")
-
-
 def write(
     out: Path,
     strategy: str,
@@ -39,9 +31,12 @@ def write(
     latency: Latency,
     timer: Timer | None,
     quantize: skeleton.Precision,
-    beside: Sequence[str],
+    beside: Mapping[str, Sequence[float]],
 ) -> dict[str, Any]:
-    """Writes summary.json, report.html and its plots, prints the table; returns the summary."""
+    """Writes summary.json, report.html and its plots, prints the table; returns the summary.
+
+    `beside` are the rewards of other searches, by name.
+    """
     rewards = [sample.reward for sample in samples]
     part = max(1, len(rewards) // FIFTH)
     trained = list({s.judged.spec.hash: s.judged for s in samples}.values())
@@ -75,8 +70,7 @@ def write(
     frontier, over_time, network = (out / f"{n}.png" for n in ("frontier", "rewards", "network"))
     others = {"seed": seed} if seed else {}
     plots.draw_frontier(trained, found, target, latency.unit, frontier, others)
-    series = {strategy: rewards} | {Path(b).name: read_rewards(b) for b in beside}
-    plots.draw_rewards(series, over_time)
+    plots.draw_rewards({strategy: rewards, **beside}, over_time)
     plots.draw_network(found.spec, network)
     page = write_report(
         out,
@@ -104,17 +98,7 @@ def write(
             (over_time, "Reward of each sample, and its moving mean."),
             (network, "The network found."),
         ],
-        ["python -m mnv3_tf.search " + " ".join(sys.argv[1:])],
+        ["python -m mnv3_tf.search " + shlex.join(sys.argv[1:])],
     )
     print(f"Written: {out / 'spec.json'} and {page}", flush=True)
     return summary
-
-
-def read_rewards(folder: str) -> list[float]:
-    """Raises UserError for what is no folder of a finished search."""
-    try:
-        return [float(reward) for reward in json.loads((Path(folder) / "rewards.json").read_text())]
-    except (OSError, ValueError, TypeError):
-        raise UserError(
-            f"--beside={folder} holds no rewards.json of a finished search; leave it out."
-        ) from None

@@ -40,7 +40,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("run", None, "The seed: a run folder.", flag_values=values)
     cli.define_network_flags(values, default="")
     flags.DEFINE_string("weights", None, "With --model: those of the seed.", flag_values=values)
-    options.define_flags(values, PAPER_STEPS)
+    options.define_flags(values, PAPER_STEPS, ["scratch", "inherited", "none"])
     flags.DEFINE_float(
         "delta", 0.01, "The least cut of a step, a part of the seed's latency.", flag_values=values
     )

@@ -1,5 +1,6 @@
 """What NetAdapt found: a table, plots and a page."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ def write(
             (channels, "Channels of each block, before and after."),
             (out / "network.png", "The network found."),
         ],
-        ["python -m mnv3_tf.search " + " ".join(sys.argv[1:])],
+        ["python -m mnv3_tf.search " + shlex.join(sys.argv[1:])],
     )
     print(f"Written: {out / 'spec.json'} and {page}", flush=True)
     return summary

@@ -1,6 +1,6 @@
 """The flags that both searches have, and what is made of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,8 @@ LATENCIES = ("table", "madds", "measured")
 ROUNDS, THREADS = 20, 1
 
 
-def define_flags(values: flags.FlagValues, steps: int) -> None:
-    """`steps` is the default length of a short training."""
+def define_flags(values: flags.FlagValues, steps: int, retrain: Sequence[str]) -> None:
+    """`steps` is the default length of a short training, `retrain` what --retrain may be."""
 
     def text(name: str, default: str | None, meaning: str) -> None:
         flags.DEFINE_string(name, default, meaning, flag_values=values)
@@ -63,12 +63,14 @@ def define_flags(values: flags.FlagValues, steps: int) -> None:
     flags.DEFINE_integer("steps", steps, "Training steps of a candidate.", 1, flag_values=values)
     flags.DEFINE_float("learning_rate", None, "Of candidates.", flag_values=values)
     flags.DEFINE_integer("batch_size", None, "Of candidates.", 1, flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Of everything drawn at random.", flag_values=values)
+    flags.DEFINE_integer(
+        "seed", 0, "Of all that is drawn; a run folder has its own.", flag_values=values
+    )
     text("workers", "auto", "Processes, or ray, or ray:ADDRESS; auto is one a core.")
     flags.DEFINE_enum(
         "retrain",
         "scratch",
-        ["scratch", "inherited", "none"],
+        retrain,
         "How the network found is trained at the end, into --out/run.",
         flag_values=values,
     )
@@ -129,7 +131,7 @@ def open_journal(path: Path, settings: Mapping[str, Any]) -> Journal:
     if not entries:
         journal.add({"schema_version": SCHEMA_VERSION, "settings": settings})
         return journal
-    version = entries[0].get("schema_version")
+    version = entries[0].get("schema_version") if isinstance(entries[0], dict) else None
     if version != SCHEMA_VERSION:
         raise UserError(
             f"{path} is of version {version}, not {SCHEMA_VERSION}; give another --out."

@@ -5,22 +5,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mnv3_tf.spec import Block, NetworkSpec, Stem
-
-TINY = NetworkSpec(
-    "tiny",
-    (
-        Block(3, 16, 16, 0.25, "relu", 2),
-        Block(3, 48, 24, 0.0, "relu", 2),
-        Block(3, 48, 24, 0.25, "hard_swish", 1),
-    ),
-    last_conv=48,
-    hidden=32,
-    stem=Stem(16),
-    resolution=32,
-    num_classes=3,
-)
-
 
 def make_colours(folder: Path, per_class: int = 24) -> str:
     """The value of --dataset for it."""

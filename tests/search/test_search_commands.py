@@ -3,31 +3,15 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from colour_folder import TINY, make_colours
+from colour_folder import make_colours
+from commands import run, start
+from tiny import TINY
 
-ROOT = Path(__file__).parents[2]
-
-
-def start(*arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mnv3_tf.search", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    process = start(*arguments)
-    out, err = process.communicate(timeout=1200)
-    return process.returncode, out, err
+SEARCH = ("-m", "mnv3_tf.search")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +38,7 @@ def seed_run(dataset, tmp_path_factory) -> Path:
 
 def netadapt(seed_run: Path, out: Path, *more: str) -> list[str]:
     return [
+        *SEARCH,
         "netadapt",
         f"--run={seed_run}",
         "--latency=madds",
@@ -95,13 +80,10 @@ def test_netadapt_killed_and_gone_on_with(seed_run, dataset, tmp_path):
 
     # What it wrote is what the rest takes.
     assert json.loads((out / "run" / "summary.json").read_text())["val_top1"] > 0.5
-    done = subprocess.run(
-        [sys.executable, "export_tflite.py", f"--run={out / 'run'}", f"--out={tmp_path}/m.tflite"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    status, _, error = run(
+        "export_tflite.py", f"--run={out / 'run'}", f"--out={tmp_path / 'm.tflite'}"
     )
-    assert done.returncode == 0, done.stderr
+    assert status == 0, error
     again = time.monotonic()
     status, told, _ = run(*netadapt(seed_run, out))
     assert status == 0
@@ -116,6 +98,7 @@ def test_nas_gone_on_with(dataset, tmp_path):
 
     def arguments(samples: int) -> list[str]:
         return [
+            *SEARCH,
             "nas",
             f"--model={tmp_path / 'tiny.json'}",
             f"--dataset={dataset}",
@@ -144,13 +127,7 @@ def test_nas_gone_on_with(dataset, tmp_path):
     assert summary["samples"] == 4 >= summary["trained"]
     rewards = json.loads((tmp_path / "search" / "rewards.json").read_text())
     assert summary["best_reward"] == max(rewards)
-    assert (
-        subprocess.run(
-            [sys.executable, "-m", "mnv3_tf.cost", f"--model={tmp_path / 'search' / 'spec.json'}"],
-            cwd=ROOT,
-        ).returncode
-        == 0
-    )
+    assert run("-m", "mnv3_tf.cost", f"--model={tmp_path / 'search' / 'spec.json'}")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -163,6 +140,8 @@ def test_nas_gone_on_with(dataset, tmp_path):
         (["netadapt", "--out=x", "--run=nowhere"], "nowhere is not the folder of a run"),
         (["nas", "--out=x"], "--dataset is missing"),
         (["nas", "--out=x", "--dataset=shapes", "--task=detect"], "Searches take classifiers"),
+        (["nas", "--out=x", "--dataset=shapes", "--beside=y"], "--beside=y holds no rewards.json"),
+        (["nas", "--out=x", "--retrain=inherited"], "should be one of <scratch|none>"),
         (["inherit"], "--run is missing"),
         (["inherit", "--run=x", "--out=y"], "--out=y must be a .weights.h5 file"),
     ],
@@ -188,7 +167,8 @@ def test_seeds_and_tables_that_do_not_fit(seed_run, tmp_path, monkeypatch, capsy
     from mnv3_tf.search import netadapt_command as command
 
     def told(*more: str) -> str:
-        arguments = [a for a in netadapt(seed_run, tmp_path / "out") if "--latency=" not in a]
+        _, _, *arguments = netadapt(seed_run, tmp_path / "out")
+        arguments = [a for a in arguments if "--latency=" not in a]
         assert cli.call(command.main, command.define_flags, [*arguments, *more]) == 2
         return capsys.readouterr().err
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from colour_folder import TINY, make_colours
+from colour_folder import make_colours
 from random_network import randomise
+from tiny import TINY
 
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.models import build
@@ -27,7 +28,8 @@ def dataset(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def training(dataset) -> ShortTraining:
-    recipe = replace(brief(recipes.load("quick"), 5e-3), batch_size=8)
+    recipe = brief(recipes.load("quick"), 5e-3)
+    recipe = replace(recipe, batch_size=8, batch_norm_momentum=0.8)
     return ShortTraining(dataset, None, 0, 0.25, recipe, steps=30)
 
 
