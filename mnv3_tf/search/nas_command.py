@@ -105,13 +105,14 @@ def main(args: flags.FlagValues) -> None:
         **dataclasses.asdict(training),
         **latency.conditions,
     }
+    pool = open_pool(args.workers)
     journal = options.open_journal(out / "journal.jsonl", settings)
     print(
         f"{space.size:.2g} networks around {space.seed.name}, "
         f"{shown(seed_latency, latency.unit)}; target {shown(target, latency.unit)}",
         flush=True,
     )
-    with open_pool(args.workers) as pool:
+    with pool:
         search = Nas(
             space,
             make(args.strategy, space, args.seed),

@@ -74,6 +74,7 @@ def main(args: flags.FlagValues) -> None:
     target = parse_target(args.target, before, latency.unit)
     smallest = shrunk(seed.spec, args.smallest)
     require_reachable(target, smallest, latency)
+    pool = open_pool(args.workers)
     journal = options.open_journal(
         out / "journal.jsonl", _settings(args, seed.spec, training, latency)
     )
@@ -87,7 +88,7 @@ def main(args: flags.FlagValues) -> None:
     start = seed.write(out / "seed.weights.h5")
     first = _judge_seed(journal, training, start, before)
     print(f"seed  {shown(before, latency.unit)}  held-out top-1 {first.accuracy:.4f}", flush=True)
-    with open_pool(args.workers) as pool:
+    with pool:
         search = NetAdapt(
             target,
             args.delta * before,

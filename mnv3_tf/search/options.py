@@ -154,6 +154,8 @@ def short_training(
 
     from mnv3_tf.search.short_training import ShortTraining, brief
 
+    if not 0 < args.held_out < 1:
+        raise UserError(f"--held_out={args.held_out:g} is no part of a set; choose from 0 to 1.")
     recipe = brief(recipe, args.learning_rate)
     if args.batch_size:
         recipe = replace(recipe, batch_size=args.batch_size)

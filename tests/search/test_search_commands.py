@@ -188,6 +188,8 @@ def test_seeds_and_tables_that_do_not_fit(seed_run, tmp_path, monkeypatch, capsy
     assert "--latency=measured needs a --device" in told("--latency=measured")
     assert "not below the seed's" in told("--latency=madds", "--target=1.5")
     assert "cannot be reached" in told("--latency=madds", "--target=0.01")
+    assert "--held_out=2 is no part" in told("--latency=madds", "--held_out=2")
+    assert "--workers=none is no number" in told("--latency=madds", "--workers=none")
     assert not (tmp_path / "out").exists()
 
 
