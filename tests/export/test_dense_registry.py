@@ -47,7 +47,7 @@ def test_float_answers_alike_in_one_partition(task, model, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "model"), NETWORKS)
+@pytest.mark.parametrize(("task", "model"), [("detect", "large"), ("segment", "small")])
 def test_int8_is_one_partition(task, model, tmp_path):
     spec, trained, pictures = network(task, model, 0.35, 96)
     out = tmp_path / "m.tflite"

@@ -1,5 +1,6 @@
 """The lowered network answers as the trained one does, whatever its weights and statistics."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,9 @@ def test_same_logits_of_variants(variant, lowering):
 
 
 @pytest.mark.slow
-@LOWERINGS
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "lowering"), zip(NETWORKS, itertools.cycle(["fused", "composite", "equalized"]))
+)
 def test_same_logits_at_full_size(name, lowering):
     check(resolve(name), lowering)
 

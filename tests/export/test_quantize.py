@@ -18,7 +18,7 @@ from mnv3_tf.export.convert import convert
 from mnv3_tf.export.int8 import FEWEST_PICTURES, Training, find_warnings, quantize
 from mnv3_tf.export.parity import layer_steps, parting_of
 from mnv3_tf.models import build
-from mnv3_tf.networks import NETWORKS, resolve
+from mnv3_tf.networks import resolve
 from mnv3_tf.quantization.distillation import divergence_from
 from mnv3_tf.spec import NetworkSpec
 
@@ -341,46 +341,28 @@ def check_network(
     check_file(made, path, pictures[:2])
 
 
-# Each takes five to ten seconds; two of them, with all kinds of layers, stand for the rest.
-QUICK = ("small", "mnasnet_a1")
-
-
+# Between them they have all kinds of layers; every network is exported in test_exporter.py.
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NETWORKS]
-)
-def test_every_network(name, tmp_path):
+@pytest.mark.parametrize("name", ["small", "mnasnet_a1"])
+def test_networks(name, tmp_path):
     check_network(name, 0.35, 96, tmp_path / "m.tflite")
-
-
-SIZES = {  # every width at every resolution, spread over the networks
-    (0.5, 96): "large",
-    (0.5, 160): "v2",
-    (0.5, 256): "small",
-    (0.75, 96): "mnasnet_a1",
-    (0.75, 160): "small",
-    (0.75, 256): "large_minimalistic",
-    (1.0, 96): "small_minimalistic",
-    (1.0, 160): "large",
-    (1.0, 256): "mnasnet_a1",
-    (1.25, 96): "v2",
-    (1.25, 160): "large_minimalistic",
-    (1.25, 256): "large",
-}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-@pytest.mark.parametrize(("width", "resolution"), SIZES)
-def test_every_size(width, resolution, tmp_path):
-    name = SIZES[width, resolution]
-    # Both stems, wherever the network has an h-swish there.
-    lowering = "equalized" if resolution == 160 else "composite"
+@pytest.mark.parametrize(
+    ("name", "width", "resolution", "lowering"),
+    [  # every width, every resolution and both stems
+        ("v2", 0.5, 160, "composite"),
+        ("small", 0.5, 256, "equalized"),
+        ("mnasnet_a1", 0.75, 96, "composite"),
+        ("large_minimalistic", 0.75, 256, "composite"),
+        ("large", 1.0, 160, "equalized"),
+        ("small_minimalistic", 1.25, 96, "composite"),
+    ],
+)
+def test_sizes(name, width, resolution, lowering, tmp_path):
     check_network(name, width, resolution, tmp_path / "m.tflite", lowering)
-
-
-def test_all_networks_are_among_the_sizes():
-    assert set(SIZES.values()) == set(NETWORKS)
 
 
 def test_the_divergence_of_the_stems_is_that_of_the_networks():

@@ -57,11 +57,21 @@ def test_v3(size: str, minimalistic: bool, alpha: float, tmp_path: Path) -> None
     check_v3(size, minimalistic, alpha, tmp_path)
 
 
+GRID = [  # every size of either kind, every width and every side with each
+    ("small", False, 0.35, 96),
+    ("small", False, 0.75, 224),
+    ("small", True, 0.5, 224),
+    ("small", True, 1.25, 96),
+    ("large", False, 0.5, 96),
+    ("large", False, 1.0, 224),
+    ("large", False, 1.25, 96),
+    ("large", True, 0.35, 224),
+    ("large", True, 1.0, 96),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("side", [96, 224])
-@pytest.mark.parametrize("alpha", [0.35, 0.5, 0.75, 1.0, 1.25])
-@pytest.mark.parametrize("minimalistic", [False, True])
-@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize(("size", "minimalistic", "alpha", "side"), GRID)
 def test_v3_grid(size: str, minimalistic: bool, alpha: float, side: int, tmp_path: Path) -> None:
     """Beyond 0.75 and 1.0, Keras' stem stays at 16 and its hidden layer grows with alpha."""
     check_v3(size, minimalistic, alpha, tmp_path, side)
