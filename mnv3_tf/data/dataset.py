@@ -1,5 +1,6 @@
 """A dataset as two splits, and a split as batches."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -268,6 +269,14 @@ def on_cpu(values: Any) -> Tensor:
         return tf.constant(values)
 
 
+UNTUNED_PARALLELISM = 16
+"""Of tf.data: so many pictures are decoded at a time, or one a core if the cores are fewer.
+
+Up to here there is nothing to tune, and the thread that does costs: an iterator that goes waits
+for it, and now and then the thread misses the notice and sleeps for up to a minute more.
+"""
+
+
 def _batches(
     source: Source, keys: tf.data.Dataset, view: View, size: int, drop_remainder: bool = False
 ) -> tf.data.Dataset:
@@ -279,6 +288,7 @@ def _batches(
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.autotune.enabled = (os.cpu_count() or 1) > UNTUNED_PARALLELISM
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 

@@ -178,3 +178,11 @@ def test_hosts_take_turns_in_evaluation(split):
 
     assert labels(Host(1, 3)) == list(range(1, COUNT, 3))
     assert sorted(labels(Host(0, 2)) + labels(Host(1, 2))) == list(range(COUNT))
+
+
+@pytest.mark.parametrize(("cores", "tuned"), [(2, False), (16, False), (96, True)])
+def test_pipelines_are_tuned_where_there_is_something_to_tune(split, cores, tuned, monkeypatch):
+    """The tuner's thread holds up whoever drops an iterator."""
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    for batches in (split.train_batches(4, 16, WHOLE, 0), split.eval_batches(4, 16)):
+        assert batches.options().autotune.enabled == tuned
