@@ -17,7 +17,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 JOBS_PER_PROCESS = 40
-"""TensorFlow keeps some memory of every network that a process has built."""
+"""After about so many come new processes: TensorFlow keeps some memory of every network built."""
 
 
 class Pool(Protocol):
@@ -59,18 +59,25 @@ class ProcessPool:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._executor = concurrent.futures.ProcessPoolExecutor(
-            size,
+        self._executor, self._jobs = self._fresh(), 0
+
+    def _fresh(self) -> concurrent.futures.ProcessPoolExecutor:
+        return concurrent.futures.ProcessPoolExecutor(
+            self.size,
             # A process that has begun TensorFlow cannot be forked.
             multiprocessing.get_context("spawn"),
             _begin,
-            (max(1, (os.cpu_count() or 1) // size),),
-            max_tasks_per_child=JOBS_PER_PROCESS,
+            (max(1, (os.cpu_count() or 1) // self.size),),
         )
 
     def run(
         self, function: Callable[[Job], Result], jobs: Sequence[Job]
     ) -> Iterator[tuple[Job, Result]]:
+        # Not max_tasks_per_child: where all processes end at once, none comes in their place.
+        if self._jobs >= JOBS_PER_PROCESS * self.size:
+            self._executor.shutdown()
+            self._executor, self._jobs = self._fresh(), 0
+        self._jobs += len(jobs)
         futures = {self._executor.submit(function, job): job for job in jobs}
         try:
             for future in concurrent.futures.as_completed(futures):

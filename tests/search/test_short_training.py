@@ -134,6 +134,21 @@ def test_processes_judge_as_this_one_does(training):
         assert found[trial].loss == pytest.approx(here.loss, rel=0.05)
 
 
+def _where(job: int) -> int:
+    import os
+
+    return os.getpid()
+
+
+def test_processes_are_replaced_after_a_while(monkeypatch):
+    monkeypatch.setattr("mnv3_tf.search.pool.JOBS_PER_PROCESS", 2)
+    with ProcessPool(1) as pool:
+        ran = [{where for _, where in pool.run(_where, [1, 2])} for _ in range(3)]
+        assert len(set.union(*ran)) == 3
+        together = [{where for _, where in pool.run(_where, [1])} for _ in range(2)]
+        assert together[0] == together[1]
+
+
 def _die(job: int) -> int:
     import os
     import signal
