@@ -156,7 +156,7 @@ def short_training(
 
     if not 0 < args.held_out < 1:
         raise UserError(f"--held_out={args.held_out:g} is no part of a set; choose from 0 to 1.")
-    recipe = brief(recipe, args.learning_rate)
+    recipe = brief(recipe, args.steps, args.learning_rate)
     if args.batch_size:
         recipe = replace(recipe, batch_size=args.batch_size)
     return ShortTraining(dataset, data_dir, seed, args.held_out, recipe, args.steps)

@@ -25,6 +25,8 @@ from mnv3_tf.training.optimizers import phases
 from mnv3_tf.training.recipe import Recipe
 from mnv3_tf.weights import assign_layers, collect, read
 
+STATISTICS_LIVES = 6.0
+"""Of e times, by which what BatchNorm's statistics began with has faded after a training."""
 LARGEST_LOSS = 1e9
 """Of a network that diverged: what a JSON file can hold."""
 
@@ -172,11 +174,15 @@ def _measurer(task: Classification, split: Split, resolution: int) -> Callable[[
     return measure
 
 
-def brief(recipe: Recipe, learning_rate: float | None = None) -> Recipe:
-    """The recipe of a short training: the same, but all of the network at once and at one rate.
+def brief(recipe: Recipe, steps: int, learning_rate: float | None = None) -> Recipe:
+    """The recipe of a training of `steps`: the same, but all of the network at once, at one rate.
 
-    `learning_rate` None is the recipe's.
+    `learning_rate` None is the recipe's. The statistics of BatchNorm, which begin anywhere, follow
+    fast enough to have arrived at the end.
     """
+    momentum = recipe.batch_norm_momentum
+    if recipe.batch_norm == "train":
+        momentum = min(momentum, max(0.0, 1 - STATISTICS_LIVES / max(steps, 1)))
     return replace(
         recipe,
         learning_rate=learning_rate or recipe.learning_rate,
@@ -184,4 +190,5 @@ def brief(recipe: Recipe, learning_rate: float | None = None) -> Recipe:
         warmup_epochs=0.0,
         freeze_epochs=0,
         ema_decay=0.0,
+        batch_norm_momentum=momentum,
     )

@@ -28,8 +28,7 @@ def dataset(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def training(dataset) -> ShortTraining:
-    recipe = brief(recipes.load("quick"), 5e-3)
-    recipe = replace(recipe, batch_size=8, batch_norm_momentum=0.8)
+    recipe = replace(brief(recipes.load("quick"), 30, 5e-3), batch_size=8)
     return ShortTraining(dataset, None, 0, 0.25, recipe, steps=30)
 
 
