@@ -107,6 +107,9 @@ def spanning(spaces: Iterable[Space], smallest: float | None) -> Iterator[Networ
         yield space.seed
         yield from (space.seed.replace(num_classes=classes) for classes in CLASSES)
         yield from space.corners(smallest)
+        if smallest is not None:
+            # What NetAdapt leaves alone, the width multiplier that stands beside it shrinks.
+            yield space.seed.with_width(smallest)
 
 
 def draw(spaces: Sequence[Space], count: int, seed: int) -> list[NetworkSpec]:

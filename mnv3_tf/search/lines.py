@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from mnv3_tf.cost import cost
 from mnv3_tf.export import skeleton
 from mnv3_tf.search.latency import Latency, Timer, measure, shown
 from mnv3_tf.spec import NetworkSpec
 
-COLUMNS = ("network", "predicted", "measured", "M MAdds", "M params", "held-out top-1")
+COLUMNS = (
+    "network",
+    "predicted, of seed",
+    "measured, of seed",
+    "M MAdds",
+    "M params",
+    "held-out top-1",
+)
+MEASUREMENTS = 3
+"""Of all networks together; a machine's pace drifts less within one than from one to the next."""
 
 
 def compare(
@@ -19,24 +30,31 @@ def compare(
 ) -> list[dict[str, Any]]:
     """A line of summary.json for each network with its accuracy, where that is known.
 
-    They are measured together, where there is a `timer`.
+    The first is the seed, of whose latency the others have a part. They are measured together,
+    where there is a `timer`; what is told is the median of the measurements, for the parts too.
     """
     specs = [spec for spec, _ in networks]
-    measured: list[float | None] = [None] * len(specs)
+    predicted = latency.of(specs)
+    measured: list[tuple[float | None, float | None]] = [(None, None)] * len(specs)
     if timer:
-        measured = [*measure(timer, [skeleton.network(spec, quantize) for spec in specs])]
+        contents = [skeleton.network(spec, quantize) for spec in specs]
+        times = np.array([measure(timer, contents) for _ in range(MEASUREMENTS)])
+        medians, parts = np.median(times, 0), np.median(times / times[:, :1], 0)
+        measured = list(zip(medians.tolist(), parts.tolist(), strict=True))
     return [
         {
             "network": spec.name,
             "spec_hash": spec.hash,
-            "predicted": predicted,
+            "predicted": now,
+            "predicted_part": now / predicted[0],
             "measured_us": microseconds,
+            "measured_part": part,
             "madds": cost(spec).madds,
             "params": cost(spec).params,
             "held_out_top1": accuracy,
         }
-        for (spec, accuracy), predicted, microseconds in zip(
-            networks, latency.of(specs), measured, strict=True
+        for (spec, accuracy), now, (microseconds, part) in zip(
+            networks, predicted, measured, strict=True
         )
     ]
 
@@ -46,8 +64,10 @@ def rows(lines: Sequence[dict[str, Any]], unit: str) -> list[tuple[str, ...]]:
     return [
         (
             line["network"],
-            shown(line["predicted"], unit),
-            "-" if line["measured_us"] is None else shown(line["measured_us"], "µs"),
+            f"{shown(line['predicted'], unit)}  {line['predicted_part']:.3f}",
+            "-"
+            if line["measured_us"] is None
+            else f"{shown(line['measured_us'], 'µs')}  {line['measured_part']:.3f}",
             f"{line['madds'] / 1e6:.1f}",
             f"{line['params'] / 1e6:.2f}",
             "-" if line["held_out_top1"] is None else f"{line['held_out_top1']:.4f}",

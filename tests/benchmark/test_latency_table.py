@@ -239,9 +239,8 @@ def test_a_table_is_for_any_number_of_classes(filled, classes):
     assert table.network_us(SPACE.seed.replace(num_classes=classes), "int8") > 0
 
 
-def test_smallest_spans_what_netadapt_makes():
-    small = shrunk(SPACE.seed, 0.25)
-
+@pytest.mark.parametrize("small", [shrunk(SPACE.seed, 0.25), SPACE.seed.with_width(0.4)])
+def test_smallest_spans_what_netadapt_makes_and_what_it_is_compared_with(small):
     def lacking(smallest: float | None) -> bool:
         plans = latency_model.plan_grids(latency_table.spanning([SPACE], smallest), 2, 2)
         return any(

@@ -1,0 +1,49 @@
+"""The lines of a report: parts of the seed's latency, predicted and measured."""
+
+import numpy as np
+import pytest
+from tiny import TINY
+
+from mnv3_tf.cost import cost
+from mnv3_tf.search.latency import CountedLatency
+from mnv3_tf.search.lines import COLUMNS, compare, rows
+
+OTHER = TINY.with_expansion(1, 16)
+
+
+class DriftingTimer:
+    """Takes twice as long every time, and once measures the second network wrongly."""
+
+    def __init__(self) -> None:
+        self.conditions = {"device": "toy"}
+        self.calls = 0
+
+    def time(self, paths, burst_ms):
+        assert len(paths) == 2
+        assert all(path.read_bytes() for path in paths)
+        self.calls += 1
+        second = 9.0 if self.calls == 2 else 0.5
+        return list(np.array([100.0, 100 * second]) * 2**self.calls)
+
+
+def test_what_drifts_is_told_as_a_part_of_the_seed():
+    seed, other = compare([(TINY, 0.9), (OTHER, None)], CountedLatency(), DriftingTimer(), "none")
+    assert (seed["measured_us"], seed["measured_part"], other["measured_part"]) == (400, 1, 0.5)
+    assert other["predicted_part"] == cost(OTHER).madds / cost(TINY).madds
+    cells = rows([seed, other], "MAdds")
+    assert {len(row) for row in cells} == {len(COLUMNS)}
+    assert cells[1][2].endswith("0.500")
+    assert (cells[0][-1], cells[1][-1]) == ("0.9000", "-")
+
+
+def test_nothing_measured_is_said():
+    (line,) = compare([(TINY, 0.9)], CountedLatency(), None, "none")
+    assert (line["measured_us"], line["measured_part"]) == (None, None)
+    assert rows([line], "MAdds")[0][2] == "-"
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_each_precision_is_written(quantize):
+    assert (
+        len(compare([(TINY, 0.9), (OTHER, 0.8)], CountedLatency(), DriftingTimer(), quantize)) == 2
+    )
