@@ -17,7 +17,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 JOBS_PER_PROCESS = 40
-"""After about so many come new processes: TensorFlow keeps some memory of every network built."""
+"""After about so many come new processes: TensorFlow keeps memory of every network built."""
 
 
 class Pool(Protocol):
@@ -59,10 +59,11 @@ class ProcessPool:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._executor, self._jobs = self._fresh(), 0
+        self._begin_anew()
 
-    def _fresh(self) -> concurrent.futures.ProcessPoolExecutor:
-        return concurrent.futures.ProcessPoolExecutor(
+    def _begin_anew(self) -> None:
+        self._jobs = 0
+        self._executor = concurrent.futures.ProcessPoolExecutor(
             self.size,
             # A process that has begun TensorFlow cannot be forked.
             multiprocessing.get_context("spawn"),
@@ -76,7 +77,7 @@ class ProcessPool:
         # Not max_tasks_per_child: where all processes end at once, none comes in their place.
         if self._jobs >= JOBS_PER_PROCESS * self.size:
             self._executor.shutdown()
-            self._executor, self._jobs = self._fresh(), 0
+            self._begin_anew()
         self._jobs += len(jobs)
         futures = {self._executor.submit(function, job): job for job in jobs}
         try:

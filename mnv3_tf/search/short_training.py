@@ -25,8 +25,8 @@ from mnv3_tf.training.optimizers import phases
 from mnv3_tf.training.recipe import Recipe
 from mnv3_tf.weights import assign_layers, collect, read
 
-STATISTICS_LIVES = 6.0
-"""Of e times, by which what BatchNorm's statistics began with has faded after a training."""
+TIME_CONSTANTS = 6
+"""Of BatchNorm's moving statistics, which fit into a short training at least."""
 LARGEST_LOSS = 1e9
 """Of a network that diverged: what a JSON file can hold."""
 
@@ -177,12 +177,12 @@ def _measurer(task: Classification, split: Split, resolution: int) -> Callable[[
 def brief(recipe: Recipe, steps: int, learning_rate: float | None = None) -> Recipe:
     """The recipe of a training of `steps`: the same, but all of the network at once, at one rate.
 
-    `learning_rate` None is the recipe's. The statistics of BatchNorm, which begin anywhere, follow
-    fast enough to have arrived at the end.
+    `learning_rate` None is the recipe's. BatchNorm's moving statistics follow so fast that those
+    they began with are forgotten at the end.
     """
     momentum = recipe.batch_norm_momentum
     if recipe.batch_norm == "train":
-        momentum = min(momentum, max(0.0, 1 - STATISTICS_LIVES / max(steps, 1)))
+        momentum = min(momentum, max(0.0, 1 - TIME_CONSTANTS / steps))
     return replace(
         recipe,
         learning_rate=learning_rate or recipe.learning_rate,

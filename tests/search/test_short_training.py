@@ -133,6 +133,19 @@ def test_processes_judge_as_this_one_does(training):
         assert found[trial].loss == pytest.approx(here.loss, rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "steps", "momentum"),
+    [
+        ("quick", 60, 0.9),
+        ("quick", 4, 0.0),
+        ("quick", 10_000, recipes.load("quick").batch_norm_momentum),
+        ("finetune", 60, recipes.load("finetune").batch_norm_momentum),  # which are frozen
+    ],
+)
+def test_batch_norm_follows_a_short_training(recipe, steps, momentum):
+    assert brief(recipes.load(recipe), steps).batch_norm_momentum == pytest.approx(momentum)
+
+
 def _where(job: int) -> int:
     import os
 
