@@ -206,9 +206,10 @@ class LatencyTable:
             raise UserError(f"Cannot read {path}: {error.strerror}.") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             version = None
+        found = "" if version is None else f" of version {SCHEMA_VERSION} but of {version}"
         raise UserError(
-            f"{path} is no latency table of version {SCHEMA_VERSION} but of {version}; measure it "
-            "again with python -m benchmark latency_table."
+            f"{path} is no latency table{found}; measure it again with python -m "
+            "benchmark latency_table."
         )
 
 
