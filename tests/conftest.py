@@ -9,9 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from artefacts import Artefacts
 from random_network import randomise
 
+pytest_plugins = ["budget"]
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Artefacts:
+    """What is made once a run by the functions of `making`, for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    return Artefacts((own if worker_id == "master" else own.parent) / "made")
 
 
 @pytest.fixture(scope="session")
