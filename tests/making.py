@@ -77,7 +77,7 @@ def judged(spec: Any, model: Any, shown: np.ndarray) -> tuple[np.ndarray, Any]:
 
 @contextlib.contextmanager
 def quick_timing() -> Iterator[None]:
-    """Exports without measuring for long: latency takes most of the time, and is tested elsewhere."""
+    """Exports without measuring latency for long, which would take most of the time."""
     from mnv3_tf.export import runtime
 
     measure = runtime.measure_latency
