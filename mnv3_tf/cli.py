@@ -109,6 +109,8 @@ def call(main: Main, define_flags: Define, argv: Sequence[str], bare: str | None
     """`run` without leaving the process; returns the exit status."""
     # TensorFlow's C++ logs would bury the one sentence that matters.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Keras 3, which is not used here, takes a second to import.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     values = flags.FlagValues()
     flags.DEFINE_integer("verbosity", 0, "1 shows the traceback of an error.", flag_values=values)
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)

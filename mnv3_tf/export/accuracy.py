@@ -83,7 +83,7 @@ def detector_of(spec: DetectorSpec, trained: tf_keras.Model) -> detection.Detect
     """The network with all that comes behind it."""
     anchors = tf.constant(spec.anchors())
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def detect(images: Any) -> Any:
         codes, logits = trained(images, training=False)
         scores = detection.class_scores(logits, spec.scores)
@@ -102,7 +102,9 @@ def detector_of(spec: DetectorSpec, trained: tf_keras.Model) -> detection.Detect
 def segmenter_of(trained: tf_keras.Model) -> Any:
     """From pictures to class indices (N, H, W)."""
     return tf.function(
-        lambda images: tf.argmax(trained(images, training=False), -1), reduce_retracing=True
+        lambda images: tf.argmax(trained(images, training=False), -1),
+        reduce_retracing=True,
+        autograph=False,
     )
 
 

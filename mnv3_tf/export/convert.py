@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import tensorflow as tf
 import tf_keras
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 InputType = Literal["uint8", "int8", "float32"]
@@ -63,13 +64,10 @@ def convert(
                 return tf.argmax(given, -1, tf.int32)
         return given
 
-    # The variables alone are handed over: with the Keras model TensorFlow would trace every
-    # wrapped layer once more, which takes a minute.
-    holder = tf.Module()
-    holder.kept = model.variables
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [answer.get_concrete_function()], holder
-    )
+    # Constants already: saving and loading variables on the way takes most of a conversion. The
+    # empty module makes the converter keep the function's signature.
+    constant = convert_variables_to_constants_v2(answer.get_concrete_function())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([constant], tf.Module())
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":

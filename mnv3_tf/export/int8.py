@@ -16,7 +16,7 @@ import tf_keras
 
 from mnv3_tf import weights as weight_files
 from mnv3_tf.cost import cost
-from mnv3_tf.export.lowering import lowered_model
+from mnv3_tf.export.lowering import lower_weights, lowered_model
 from mnv3_tf.export.simplify import simplify
 from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build
@@ -89,15 +89,20 @@ def quantize(
         network = build(slim_spec)
         weight_files.assign_layers(network, slim.weights)
     notes: dict[str, Any] = {"simplified": slim.notes}
+    tried: Int8 | None = None
     if (
         may_equalize_stem
         and lowering == "composite"
         and spec.backbone.stem.activation == "hard_swish"
     ):
         print("Trying both stems ...", flush=True)
-        lowering, notes["stem"] = _choose_stem(slim_spec, network, pictures[:TRIAL_IMAGES])
+        tried, notes["stem"] = _choose_stem(slim_spec, network, pictures[:TRIAL_IMAGES])
+        lowering = tried.lowering
     print(f"Choosing ranges on {len(pictures)} pictures ...", flush=True)
-    found = _calibrated(slim_spec, network, lowering, pictures)
+    if tried and len(pictures) <= TRIAL_IMAGES:
+        found = tried
+    else:
+        found = _calibrated(slim_spec, network, lowering, pictures)
     notes["warnings"] = find_warnings(pictures, found.ranges)
     if training:
         distiller = Distiller(
@@ -156,17 +161,16 @@ def find_warnings(pictures: np.ndarray, ranges: Mapping[str, Range]) -> list[str
 
 def _choose_stem(
     spec: Spec, network: tf_keras.Model, pictures: np.ndarray
-) -> tuple[Lowering, dict[str, Any]]:
+) -> tuple[Int8, dict[str, Any]]:
     """Tries both stems, and keeps the cheap one unless the other is worth its time."""
-    divergence: dict[Lowering, float] = {}
-    for lowering in STEMS:
-        tried = _calibrated(spec, network, lowering, pictures)
-        divergence[lowering] = divergence_from(tried.lowered, tried.quantized, answer_of(spec))(
-            pictures
-        )
+    tried = {lowering: _calibrated(spec, network, lowering, pictures) for lowering in STEMS}
+    divergence = {
+        lowering: divergence_from(made.lowered, made.quantized, answer_of(spec))(pictures)
+        for lowering, made in tried.items()
+    }
     worth = divergence["equalized"] < WORTH_ITS_TIME * divergence["composite"]
     chosen: Lowering = "equalized" if worth else "composite"
-    return chosen, {"chosen": chosen, "divergence": divergence}
+    return tried[chosen], {"chosen": chosen, "divergence": divergence}
 
 
 def _calibrated(
@@ -174,7 +178,8 @@ def _calibrated(
 ) -> Int8:
     lowered = lowered_model(spec, network, lowering)
     if gains := channel_gains(spec.backbone, lowered, lowering, pictures):
-        lowered = lowered_model(spec, network, lowering, gains)
+        scaled = lower_weights(spec, weight_files.collect(network), lowering, gains)
+        weight_files.assign_layers(lowered, scaled)
     ranges = calibrate(lowered, pictures, answer=answer_of(spec))
     return Int8(lowered, fake_quantized(lowered, ranges), lowering, ranges, {})
 

@@ -32,6 +32,7 @@ SAMPLES = 400_000  # values kept of each tensor, over all pictures
 BINS = 4096
 SHRINKS = np.geomspace(0.02, 1.0, 120)  # of the extremes, tried as limits
 BATCH = 16  # of 224x224; larger pictures come in smaller batches
+FEW_BATCHES = 2  # are computed sooner than a graph of the network and its gradients is traced
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,6 @@ def collect_samples(
     tapped = tf_keras.Model(model.inputs, [tensors, model.output])
     per_picture = max(1, SAMPLES // len(images))
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((2,), tf.int32)]
-    )
     def sample(batch: Any, batch_seed: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(batch)
@@ -113,6 +111,9 @@ def collect_samples(
 
     batches = []
     size = batch_size(images.shape[1:3], BATCH)
+    if len(images) > FEW_BATCHES * size:
+        signature = [tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((2,), tf.int32)]
+        sample = tf.function(sample, signature, autograph=False)
     for start in range(0, len(images), size):
         batch = tf.constant(images[start : start + size], tf.float32)
         batches.append(sample(batch, tf.constant([seed, start])))
@@ -155,7 +156,7 @@ def least_squares_range(samples: Samples) -> Range:
     lows = low * SHRINKS if low < 0 else np.zeros(1)
     highs = high * SHRINKS if high > 0 else np.zeros(1)
     above, lost_above = _cut_off(weight, value, highs)
-    below, lost_below = _cut_off(weight, -value, -lows)
+    below, lost_below = _cut_off(weight[::-1], -value[::-1], -lows)
     step = (highs - lows[:, None]) / 255
     inside = weight.sum() - above - below[:, None]
     loss = inside * step**2 / 12 + lost_above + lost_below[:, None]
@@ -166,6 +167,12 @@ def least_squares_range(samples: Samples) -> Range:
 def _cut_off(
     weight: np.ndarray, value: np.ndarray, limits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each limit: the weight of the values above it, and the weighted square of the excess."""
-    excess = np.maximum(value - limits[:, None], 0)
-    return (excess > 0) @ weight, np.square(excess) @ weight
+    """For each limit: the weight of the values above it, and the weighted square of the excess.
+
+    `value` rises.
+    """
+    # Sums from each value to the last answer all limits at once.
+    first = np.searchsorted(value, limits, side="right")
+    powers = (weight * value**power for power in range(3))
+    none, one, two = (np.append(np.cumsum(p[::-1])[::-1], 0.0)[first] for p in powers)
+    return none, two - 2 * limits * one + np.square(limits) * none

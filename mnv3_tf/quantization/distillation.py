@@ -77,7 +77,7 @@ class Distiller(tf.Module):
         self._teacher = _with_features(lowered, names)
         self._student = _with_features(quantized, [f"quant_{name}" for name in names])
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(self, images: Any) -> Any:
         """One step on (N, H, W, 3) in [-1, 1]; returns the divergence before it, in nats."""
         expected, answer = self._teacher(images, training=False)
@@ -111,7 +111,7 @@ def divergence_from(
 ) -> Callable[[np.ndarray], float]:
     """From pictures (N, H, W, 3) in [-1, 1] to the mean divergence of `quantized`, in nats."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def divergence(pictures: Any) -> Any:
         expected = lowered(pictures, training=False)
         found = quantized(as_stored(pictures), training=False)

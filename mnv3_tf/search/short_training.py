@@ -143,7 +143,7 @@ class _Training:
                 recipe.batch_size, resolution, recipe.augmentation, task.seed, first_step
             )
         )
-        self._step = tf.function(self._descend)
+        self._step = tf.function(self._descend, autograph=False)
 
     def go_on_to(self, step: int) -> None:
         """Trains up to that many steps, counted from the trial's first."""
@@ -164,7 +164,7 @@ def _measurer(task: Classification, split: Split, resolution: int) -> Callable[[
         tf.TensorSpec((None, resolution, resolution, 3), tf.float32),
         tf.TensorSpec((None,), tf.int32),
     )
-    tally = tf.function(task.tally, signature)
+    tally = tf.function(task.tally, signature, autograph=False)
     batches = split.eval_batches(task.recipe.batch_size, resolution)
 
     def measure() -> Outcome:

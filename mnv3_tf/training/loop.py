@@ -221,9 +221,9 @@ class Trainer:
             return tf.stack([loss, tf.cast(task.unreadable(targets), loss.dtype)])
 
         if self._jit_compile:
-            replica_step = tf.function(replica_step, jit_compile=True)
+            replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(images: Any, targets: Any) -> Any:
             number = tf.identity(state.step)
             found = strategy.run(replica_step, (images, targets, number))
@@ -241,7 +241,7 @@ class Trainer:
         """(images, targets) -> what `Task.tally` gives, over all replicas."""
         task, strategy = self.task, self._strategy
 
-        @tf.function
+        @tf.function(autograph=False)
         def tally(images: Any, targets: Any) -> Any:
             return task.gather(strategy, strategy.run(task.tally, (images, targets)))
 
