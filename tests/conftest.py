@@ -12,9 +12,10 @@ import pytest
 from artefacts import Artefacts
 from random_network import randomise
 
-pytest_plugins = ["budget"]
+pytest_plugins = ["budget", "pytester"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # as `cli.call` does
 
 
 @pytest.fixture(scope="session")
