@@ -55,7 +55,7 @@ def test_a_slow_one_may_take_longer(run):
 
 
 def test_the_slowest_are_listed(run):
-    found = run("much", 0.2, more=OTHERS)
+    found = run("much", 0.2, more=OTHERS, mark="@pytest.mark.slow")
     (row,) = (line for line in found.stdout.lines if "::test_" in line)
     seconds, name = row.split()
     assert name.endswith("::test_of_much")
