@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from artefacts import Artefacts
+from needs import missing
 from random_network import randomise
 
 pytest_plugins = ["budget", "pytester"]
@@ -30,7 +31,7 @@ def shared() -> Path:
     """The folder of real photographs and released weights, beside the repository."""
     folder = Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
-        pytest.skip(f"needs the photographs and weights of {folder}, which is absent")
+        missing(f"needs the photographs and weights of {folder}, which is absent")
     return folder
 
 
@@ -44,7 +45,7 @@ def mediapipe_answers() -> Callable[..., list[Any]]:
     here = tests.parent / ".venv-mediapipe" / "bin" / "python"
     python = Path(os.environ.get("MNV3_MEDIAPIPE_PYTHON", here))
     if not python.is_file():
-        pytest.skip(f"needs mediapipe in an environment of its own; {python} is absent")
+        missing(f"needs mediapipe in an environment of its own; {python} is absent")
 
     def ask(model: Path, pictures: Sequence[Path], task: str = "classify") -> list[Any]:
         command = [python, tests / "clients" / "mediapipe_answers.py", task, model, *pictures]
@@ -78,7 +79,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a disk of its own")
+        missing("needs the right to mount a disk of its own")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
