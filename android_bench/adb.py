@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -58,12 +58,14 @@ class Attached:
 class Adb:
     """The client at `binary`, for the phone `serial` alone.
 
-    Setting `stop` ends what is running.
+    Setting `stop` ends what is running. Between commands time passes by `stop.wait`, and is told
+    by `clock` in seconds.
     """
 
     binary: str
     serial: str
     stop: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.monotonic
 
     def steady(self) -> "Adb":
         """The same phone for clearing up, which `stop` must not end."""
@@ -101,8 +103,8 @@ class Adb:
 
     def wait_until_back(self, limit_s: float) -> bool:
         """Waits for a phone that was lost; True when it answers again."""
-        deadline = time.monotonic() + limit_s
-        while time.monotonic() < deadline and not self.stop.is_set():
+        deadline = self.clock() + limit_s
+        while self.clock() < deadline and not self.stop.is_set():
             if ":" in self.serial:  # over Wi-Fi, nothing comes back unasked
                 self._call([self.binary, "connect", self.serial], SHORT_S, patient=False)
             try:

@@ -167,8 +167,9 @@ class Session:
     def _cool_down(self, first: state.State) -> tuple[state.State, float]:
         seconds = self.settings.cooldown_s
         if seconds is None:
-            pause = self.adb.stop.wait
-            now, waited = state.wait_until_cool(self._look, first, COOL_LIMIT_S, pause)
+            now, waited = state.wait_until_cool(
+                self._look, first, COOL_LIMIT_S, self.adb.stop.wait, self.adb.clock
+            )
             if not state.is_cool(now, first):
                 self.say(
                     f"{self.adb.serial} did not cool down in {waited:.0f} s "

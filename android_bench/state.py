@@ -93,12 +93,13 @@ def wait_until_cool(
     first: State,
     limit_s: float,
     pause: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> tuple[State, float]:
     """The state when the phone was cool, or when the limit passed; and the seconds waited."""
-    began = time.monotonic()
+    began = clock()
     while True:
         state = look()
-        waited = time.monotonic() - began
+        waited = clock() - began
         if is_cool(state, first) or waited >= limit_s:
             return state, waited
         pause(min(POLL_S, limit_s - waited))

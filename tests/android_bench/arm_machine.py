@@ -3,11 +3,12 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pytest
+from needs import missing
 
 QEMU = "qemu-aarch64-static"
 CPU = "cortex-a76"
@@ -45,12 +46,13 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 assert platform.machine() == "aarch64"
-model, given, answer = sys.argv[1:]
-interpreter = Interpreter(model, num_threads=1)
-interpreter.allocate_tensors()
-interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.load(given))
-interpreter.invoke()
-np.save(answer, interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+words = iter(sys.argv[1:])
+for model, given, answer in zip(words, words, words):
+    interpreter = Interpreter(model, num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.load(given))
+    interpreter.invoke()
+    np.save(answer, interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
 """
 
 
@@ -61,26 +63,29 @@ class ArmMachine:
     root: Path
     site: Path
 
-    def predict(self, model: Path, given: np.ndarray, folder: Path) -> np.ndarray:
-        """What the LiteRT runtime answers on ARM, with XNNPACK."""
-        np.save(folder / "given.npy", given)
+    def predict(self, given: Mapping[Path, np.ndarray], folder: Path) -> list[np.ndarray]:
+        """What the LiteRT runtime answers on ARM, with XNNPACK, to one picture for each model."""
         command = [QEMU, "-cpu", CPU, "-L", self.root, self.root / "usr/bin/python3.11"]
-        names = (model, folder / "given.npy", folder / "answer.npy")
+        answers = [folder / f"answer{number}.npy" for number in range(len(given))]
+        words: list[Path] = []
+        for (model, picture), answer in zip(given.items(), answers, strict=True):
+            np.save(answer.with_stem(f"{answer.stem}_given"), picture)
+            words += [model, answer.with_stem(f"{answer.stem}_given"), answer]
         done = subprocess.run(
-            [*command, "-c", PROGRAM, *names],
+            [*command, "-c", PROGRAM, *words],
             env={"PYTHONHOME": str(self.root / "usr"), "PYTHONPATH": str(self.site)},
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stderr
         assert "XNNPACK" in done.stderr
-        return np.load(folder / "answer.npy")
+        return [np.load(answer) for answer in answers]
 
 
 def make(folder: Path) -> ArmMachine:
     """Downloads and unpacks everything; skips the test where something cannot be had."""
     if not shutil.which(QEMU):
-        pytest.skip(f"needs {QEMU}, from Debian's qemu-user-static")
+        missing(f"needs {QEMU}, from Debian's qemu-user-static")
     packages, wheels = folder / "packages", folder / "wheels"
     machine = ArmMachine(folder / "root", folder / "site")
     for made in (packages, wheels, machine.root / "proc", machine.site):
@@ -91,7 +96,8 @@ def make(folder: Path) -> ArmMachine:
     # LiteRT reads this file and cannot bear an x86 one.
     (machine.root / "proc" / "cpuinfo").write_text(CPUINFO)
     constraints = Path(__file__).parents[2] / "constraints.txt"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+    pip += ["--only-binary=:all:"]
     platforms = [f"--platform={name}" for name in PLATFORMS]
     where = [f"--target={machine.site}", "--python-version=3.11", f"--constraint={constraints}"]
     _or_skip([*pip, *platforms, *where, *WHEELS], wheels)
@@ -102,4 +108,4 @@ def _or_skip(command: list[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["it failed"])[-1]
-        pytest.skip(f"needs `{' '.join(command[:2])}` of arm64 packages: {why}")
+        missing(f"needs `{' '.join(command[:2])}` of arm64 packages: {why}")

@@ -1,7 +1,8 @@
 """A phone for want of one: a file tree, a shell and some heat, behind the real adb protocol.
 
 The real adb client connects to it over loopback. Commands run in this computer's /bin/sh, where
-the phone's absolute paths are those of its own tree, and Android's programs are small scripts.
+the phone's absolute paths are those of its own tree, and Android's programs are functions.
+Its time passes only while somebody waits for it, and with each benchmark run.
 """
 
 import contextlib
@@ -14,12 +15,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import printed
 from adb_protocol import Connection, properties_banner
+
+from android_bench.adb import Adb
 
 AMBIENT_C = 25.0
 STATUS_AT_C = (40.0, 43.0, 46.0)
@@ -40,16 +43,55 @@ PROPERTIES = {
     "ro.build.version.sdk": "33",
     "ro.build.fingerprint": "google/oriole/oriole:13/TQ1A.230105.002/9325679:user/release-keys",
 }
-PROGRAMS = {
-    "getprop": 'cat "$PHONE_ROOT/state/props/$1" 2>/dev/null || echo',
-    "dumpsys": 'cat "$PHONE_ROOT/state/dumpsys_$1" 2>/dev/null'
-    ' || echo "Permission Denial: can\'t dump $1" >&2',
-    "cmd": '[ "$1 $2" = "power set-fixed-performance-mode-enabled" ] || exit 255\n'
-    'echo "$3" >> "$PHONE_ROOT/state/fixed_performance"',
-    "taskset": 'echo "$1" >> "$PHONE_ROOT/state/masks"; shift; exec "$@"',
-    "pkill": 'exec /usr/bin/pkill -9 -f -- "--graph=$PHONE_ROOT/"',
+PROGRAMS = """
+tell() { while IFS= read -r line; do printf '%s\\n' "$line"; done < "$1"; }
+getprop() { tell "$PHONE_ROOT/state/props/$1" 2>/dev/null || echo; }
+dumpsys() {
+  tell "$PHONE_ROOT/state/dumpsys_$1" 2>/dev/null || echo "Permission Denial: can't dump $1" >&2
 }
+cmd() {
+  [ "$1 $2" = "power set-fixed-performance-mode-enabled" ] || return 255
+  echo "$3" >> "$PHONE_ROOT/state/fixed_performance"
+}
+taskset() { echo "$1" >> "$PHONE_ROOT/state/masks"; shift; "$@"; }
+pkill() { /usr/bin/pkill -9 -f -- "--graph=$PHONE_ROOT/"; }
+"""
+"""Android's own, as functions of the shell, which cost no process."""
+
 STAND_IN = Path(__file__).parent / "benchmark_model.py"
+
+
+class Clock:
+    """Seconds that pass when somebody lets them, and what is to happen in them."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._coming: list[tuple[float, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        return self._now
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._coming.append((self._now + seconds, action))
+
+    def wait(self, seconds: float) -> None:
+        self._now += seconds
+        due = [one for one in self._coming if one[0] <= self._now]
+        for one in due:
+            self._coming.remove(one)
+            one[1]()
+
+
+class Stop(threading.Event):
+    """`Adb.stop`, the waiting for which takes the phone's time and none of ours."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.wait(timeout or 0.0)
+        return self.is_set()
 
 
 @dataclass
@@ -57,40 +99,54 @@ class FakePhone:
     """`heat_per_run`: degrees Celsius of each benchmark run. `cooling_s`: in which two thirds go.
 
     `unplug_at`: part of a command in whose middle the cable comes off, once; after `back_after`
-    seconds it is plugged in again. `commands` has every shell command, `pushed` every path sent.
+    seconds it is plugged in again. `inference_us`: of the benchmark run by a command, by a binary
+    of `write_binary`, while the clock is not lowered. `commands` has every shell command, `pushed`
+    every path sent.
     """
 
+    client: str
     root: Path
     properties: dict[str, str] = field(default_factory=lambda: dict(PROPERTIES))
     shell_v2: bool = True
     clocks: tuple[int, ...] = CLOCKS
     capacities: tuple[int, ...] = CAPACITIES
     heat_per_run: float = 0.0
-    cooling_s: float = 1.0
+    cooling_s: float = 60.0
+    run_s: float = 2.0
+    inference_us: Callable[[str], float] = lambda command: 1000.0
     disk_free: int | None = None
     unplug_at: str | None = None
     back_after: float | None = None
+    clock: Clock = field(default_factory=Clock)
     commands: list[str] = field(default_factory=list)
     pushed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._celsius, self._touched = AMBIENT_C + 3.0, time.monotonic()
+        self._celsius, self._touched = AMBIENT_C + 3.0, self.clock.now()
         self._connections: list[Connection] = []
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._losing: subprocess.Popen[bytes] | None = None
         self._denied: set[str] = set()
+        self._written: dict[str, str] = {}
         self._listener: socket.socket | None = None
         self._port = 0
         self.charging, self.screen_on = True, False
         features = "shell_v2,cmd" if self.shell_v2 else "cmd"
         self.banner = properties_banner(self.properties, features)
-        for folder in ("data/local/tmp", "state/props", "bin", "proc"):
+        for folder in ("data/local/tmp", "state/props", "proc"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
+        os.mkfifo(self.root / "state" / "never")
         for name, value in self.properties.items():
             (self.root / "state" / "props" / name).write_text(f"{value}\n")
-        for name, text in PROGRAMS.items():
-            program = self.root / "bin" / name
-            program.write_text(f"#!/bin/sh\n{text}\n")
-            program.chmod(0o755)
+
+    def adb(self) -> Adb:
+        """A client whose waiting takes this phone's time."""
+        return Adb(self.client, self.serial, Stop(self.clock), self.clock.now)
+
+    @property
+    def runs(self) -> list[str]:
+        """The commands that ran the benchmark."""
+        return [text for text in self.commands if _is_run(text)]
 
     # -- the cable -------------------------------------------------------------------------------
 
@@ -116,11 +172,13 @@ class FakePhone:
         for connection in self._connections:
             connection.close()
         self._connections.clear()
-        for process in self._processes:
+        # A computer sees at once that a cable was pulled, and forgets the phone.
+        subprocess.run([self.client, "disconnect", self.serial], capture_output=True)
+        for process in list(self._processes):
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
         if self.back_after is not None:
-            threading.Timer(self.back_after, self.plug_in).start()
+            self.clock.after(self.back_after, self.plug_in)
             self.back_after = None
 
     def _accept(self, listener: socket.socket) -> None:
@@ -136,15 +194,14 @@ class FakePhone:
     def begin(self, text: str) -> "subprocess.Popen[bytes]":
         self.commands.append(text)
         self._write_state()
-        if self.unplug_at and self.unplug_at in text:
-            self.unplug_at = None
-            threading.Timer(0.3, self.unplug).start()
+        slowdown = max(self.clocks) / self.allowed_khz
         process = subprocess.Popen(
-            ["/bin/sh", "-c", self._own(text)],
+            ["/bin/sh", "-c", PROGRAMS + self._own(text)],
             env={
-                "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
+                "PATH": os.environ["PATH"],
                 "PHONE_ROOT": str(self.root),
-                "PHONE_SLOWDOWN": str(max(self.clocks) / self.allowed_khz),
+                "PHONE_SLOWDOWN": str(slowdown),
+                "PHONE_US": str(int(self.inference_us(text) * slowdown)) if _is_run(text) else "",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -152,15 +209,26 @@ class FakePhone:
             start_new_session=True,
         )
         self._processes.append(process)
+        if self.unplug_at and self.unplug_at in text:
+            self.unplug_at, self._losing = None, process
         return process
 
     def ended(self, text: str, process: "subprocess.Popen[bytes]") -> None:
         self._processes.remove(process)
-        if "--graph=" in text and "pkill" not in text:
+        if _is_run(text):
+            self.clock.wait(self.run_s)
             self.celsius += self.heat_per_run
 
-    def seen(self, output: bytes) -> bytes:
-        return output.replace(f"{self.root}/".encode(), b"/")
+    def pass_on(
+        self, process: "subprocess.Popen[bytes]", output: bytes, write: Callable[[bytes], None]
+    ) -> None:
+        output = output.replace(f"{self.root}/".encode(), b"/")
+        if process is self._losing:
+            self._losing = None
+            write(output[: len(output) // 2])
+            self.unplug()
+        else:
+            write(output)
 
     def local(self, path: str) -> Path:
         return self.root / path.lstrip("/")
@@ -177,12 +245,12 @@ class FakePhone:
 
     @property
     def celsius(self) -> float:
-        passed = time.monotonic() - self._touched
+        passed = self.clock.now() - self._touched
         return AMBIENT_C + (self._celsius - AMBIENT_C) * math.exp(-passed / self.cooling_s)
 
     @celsius.setter
     def celsius(self, value: float) -> None:
-        self._celsius, self._touched = value, time.monotonic()
+        self._celsius, self._touched = value, self.clock.now()
 
     @property
     def thermal_status(self) -> int:
@@ -215,7 +283,9 @@ class FakePhone:
         texts = {
             "state/dumpsys_thermalservice": f"IsStatusOverride: false\n"
             f"Thermal Status: {self.thermal_status}\nCurrent temperatures from HAL:\n"
-            f"\tTemperature{{mValue={self.celsius:.1f}, mType=3, mName=skin, mStatus=0}}\n",
+            "\tTemperature{mValue=80.0, mType=0, mName=BIG, mStatus=0}\n"
+            f"\tTemperature{{mValue={self.celsius:.1f}, mType=3, mName=skin, mStatus=0}}\n"
+            f"\tTemperature{{mValue={self.celsius - 5:.1f}, mType=3, mName=back, mStatus=0}}\n",
             "state/dumpsys_battery": f"Current Battery Service state:\n  AC powered: false\n"
             f"  USB powered: {powered}\n  level: 87\n  temperature: {int(10 * self.celsius)}\n",
             "state/dumpsys_power": f"mWakefulness={'Awake' if self.screen_on else 'Dozing'}\n",
@@ -228,18 +298,23 @@ class FakePhone:
                 f"{folder}/cpu_capacity": f"{capacity}\n",
                 f"{folder}/cpufreq/cpuinfo_max_freq": f"{clock}\n",
                 f"{folder}/cpufreq/scaling_max_freq": f"{allowed}\n",
-                f"{folder}/cpufreq/scaling_cur_freq": f"{allowed}\n",
+                f"{folder}/cpufreq/scaling_cur_freq": f"{allowed // 2}\n",
                 f"{folder}/cpufreq/scaling_governor": "sched_pixel\n",
                 f"{folder}/cpufreq/stats/time_in_state": f"300000 100\n"
-                f"{allowed} {int(100 * time.monotonic())}\n",
+                f"{allowed} {int(100 * self.clock.now())}\n",
             }
         for name, text in texts.items():
             path = self.root / name
             if any(part in f"/{name}" for part in self._denied):
                 path.unlink(missing_ok=True)
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            elif self._written.get(name) != text:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+                self._written[name] = text
+
+
+def _is_run(command: str) -> bool:
+    return "--graph=" in command and "pkill" not in command
 
 
 @contextlib.contextmanager
@@ -248,7 +323,7 @@ def plugging(client: str, folder: Path) -> Iterator[Callable[..., FakePhone]]:
     phones: list[FakePhone] = []
 
     def make(**traits) -> FakePhone:
-        phone = FakePhone(folder / f"phone{len(phones)}", **traits)
+        phone = FakePhone(client, folder / f"phone{len(phones)}", **traits)
         phone.plug_in()
         phones.append(phone)
         done = subprocess.run([client, "connect", phone.serial], capture_output=True, text=True)
@@ -257,16 +332,19 @@ def plugging(client: str, folder: Path) -> Iterator[Callable[..., FakePhone]]:
 
     yield make
     for phone in phones:
-        subprocess.run([client, "disconnect", phone.serial], capture_output=True)
         phone.unplug()
 
 
-def write_binary(path: Path, *, flavour: str = "tflite", **faults: object) -> Path:
-    """A `benchmark_model` to push: a script that runs the stand-in with these faults."""
-    words = [sys.executable, str(STAND_IN), f"--stand_in={flavour}"]
-    words += [f"--stand_in_{name}={value}" for name, value in faults.items()]
-    quoted = " ".join(f"'{word}'" for word in words)
-    path.write_text(f'#!/bin/sh\nexec {quoted} "$@"\n')
+def write_binary(path: Path, *, flavour: str = "tflite", fault: str = "") -> Path:
+    """A `benchmark_model` to push, whose log was written beforehand; see `printed.script`."""
+    path.write_text(printed.script(flavour, fault))
+    path.chmod(0o755)
+    return path
+
+
+def write_stand_in(path: Path) -> Path:
+    """A `benchmark_model` to push that really runs the model, on this computer."""
+    path.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{STAND_IN}' \"$@\"\n")
     path.chmod(0o755)
     return path
 

@@ -1,51 +1,63 @@
 """Exported files run as ARM code, and answer as they do here."""
 
-from pathlib import Path
+import dataclasses
+from typing import Any
 
 import arm_machine
+import making
 import numpy as np
 import pytest
-
-from benchmark.settled import noise_pictures, settled_classifier
-from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.export.runtime import TFLiteModel
-from mnv3_tf.networks import resolve
+import tiny
 
 pytestmark = pytest.mark.slow
 
+PLAIN = {"kernel": 3, "squeeze": 0.0, "activation": "relu"}
+NETWORKS = {
+    "v3": tiny.CLASSIFIER,
+    "minimalistic": tiny.CLASSIFIER.replace(
+        name="minimalistic",
+        blocks=tuple(dataclasses.replace(block, **PLAIN) for block in tiny.CLASSIFIER.blocks),
+        stem=dataclasses.replace(tiny.CLASSIFIER.stem, activation="relu"),
+        last_activation="relu",
+    ),
+}
+
 
 @pytest.fixture(scope="module")
-def arm(tmp_path_factory: pytest.TempPathFactory) -> arm_machine.ArmMachine:
-    return arm_machine.make(tmp_path_factory.mktemp("arm"))
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Any]:
+    """By network and precision: the same picture's answers on ARM, and here."""
+    arm = arm_machine.make(tmp_path_factory.mktemp("arm"))
+    from benchmark.settled import noise_pictures, settled_classifier
+    from mnv3_tf.export.exporter import ExportOptions, export
+    from mnv3_tf.export.runtime import TFLiteModel
+
+    folder = tmp_path_factory.mktemp("files")
+    models = {}
+    for name, spec in NETWORKS.items():
+        pictures = noise_pictures(spec.resolution, count=16)
+        network = settled_classifier(spec, pictures)
+        for quantize in ("none", "int8"):
+            path = folder / f"{name}_{quantize}.tflite"
+            options = ExportOptions(quantize, output="logits")
+            with making.quick_timing():
+                export(spec, network, options, path, calibration=pictures)
+            models[name, quantize] = TFLiteModel(path)
+    picture = noise_pictures(32, count=1, seed=1)
+    given = {model.path: model.input.quantize(picture) for model in models.values()}
+    return {
+        key: (model.output.dequantize(there), model.predict(picture))
+        for (key, model), there in zip(models.items(), arm.predict(given, folder), strict=True)
+    }
 
 
-@pytest.fixture(scope="module", params=["small", "large_minimalistic"])
-def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with none.tflite and int8.tflite of a network."""
-    folder = tmp_path_factory.mktemp(request.param)
-    spec = resolve(request.param, resolution=96)
-    pictures = noise_pictures(spec.resolution)
-    model = settled_classifier(spec, pictures)
-    for quantize in ("none", "int8"):
-        path = folder / f"{quantize}.tflite"
-        export(spec, model, ExportOptions(quantize, output="logits"), path, calibration=pictures)
-    return folder
-
-
-def answers(arm, path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Of the same picture: on ARM, and here."""
-    model = TFLiteModel(path)
-    picture = noise_pictures(model.input.shape[1], count=1, seed=1)
-    there = arm.predict(path, model.input.quantize(picture), folder)
-    return model.output.dequantize(there), model.predict(picture)
-
-
-def test_int8_answers_bit_for_bit(arm, files, tmp_path) -> None:
-    there, here = answers(arm, files / "int8.tflite", tmp_path)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_int8_answers_bit_for_bit(answers, network) -> None:
+    there, here = answers[network, "int8"]
     assert np.ptp(here) > 0
     np.testing.assert_array_equal(there, here)
 
 
-def test_float_answers_within_rounding(arm, files, tmp_path) -> None:
-    there, here = answers(arm, files / "none.tflite", tmp_path)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_float_answers_within_rounding(answers, network) -> None:
+    there, here = answers[network, "none"]
     np.testing.assert_allclose(there, here, atol=1e-4 * np.abs(here).max())

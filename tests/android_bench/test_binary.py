@@ -17,7 +17,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def server(tmp_path, monkeypatch) -> Iterator[list[str]]:
-    """Serves CONTENT as the program for arm64-v8a, and records what was asked for."""
+    """Serves CONTENT as the program for both processors, and records what was asked for."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,9 +30,10 @@ def server(tmp_path, monkeypatch) -> Iterator[list[str]]:
         def log_message(self, *_: object) -> None: ...
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{running.server_port}/benchmark_model"
-        monkeypatch.setattr(binary, "ADDRESSES", {"arm64-v8a": address})
+        addresses = {"arm64-v8a": address, "armeabi-v7a": f"{address}_of_32_bits"}
+        monkeypatch.setattr(binary, "ADDRESSES", addresses)
         yield asked
         running.shutdown()
 
@@ -44,6 +45,9 @@ def test_it_is_downloaded_once_and_known_by_its_sum(server, tmp_path) -> None:
         assert found.sha256 == SHA256
         assert found.source.endswith("/benchmark_model")
     assert server == ["/benchmark_model"]
+    other = binary.download("armeabi-v7a", SHA256, tmp_path)
+    assert other.path != found.path
+    assert server[1:] == ["/benchmark_model_of_32_bits"]
 
 
 def test_a_pin_refuses_any_other(server, tmp_path) -> None:

@@ -74,8 +74,26 @@ def test_faster_passes(call) -> None:
 
 def test_runs_that_were_set_aside_do_not_count(call) -> None:
     after = results(1000, seed=1)
-    after["rows"].append(after["rows"][0] | {"inference_us": 9e9, "rejected": "hot"})
+    for row in list(after["rows"]):
+        after["rows"].append(row | {"inference_us": 9e9, "rejected": "hot"})
+        after["rows"].append(row | {"inference_us": None, "status": "error"})
     assert call(results(1000), after)[0] == 0
+
+
+def test_each_number_of_threads_is_compared_with_its_own(call) -> None:
+    def both(one_us: float, two_us: float) -> dict:
+        found, two = results(one_us), results(two_us, seed=1)
+        for part in ("rows", "summary"):
+            found[part] += [line | {"threads": 2} for line in two[part]]
+        return found
+
+    status, out, _ = call(both(1000, 500), both(1000, 600), "--json")
+    assert status == 1
+    same, slower = json.loads(out.splitlines()[-1])["changes"]
+    assert (same["threads"], same["verdict"], same["ratio"]) == (1, "no difference", 1.0)
+    assert (slower["threads"], slower["verdict"]) == (2, "slower")
+    assert slower["ratio"] == pytest.approx(1.2)
+    assert (slower["before_us"], slower["after_us"]) == pytest.approx((500, 600), rel=0.01)
 
 
 def test_a_model_that_fails_now_fails(call) -> None:
@@ -88,7 +106,10 @@ def test_a_model_that_fails_now_fails(call) -> None:
     assert "m (is missing)" in err
 
 
-@pytest.mark.parametrize("where", ["soc", "build", "mask", "binary", "delegate", "num_runs"])
+@pytest.mark.parametrize(
+    "where",
+    ["model", "soc", "build", "mask", "binary", "delegate", "num_runs", "fixed_performance"],
+)
 def test_other_conditions_are_refused_unless_forced(call, where) -> None:
     after = copy.deepcopy(results(1000, seed=1))
     if where == "binary":

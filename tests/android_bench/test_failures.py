@@ -204,10 +204,16 @@ def test_the_cause_is_told_and_not_what_follows_from_it():
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
+        (124, "timeout"),
         (126, "permission_denied"),
         (127, "not_found"),
-        (134, "crashed"),
-        (137, "out_of_memory"),
+        (132, "crashed"),  # SIGILL
+        (134, "crashed"),  # SIGABRT
+        (135, "crashed"),  # SIGBUS
+        (136, "crashed"),  # SIGFPE
+        (137, "out_of_memory"),  # SIGKILL
+        (139, "crashed"),  # SIGSEGV
+        (143, "timeout"),  # SIGTERM
         (1, "unknown"),
     ],
 )
@@ -215,6 +221,12 @@ def test_an_exit_status_tells_where_no_line_does(status: int, kind: str):
     found = failures.find("STARTING!", status)
     assert found is not None
     assert found.kind == kind
+
+
+def test_of_errors_that_are_new_the_last_is_told():
+    text = "E/tflite  ( 1): something new\nE/tflite  ( 1): something else\nI/tflite  ( 1): fine"
+    assert failures.find(text) == failures.Found("unknown", "something else")
+    assert failures.find(text, timings=True) is None
 
 
 def test_a_line_tells_more_than_the_status():

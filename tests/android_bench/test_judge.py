@@ -24,18 +24,27 @@ def test_what_cannot_be_read_spoils_nothing() -> None:
     ("after", "reason"),
     [
         ({"thermal_status": 2}, "thermal status 2 after the run"),
+        ({"thermal_status": 1}, "thermal status 1 after the run"),
         ({"allowed_khz": 2252000}, "clock limited to 2252 MHz after the run"),
+        ({"allowed_khz": 2661899}, "clock limited to 2662 MHz after the run"),
+        ({"allowed_khz": 2661900}, None),  # 95 %
         ({"charging": False}, "charging began or ended during the run"),
         ({"screen_on": True}, "the screen was switched during the run"),
     ],
 )
 def test_what_happens_to_the_phone_sets_a_run_aside(after, reason) -> None:
     assert judge.spoiled(run(**after), 2802000) == reason
+    entry = {"before": QUIET | after, "after": QUIET}
+    expected = reason and reason.replace("after", "before")
+    assert judge.spoiled(entry, 2802000) == expected
 
 
 def test_a_run_far_slower_than_the_others_is_set_aside() -> None:
     assert "2.00 times the median" in judge.far_off(200, [100, 99, 101, 100])
-    assert judge.far_off(120, [100, 99, 101, 100]) is None
+    assert judge.far_off(125.1, [100, 99, 101, 100]) is not None
+    assert judge.far_off(125, [100, 99, 101, 100]) is None
+    # By the median: one that was slow before makes the next no better.
+    assert "1.30 times" in judge.far_off(130, [100, 99, 101, 100, 900])
 
 
 def test_faster_runs_and_the_first_few_are_never_set_aside() -> None:

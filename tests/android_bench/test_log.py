@@ -1,13 +1,15 @@
 """The parts of a log, what goes wrong in one, and the command that parses it."""
 
+import io
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
 from known_logs import LOGS, NAMES, ONE, SUMMARY, numbers, read
+from refusals import check_command
 
 from android_bench import log, parse
+from mnv3_tf import cli
 
 # -- the parts -------------------------------------------------------------------------------
 
@@ -50,6 +52,8 @@ MEASURED = "Running benchmark for at least 50 iterations and at least 1 seconds"
     [
         ([ONE.format(8.5), SUMMARY], "warmup"),
         ([ONE.format(7.25), SUMMARY], "inference"),
+        ([ONE.format(8.5), SUMMARY.replace("7.25", "7.51")], "inference"),  # rounded somewhere
+        ([ONE.format(8.5), SUMMARY.replace("7.25", "7.5")], "warmup"),
         ([WARMUP, ONE.format(8)], "warmup"),
         ([MEASURED, ONE.format(8)], "inference"),
         ([WARMUP, "(lost)", MEASURED, ONE.format(8)], "inference"),
@@ -88,6 +92,9 @@ DELEGATES = {
     "I/tflite: Hexagon delegate: 95 nodes delegated out of 96 nodes.": ("hexagon", 95, 96, None),
     "Replacing 7 out of 8 node(s) with delegate (LITERT_CL) node, yielding 2 partitions for "
     "subgraph 0 (main).": ("gpu", 7, 8, 2),
+    "Replacing 5 out of 99 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 2 "
+    "partitions for subgraph 1.\nReplacing 9 out of 20 node(s) with delegate "
+    "(TfLiteXNNPackDelegate) node, yielding 3 partitions for subgraph 0.": ("xnnpack", 9, 20, 3),
     "Replacing 1 out of 1 node(s) with delegate (DispatchDelegate) node": ("npu", 1, 1, None),
     "Replacing 5 out of 6 node(s) with delegate (TfLiteQnnDelegate) node": ("qnn", 5, 6, None),
     "INFO: Replacing 31 out of 31 node(s) with delegate (Vx Delegate) node, yielding 1 partitions "
@@ -144,7 +151,7 @@ def test_a_log_cut_short():
 @pytest.mark.parametrize("name", NAMES)
 def test_no_cut_makes_a_log_fail(name: str):
     text = read(name)
-    for end in range(0, len(text), 7):
+    for end in range(0, len(text), 31):  # several cuts in most lines
         result = log.parse(text[:end])
         assert result["error_kind"] in (None, "delegate_apply_failed", "unknown")
         assert result["inference_avg_us"] is not None or result["status"] != "ok"
@@ -190,6 +197,9 @@ def test_of_several_runs_the_last_is_read():
     glued = read("current.txt").replace("INFO: STARTING!", "$ ./b --num_threads=4STARTING!")
     result = log.parse(glued[: glued.index("Inference timings")] + glued)
     assert result["warnings"] == ["The log holds 2 runs; the last is read."]
+    # A line behind the last makes no run.
+    result = log.parse(read("current.txt") + "INFO: Loaded model m.tflite\n")
+    assert result == log.parse(read("current.txt"))
     # The first may lack its beginning, and the last its end.
     text = read("current.txt")
     head, tail = text.index("INFO: Loaded model"), text.index("INFO: Inference timings")
@@ -200,27 +210,32 @@ def test_of_several_runs_the_last_is_read():
 # -- the command -----------------------------------------------------------------------------
 
 
-def run(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "android_bench", "parse", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True)
+@pytest.fixture
+def call(capsys) -> Callable[..., dict]:
+    """(the arguments of the command) -> the object that it prints."""
+
+    def run(*arguments: object) -> dict:
+        words = ["parse", *map(str, arguments)]
+        assert cli.call(parse.main, parse.define_flags, words, parse.BARE) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
 
 
-def test_the_command_prints_one_object():
-    for arguments in ((str(LOGS / "current.txt"),), (str(LOGS / "current.txt"), "--json")):
-        done = run(*arguments)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == log.parse(read("current.txt"))
-    done = run("-", stdin=read("current.txt").encode())
-    assert json.loads(done.stdout)["inference_avg_us"] == 63743.2
+def test_the_command_prints_one_object(call, monkeypatch):
+    expected = log.parse(read("current.txt"))
+    path = LOGS / "current.txt"
+    assert call(path) == call(f"--log={path}") == call(path, "--json") == expected
+    piped = io.TextIOWrapper(io.BytesIO(path.read_bytes()))
+    monkeypatch.setattr("sys.stdin", piped)
+    assert call("-") == expected
 
 
-def test_the_command_tells_what_is_wrong():
-    for arguments, word in ((("/none/such.log",), b"/none/such.log"), ((), b"parse run.log")):
-        done = run(*arguments)
-        assert (done.returncode, done.stdout) == (2, b"")
-        assert word in done.stderr
-        assert len(done.stderr.splitlines()) == 1
-    assert run(str(LOGS)).returncode == 2
+def test_the_command_tells_what_is_wrong(capsys, tmp_path):
+    for path, named in (("/none/such.log", "- for standard input"), (LOGS, "cannot be read")):
+        check_command(parse, [path], (path, named), capsys, tmp_path)
+    assert cli.call(parse.main, parse.define_flags, ["parse"], parse.BARE) == 2
+    assert "python -m android_bench parse run.log" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-bom"])

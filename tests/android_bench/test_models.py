@@ -1,37 +1,81 @@
 """What is known of models before a phone is touched."""
 
+import hashlib
 import json
 import shutil
 
 import pytest
+from refusals import refused
 
 from android_bench import models
 from mnv3_tf.errors import UserError
+from mnv3_tf.export import inspection
 
 
-@pytest.mark.slow
-def test_a_file_that_will_be_cut_to_pieces_is_named(int8_files) -> None:
-    found = models.load([str(file) for file in int8_files])
-    (said,) = models.warnings(found, "xnnpack")
-    assert said.startswith("fused: XNNPACK will run it in ")
-    assert "19 HARD_SWISH" in said
-    assert "(export it with --hard_swish=composite)" in said
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        ({"partitions": 7, "outside": {"MEAN": 6}}, None),
+        ({"partitions": 8, "outside": {"MEAN": 6, "MUL": 1}}, "in 8 pieces, cut by 6 MEAN, 1 MUL."),
+        (
+            {"partitions": 20, "outside": {"HARD_SWISH": 19}},
+            "in 20 pieces, cut by 19 HARD_SWISH (export it with --hard_swish=composite).",
+        ),
+        ({"partitions": None, "error": "no such scale"}, "refuses this file (no such scale)."),
+        ({"partitions": 0, "outside": {}}, None),
+    ],
+)
+def test_what_xnnpack_would_make_of_a_file_is_foreseen(
+    model_files, monkeypatch, share, said
+) -> None:
+    asked = []
+
+    def inspect(path):
+        asked.append(path)
+        return {"xnnpack": {"error": None, **share}}
+
+    monkeypatch.setattr(inspection, "inspect", inspect)
+    found = models.load([str(file) for file in model_files])
+    told = models.warnings(found, "xnnpack")
+    assert models.warnings(found, "xnnpack") == told
+    assert asked == model_files  # each is looked at once
+    assert [text.partition(":")[0] for text in told] == ["one", "other"] * bool(said)
+    assert all(text.endswith(said) for text in told)
     assert models.warnings(found, "none") == []
+
+
+@pytest.mark.parametrize("error", [ImportError("no litert"), UserError("It is damaged.")])
+def test_nothing_is_foreseen_of_what_cannot_be_looked_at(model_files, monkeypatch, error) -> None:
+    def inspect(path):
+        raise error
+
+    monkeypatch.setattr(inspection, "inspect", inspect)
+    found = models.load([str(model_files[0])])
+    assert found[0].xnnpack is None
+    assert models.warnings(found, "xnnpack") == []
 
 
 def test_a_report_counts_only_for_the_content_that_it_is_of(model_files, tmp_path) -> None:
     file = tmp_path / "m.tflite"
     shutil.copy(model_files[0], file)
     (bare,) = models.load([str(file)])
-    assert bare.accuracy is None
-    report = {"sha256": bare.sha256, "quantize": "int8", "top1": {"exported": 0.5}}
+    assert bare.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (bare.name, bare.bytes) == ("m", file.stat().st_size)
+    assert bare.accuracy is bare.quantize is bare.judged_on is None
+    report = {
+        "sha256": bare.sha256,
+        "quantize": "int8",
+        "top1": {"exported": 0.5, "source": 0.6},
+        "images": 200,
+    }
     file.with_suffix(".report.json").write_text(json.dumps(report))
     (told,) = models.load([str(file)])
-    assert (told.accuracy, told.quantize) == (0.5, "int8")
+    assert (told.accuracy, told.quantize, told.judged_on) == (0.5, "int8", 200)
     shutil.copy(model_files[1], file)
     assert models.load([str(file)])[0].accuracy is None
-    file.with_suffix(".report.json").write_text("[1]")
-    assert models.load([str(file)])[0].accuracy is None
+    for damaged in ("[1]", "{"):
+        file.with_suffix(".report.json").write_text(damaged)
+        assert models.load([str(file)])[0].accuracy is None
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(model_files, tmp_path) -> None:
@@ -40,5 +84,5 @@ def test_files_of_one_name_are_told_apart_by_their_folders(model_files, tmp_path
         (tmp_path / folder).mkdir()
         paths.append(str(shutil.copy(source, tmp_path / folder / "m.tflite")))
     assert [model.name for model in models.load(paths)] == [path[:-7] for path in paths]
-    with pytest.raises(UserError, match="given twice"):
+    with refused("given twice in --models"):
         models.load([paths[0], paths[0]])

@@ -144,7 +144,9 @@ def test_a_summary_by_type_has_no_names(lines: list[str]):
 
 
 def test_brackets_in_a_row_make_no_head():
-    (found, _) = op_tables.parse([ORDER, HEAD, row("LiteRT::Run[Buffer sync]"), row("ADD")])
+    named = row("ADD").replace("[x]", "[count]")
+    (found, *others) = op_tables.parse([ORDER, HEAD, row("LiteRT::Run[Buffer sync]"), named, named])
+    assert [other["name"] for other in others] == ["[count]:0"] * 2
     assert (found["type"], found["name"]) == ("LiteRT::Run[Buffer sync]", "[x]:0")
 
 

@@ -1,17 +1,17 @@
 """The paper's tables beside a phone, in one command."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 
 import pytest
-from test_run_command import REPOSITORY, call
+from refusals import check_command, refused
 
-from android_bench import members
+from android_bench import members, paper
 from android_bench.members import Member
 from benchmark import published
+from mnv3_tf import cli
 from mnv3_tf.cost import cost
-from mnv3_tf.errors import UserError
+from mnv3_tf.export import inspection
 
 
 def test_every_member_has_a_file_of_its_own() -> None:
@@ -87,79 +87,124 @@ def test_tasks_and_networks_can_be_chosen(only, tasks, networks, count) -> None:
 
 
 def test_nothing_left_is_refused() -> None:
-    with pytest.raises(UserError, match="--only=detect,v2 leaves no network"):
+    with refused("--only=detect,v2 leaves no network"):
         members.choose(["detect", "v2"])
 
 
-@pytest.mark.slow
-def test_measured_and_published_stand_side_by_side(phone, binary, tmp_path) -> None:
-    words = [
-        "paper",
-        f"--serial={phone.serial}",
-        f"--benchmark_binary={binary}",
-        "--rounds=2",
-        "--num_runs=3",
-        "--cooldown=none",
-        "--only=small_minimalistic,large_minimalistic",
-        "--resolution=32",
-        f"--out={tmp_path / 'paper'}",
-        "--json",
-    ]
-    done = call(*words)
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout.splitlines()[-1])
-    assert rows == json.loads((tmp_path / "paper" / "paper.json").read_text())
-    assert {(row["network"], row["quantize"]) for row in rows} == {
-        ("large_minimalistic", "none"),
-        ("small_minimalistic", "none"),
-        ("large_minimalistic", "int8"),
-        ("small_minimalistic", "int8"),
+@pytest.fixture
+def call(
+    phone, binary, tmp_path, monkeypatch, capsys, undrawn
+) -> Callable[..., tuple[list[dict], str]]:
+    """(arguments) -> the rows of paper.json, and what was printed."""
+    monkeypatch.setattr(inspection, "inspect", lambda path: {"xnnpack": None})
+
+    def of(*arguments: str) -> tuple[list[dict], str]:
+        words = [
+            "paper",
+            f"--serial={phone.serial}",
+            f"--benchmark_binary={binary}",
+            "--rounds=1",
+            "--cooldown=none",
+            f"--out={tmp_path / 'paper'}",
+            "--json",
+            *arguments,
+        ]
+        assert cli.call(paper.main, paper.define_flags, words) == 0
+        printed = capsys.readouterr().out
+        rows = json.loads(printed.splitlines()[-1])
+        assert rows == json.loads((tmp_path / "paper" / "paper.json").read_text())
+        return rows, printed
+
+    return of
+
+
+def test_measured_and_published_stand_side_by_side(phone, call, tmp_path) -> None:
+    phone.inference_us = lambda command: 6100.0
+    rows, printed = call("--only=small_minimalistic", "--resolution=32")
+    float_, int8 = rows
+    path = tmp_path / "paper" / "models" / "small_minimalistic_1_float.tflite"
+    assert float_ == {
+        "serial": phone.serial,
+        "task": "classify",
+        "network": "small_minimalistic",
+        "width": 1.0,
+        "resolution": "32x32",
+        "quantize": "none",
+        "threads": 1,
+        "median_us": 6100.0,
+        "ci_us": None,
+        "bytes": path.stat().st_size,
+        "pixel_ms": [12.2, 15.1, 11],
+        "published_accuracy": {"top1": 61.9},
+        "published_in": float_["published_in"],
     }
-    assert all(row["median_us"] > 0 for row in rows)
-    assert "44.1" in done.stdout
+    assert (int8["quantize"], int8["bytes"] < float_["bytes"] / 3) == ("int8", True)
+    for told in ("12.2", "0.50", "Table 3: float, 32x32", "Table 4: int8, 32x32"):
+        assert told in printed
+    assert paper.EXPLANATION in printed
 
 
-@pytest.mark.slow
-def test_tasks_are_compared_with_the_phone_that_the_paper_has(phone, binary, tmp_path) -> None:
-    words = [
-        "paper",
-        f"--serial={phone.serial}",
-        f"--benchmark_binary={binary}",
-        "--rounds=1",
-        "--num_runs=1",
-        "--cooldown=none",
-        "--only=detect,segment,small",
-        f"--out={tmp_path / 'paper'}",
-        "--json",
-    ]
-    done = call(*words)
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout.splitlines()[-1])
+def test_tasks_are_compared_with_the_phone_that_the_paper_has(call, monkeypatch) -> None:
+    made = []
+
+    def network(spec, quantize) -> bytes:
+        made.append((spec.name, quantize))
+        return b"....TFL3" + repr(made[-1]).encode()
+
+    monkeypatch.setattr(paper.skeleton, "network", network)
+    rows, printed = call("--only=detect,segment,small")
     assert [(row["task"], row["quantize"], row["resolution"]) for row in rows] == [
         ("detect", "none", "320x320"),
         ("detect", "int8", "320x320"),
         ("segment", "none", "512x1024"),
         ("segment", "int8", "512x1024"),
     ]
-    assert all(row["median_us"] > 0 for row in rows)
-    assert rows[0]["published_accuracy"] == {"map": 16.1}
-    text = done.stdout
-    assert "here by P-3" in text
+    assert made == [
+        (member.spec.name, member.quantize)
+        for member in members.choose(["detect", "segment", "small"])
+    ]
+    assert [row["median_us"] for row in rows] == [1000.0] * 4
+    assert [row["published_accuracy"] for row in rows[:2]] == [{"map": 16.1}, None]
+    assert "here by P-3" in printed
     for title in ("Table 6: SSDLite, float, 320x320", "Tables 7 and 8: LR-ASPP, int8, 512x1024"):
-        assert title in text
+        assert title in printed
 
 
-def test_the_command_needs_no_tensorflow() -> None:
-    code = (
-        "import sys; from android_bench import members, paper;"
-        "[member.spec for member in members.choose([])];"
-        "assert not {'tensorflow', 'tf_keras', 'ai_edge_litert'} & set(sys.modules)"
+def test_a_line_is_compared_with_the_first_phone_of_its_task() -> None:
+    row = {
+        "task": "classify",
+        "network": "small",
+        "width": 0.75,
+        "bytes": 1_234_567,
+        "median_us": 6400.0,
+        "ci_us": [6336.0, 6464.0],
+        "pixel_ms": [12.8, 15.6, None],
+    }
+    assert paper.columns("classify") == (
+        "network",
+        "ms here",
+        "± %",
+        "P-1",
+        "P-2",
+        "P-3",
+        "here by P-1",
+        "MB",
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
+    assert paper.line(row) == ("small 0.75", "6.40", "1.0", "12.8", "15.6", "-", "0.50", "1.23")
+    assert paper.columns("segment")[3:] == ("P-3", "here by P-3", "MB")
+    told = row | {"task": "segment", "pixel_ms": [None, None, 3.2]}
+    assert paper.line(told)[3:] == ("3.2", "2.00", "1.23")
+    assert paper.line(row | {"pixel_ms": None})[3:7] == ("-", "-", "-", "-")
+    failed = row | {"median_us": None, "ci_us": None}
+    assert paper.line(failed) == ("small 0.75", "failed", "-", "12.8", "15.6", "-", "-", "1.23")
 
 
-def test_an_unknown_network_is_refused(tmp_path) -> None:
-    command = [sys.executable, "-m", "android_bench", "paper", "--only=x", f"--out={tmp_path}"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "--only=x is in no table; choose from large" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--only=x"], "--only=x is in no table; choose from large"),
+        (["--out="], "--out=DIR"),
+    ],
+)
+def test_bad_input_is_refused(arguments, named, capsys, tmp_path) -> None:
+    check_command(paper, [f"--out={tmp_path}", *arguments], named, capsys, tmp_path)

@@ -1,4 +1,4 @@
-"""The command itself, in processes of its own, as a user runs it."""
+"""The command itself, in a process of its own where that is the point."""
 
 import csv
 import json
@@ -8,32 +8,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from commands import ROOT, start
 from fake_phone import FakePhone, write_binary
+from refusals import check_command
 
-REPOSITORY = Path(__file__).parents[2]
-
-
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "android_bench", *map(str, words)]
-
-
-def call(*words: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command(*words), cwd=REPOSITORY, capture_output=True, text=True)
+from android_bench import devices, run
+from mnv3_tf import cli
+from mnv3_tf.export import inspection
 
 
 @pytest.fixture
 def words(binary, model_files, tmp_path) -> Callable[..., list[str]]:
-    def make(phones: Sequence[FakePhone], *more: str, program: Path = binary) -> list[str]:
+    """What follows the command's name."""
+
+    def make(
+        phones: Sequence[FakePhone], *more: str, program: Path = binary, count: int = 2
+    ) -> list[str]:
         return [
-            "run",
-            f"--models={','.join(map(str, model_files))}",
+            f"--models={','.join(map(str, model_files[:count]))}",
             f"--serial={','.join(phone.serial for phone in phones)}",
             f"--benchmark_binary={program}",
-            "--rounds=5",
+            "--rounds=2",
             "--num_runs=3",
             "--cooldown=none",
             f"--out={tmp_path / 'out'}",
@@ -43,189 +43,295 @@ def words(binary, model_files, tmp_path) -> Callable[..., list[str]]:
     return make
 
 
-def runs(phone: FakePhone) -> int:
-    return sum("--graph=" in text and "pkill" not in text for text in phone.commands)
+@pytest.fixture
+def call(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """(the arguments of `run`) -> exit status, standard output, standard error.
+
+    Every file is taken whole by XNNPACK.
+    """
+    whole = {"nodes": 5, "delegated": 5, "partitions": 1, "outside": {}, "error": None}
+    monkeypatch.setattr(inspection, "inspect", lambda path: {"xnnpack": whole})
+
+    def of(arguments: Sequence[str], command: Any = run) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["android_bench", "run", *arguments])
+        status = cli.call(command.main, command.define_flags, ["run", *arguments])
+        return status, *capsys.readouterr()
+
+    return of
 
 
-def test_two_phones_at_once(plug_in, words, tmp_path) -> None:
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_two_phones_at_once(plug_in, words, call, tmp_path) -> None:
     phones = [plug_in(), plug_in()]
-    done = call(*words(phones, "--json"))
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found == json.loads((tmp_path / "out" / "results.json").read_text())
-    assert found["schema_version"] == 1
-    assert {device["serial"] for device in found["devices"]} == {p.serial for p in phones}
-    assert found["device"]["model"] == "Pixel 6"
-    assert sum(row["rejected"] is None for row in found["rows"]) == 2 * 2 * 5
-    assert {row["model"] for row in found["rows"]} == {"one", "other"}
-    assert all(row["status"] == "ok" for row in found["rows"])
-    assert len(found["summary"]) == 4
+    for phone in phones:
+        phone.inference_us = lambda command: 1000.0 * (1 + ("--num_threads=2" in command))
+    arguments = words(phones, "--json", "--threads=1,2", "--rounds=1", count=1)
+    status, stdout, stderr = call(arguments)
+    assert status == 0, stderr
+    found = json.loads(stdout.splitlines()[-1])
+    out = tmp_path / "out"
+    assert found == json.loads((out / "results.json").read_text())
+    assert found["command"] == shlex.join(["python", "-m", "android_bench", "run", *arguments])
+    assert [device["serial"] for device in found["devices"]] == [p.serial for p in phones]
+    assert len(found["rows"]) == 2 * 2
+    assert all((row["status"], row["rejected"]) == ("ok", None) for row in found["rows"])
+    assert [(line["serial"], line["threads"]) for line in found["summary"]] == [
+        (phone.serial, threads) for phone in phones for threads in (1, 2)
+    ]
     for line in found["summary"]:
-        low, high = line["ci_us"]
-        assert low <= line["median_us"] <= high
-        assert line["rounds"] == 5
-        assert line["p95_us"] > 0
-        assert line["peak_mb"] > 0
-    assert {line["ratio"] for line in found["summary"] if line["model"] == "one"} == {1.0}
-    with (tmp_path / "out" / "results.csv").open() as file:
+        assert line["median_us"] == 1000 * line["threads"]
+        assert (line["rounds"], line["ratio"], line["peak_mb"]) == (1, 1.0, 40)
+    with (out / "results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(found["rows"])
     for name in ("report.md", "report.html"):
-        assert "Pixel 6" in (tmp_path / "out" / name).read_text()
+        assert "Pixel 6" in (out / name).read_text()
     for row in found["rows"]:
-        assert "Inference timings in us" in (tmp_path / "out" / row["log"]).read_text()
+        assert "Inference timings in us" in (out / row["log"]).read_text()
+    assert f"Report: {out / 'report.html'}" in stdout
 
 
-def test_killed_and_run_again_it_goes_on(phone, words, tmp_path) -> None:
-    again = words([phone], "--rounds=3")
+@pytest.mark.usefixtures("undrawn")
+def test_killed_and_run_again_it_goes_on(phone, words, call, tmp_path) -> None:
+    again = words([phone], "--rounds=5", count=1)
     process = subprocess.Popen(
-        command(*again),
-        cwd=REPOSITORY,
+        [sys.executable, "-m", "android_bench", "run", *again],
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     journal = tmp_path / "out" / "journal.jsonl"
-    deadline = time.monotonic() + 60
-    while not journal.exists() or len(journal.read_text().splitlines()) < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: journal.exists() and len(journal.read_text().splitlines()) >= 2)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     kept = journal.read_text().splitlines()
-    assert len(kept) < 8
-    done = call(*again)
-    assert done.returncode == 0, done.stderr
+    assert len(kept) < 6
+    status, _, stderr = call(again)
+    assert status == 0, stderr
     entries = journal.read_text().splitlines()
     assert entries[: len(kept)] == kept
-    assert len(entries) == 8
-    before = runs(phone)
-    assert call(*again).returncode == 0
-    assert runs(phone) == before
+    assert len(entries) == 6
+    before = len(phone.runs)
+    assert call(again)[0] == 0
+    assert len(phone.runs) == before
 
 
-def test_sigterm_ends_it_at_once_and_keeps_the_phone_clean(phone, words, tmp_path) -> None:
-    hanging = write_binary(tmp_path / "hanging", hang=1)
-    process = subprocess.Popen(
-        command(*words([phone], "--fixed_performance", program=hanging)),
-        cwd=REPOSITORY,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not runs(phone):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.terminate()
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 128 + signal.SIGTERM
+@pytest.fixture
+def hanging(phone, words, tmp_path) -> Iterator["subprocess.Popen[str]"]:
+    """The command, in the middle of a run that does not end."""
+    program = write_binary(tmp_path / "hanging", fault="hang")
+    arguments = words([phone], "--fixed_performance", program=program, count=1)
+    process = start("-m", "android_bench", "run", *arguments)
+    try:
+        wait_for(lambda: phone.runs)
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_phone_or_folder_that_is_taken_is_told(phone, words, call, hanging, tmp_path) -> None:
+    out = tmp_path / "out"
+    for more, taken in (([f"--out={tmp_path / 'second'}"], phone.serial), ([], out)):
+        status, _, stderr = call(words([phone], *more))
+        assert (status, f"{taken} is in use by another measurement" in stderr) == (1, True)
+    hanging.terminate()
+    _, stderr = hanging.communicate(timeout=30)
+    assert hanging.returncode == 128 + signal.SIGTERM
     assert "Terminated." in stderr
     assert phone.fixed_performance == ["true", "false"]
     left = subprocess.run(["pgrep", "-f", "--", f"--graph={phone.root}"], capture_output=True)
     assert not left.stdout
 
 
-def test_a_phone_or_folder_that_is_taken_is_told(phone, words, tmp_path) -> None:
-    hanging = write_binary(tmp_path / "hanging", hang=1)
-    first = subprocess.Popen(
-        command(*words([phone], program=hanging)),
-        cwd=REPOSITORY,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while not runs(phone):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        done = call(*words([phone], f"--out={tmp_path / 'second'}"))
-        assert done.returncode == 1
-        assert f"{phone.serial} is in use by another measurement" in done.stderr
-        done = call(*words([phone]))
-        assert done.returncode == 1
-        assert f"{tmp_path / 'out'} is in use by another measurement" in done.stderr
-    finally:
-        first.terminate()
-        first.wait()
+@pytest.mark.usefixtures("undrawn")
+def test_a_model_that_fails_leaves_the_others_results(phone, words, call, tmp_path) -> None:
+    asked: list[str] = []
 
+    def inference_us(command: str) -> float:
+        asked.append(command)
+        if len(asked) == 1:  # the model is gone before its first run
+            (phone.root / command.split("--graph=")[1].split()[0].lstrip("/")).unlink()
+        return 1000.0
 
-def test_a_model_that_fails_leaves_the_others_results(phone, words, model_files, tmp_path) -> None:
-    broken = tmp_path / "broken.tflite"
-    broken.write_bytes(model_files[0].read_bytes()[:20_000])
-    done = call(*words([phone], f"--models={broken},{model_files[0]}"))
-    assert done.returncode == 1
-    assert "broken on" in done.stderr
+    phone.inference_us = inference_us
+    status, stdout, stderr = call(words([phone]))
+    assert status == 1
+    assert f"one on {phone.serial} failed: model_load_failed." in stderr
+    assert "Warning: one on" in stdout
     found = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert [line["rounds"] for line in found["summary"]] == [0, 5]
-    assert found["summary"][0]["error_kind"]
+    assert [row["model"] for row in found["rows"]] == ["one", "other", "other"]  # not again
+    assert [line["rounds"] for line in found["summary"]] == [0, 2]
+    assert [line["error_kind"] for line in found["summary"]] == ["model_load_failed", None]
 
 
-def test_a_dry_run_prints_commands_and_touches_nothing(words, phone, tmp_path) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_foreseen_is_told_first_and_in_the_results(
+    phone, words, call, monkeypatch, tmp_path
+) -> None:
+    cut = {"nodes": 9, "delegated": 1, "partitions": 9, "outside": {"MEAN": 8}, "error": None}
+    monkeypatch.setattr(inspection, "inspect", lambda path: {"xnnpack": cut})
+    status, stdout, stderr = call(words([phone], "--rounds=1", count=1))
+    assert status == 0
+    warning = "one: XNNPACK will run it in 9 pieces, cut by 8 MEAN."
+    assert stderr.startswith(f"Warning: {warning}\n")
+    assert f"Warning: {warning}" in stdout
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["warnings"] == [warning]
+    assert found["summary"][0]["outside"] == {"MEAN": 8}
+
+
+def test_a_dry_run_prints_commands_and_touches_nothing(
+    words, phone, call, binary, model_files, tmp_path
+) -> None:
     before = len(phone.commands)
-    done = call(*words([phone], "--dry_run", "--threads=1,2"))
-    assert done.returncode == 0, done.stderr
-    lines = [shlex.split(line) for line in done.stdout.splitlines()]
+    status, stdout, stderr = call(words([phone], "--dry_run", "--threads=1,2"))
+    assert status == 0, stderr
+    lines = [shlex.split(line) for line in stdout.splitlines()]
     assert [line[3] for line in lines[:5]] == ["shell", "push", "push", "push", "shell"]
-    assert all(line[:2] == ["adb", "-s"] for line in lines)
-    assert sum("--num_threads=2" in line[-1] for line in lines) == 2 * 5 + 2
+    assert all(line[:3] == ["adb", "-s", phone.serial] for line in lines)
+    assert [line[4] for line in lines[1:4]] == [str(binary), *map(str, model_files)]
+    program = lines[1][5]
+    assert lines[0][4] == f"mkdir -p {program.removesuffix('/benchmark_model')}"
+    assert lines[4][4] == f"chmod 755 {program}"
+    assert lines[5][4] == (
+        f"taskset BIG_MASK {program} --graph={lines[2][5]} --num_threads=1 --num_runs=3 "
+        "--use_xnnpack=true"
+    )
+    assert len(lines) == 5 + 2 * 2 * 2 + 2 * 2
+    assert sum("--num_threads=2" in line[-1] for line in lines) == 2 * 2 + 2
+    assert sum("--report_peak_memory_footprint=true" in line[-1] for line in lines) == 4
     assert len(phone.commands) == before
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_names_what_only_the_phone_can_tell(call, model_files) -> None:
+    models = f"--models={model_files[0]}"
+    for cores, bound in (("c0", "taskset c0 "), ("default", ""), ("mid", "taskset MID_MASK ")):
+        status, stdout, _ = call([models, "--dry_run", f"--cores={cores}", "--adb=client"])
+        assert status == 0
+        last = shlex.split(stdout.splitlines()[-1])
+        assert last[:4] == ["client", "-s", "SERIAL", "shell"]
+        assert last[4].startswith(f"{bound}/data/local/tmp/mnv3_tf/SHA256/benchmark_model --graph")
+
+
+def test_the_flags_are_the_settings(model_files) -> None:
+    def settings(*words: str) -> Any:
+        values = run.flags.FlagValues()
+        run.define_flags(values)
+        values(["run", *words])
+        return run.read_settings(values)
+
+    assert settings() == run.plan.Settings()
+    given = settings(
+        "--threads=1,2",
+        "--rounds=3",
+        "--num_runs=4",
+        "--cores=mid",
+        "--delegate=gpu",
+        "--cooldown=1.5",
+        "--profile_ops",
+        "--fixed_performance",
+        "--timeout=7",
+        "--reconnect=8",
+    )
+    assert given == run.plan.Settings(
+        threads=(1, 2),
+        rounds=3,
+        num_runs=4,
+        cores="mid",
+        delegate="gpu",
+        cooldown_s=1.5,
+        profile_ops=True,
+        fixed_performance=True,
+        timeout_s=7.0,
+        reconnect_s=8.0,
+    )
+    assert settings("--cooldown=none").cooldown_s == settings("--cooldown=0").cooldown_s == 0.0
+
+
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("more", "named"),
     [
-        (["--models="], "No model to measure"),
-        (["--models=absent.tflite"], "Cannot read the model absent.tflite"),
-        (["--models=setup.py"], "setup.py is no .tflite file"),
-        (["--threads=one"], "--threads=one is no list of numbers"),
-        (["--cooldown=soon"], "--cooldown=soon is unknown"),
-        (["--cores=fast"], "--cores=fast is unknown"),
-        (["--cores=mid", "--serial=nobody"], "nobody cannot be used"),
+        (["--models="], ("No model to measure", "--models=a.tflite,b.tflite")),
+        (["--models=absent.tflite"], "absent.tflite"),
+        ([f"--models={ROOT / 'setup.py'}"], "setup.py is no .tflite file"),
+        (["--threads=one"], "--threads=one"),
+        (["--rounds=0"], "--rounds=0"),
+        (["--cooldown=soon"], ("--cooldown=soon", "auto, none, or seconds")),
+        (["--cooldown=-1"], "--cooldown=-1"),
+        (["--cooldown=inf"], "--cooldown=inf"),
+        (["--cores=fast"], "--cores=fast"),
+        (["--serial=nobody"], "nobody cannot be used"),
         (["--benchmark_binary=absent"], "Cannot read absent"),
         (["--benchmark_sha256=00"], "not the 00 of --benchmark_sha256"),
-        (["--adb=nowhere"], "--adb=nowhere is no program"),
+        (["--adb=nowhere"], "--adb=nowhere"),
+        (["--out="], "--out=DIR"),
     ],
 )
-def test_bad_input_gets_one_sentence(phone, words, more, message) -> None:
-    done = call(*words([phone], *more))
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_bad_input_gets_one_sentence(phone, words, capsys, tmp_path, monkeypatch, more, named):
+    monkeypatch.setattr(inspection, "inspect", lambda path: {"xnnpack": None})
+    before = len(phone.commands)
+    check_command(run, words([phone], *more), named, capsys, tmp_path)
+    assert len(phone.commands) == before
 
 
-@pytest.mark.parametrize("name", ["run", "devices", "parse", "compare", "paper"])
-def test_nothing_imports_tensorflow(name) -> None:
-    code = (
-        "import sys; from mnv3_tf import cli; from android_bench.__main__ import COMMANDS; "
-        f"import importlib; importlib.import_module(COMMANDS[{name!r}]); "
-        "assert not {'tensorflow', 'tf_keras', 'matplotlib'} & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_it_runs_where_there_is_neither_tensorflow_nor_litert(phone, words, tmp_path) -> None:
+def test_it_needs_neither_tensorflow_nor_litert(phone, words, tmp_path) -> None:
     absent = tmp_path / "absent"
     absent.mkdir()
     for name in ("tensorflow", "tf_keras", "ai_edge_litert"):
         (absent / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
-    # The stand-in on the phone needs ai-edge-litert, and has no such path.
+    code = (
+        "import importlib, sys; from android_bench import __main__, members\n"
+        "for path in __main__.COMMANDS.values(): importlib.import_module(path)\n"
+        "assert [member.spec for member in members.choose([])]\n"
+        "assert not {'tensorflow', 'tf_keras', 'matplotlib', 'ai_edge_litert'} & set(sys.modules)\n"
+        "__main__.cli.dispatch('android_bench', __main__.COMMANDS)"
+    )
     done = subprocess.run(
-        command(*words([phone], "--rounds=1")),
-        cwd=REPOSITORY,
+        [sys.executable, "-c", code, "run", *words([phone], "--rounds=1", count=1)],
+        cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(absent)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert all(line["median_us"] > 0 for line in found["summary"])
+    assert [line["median_us"] for line in found["summary"]] == [1000]
     assert all(line["outside"] is None for line in found["summary"])
 
 
-def test_devices_shows_what_a_phone_tells_and_what_not(phone) -> None:
+def test_devices_shows_what_a_phone_tells_and_what_not(phone, call) -> None:
     phone.deny("scaling_governor")
-    done = call("devices", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])["devices"]
+    phone.charging = False
+    status, stdout, stderr = call(["--json"], devices)
+    assert status == 0, stderr
+    lines = stdout.splitlines()
+    found = json.loads(lines[-1])["devices"]
     assert [cluster["mask"] for cluster in found[0]["clusters"]] == ["f", "30", "c0"]
     assert found[0]["now"]["battery_percent"] == 87
-    assert "governor not readable" in done.stdout
+    assert found[0]["now"]["current_khz"] == 1401000
+    assert found[0]["state"] == "device"
+    told = dict(devices.rows(found[0]))
+    assert told["cores 30"] == "cpu 4,5: 2253 MHz, governor not readable"
+    assert told["memory"] == "7456 MB, free 4005 MB"
+    assert (told["temperature"], told["battery"]) == ("28.0 C", "87 %")
+    assert (told["charging"], told["thermal status"]) == ("False", "0")
+    assert (told["model"], told["SoC"]) == ("Google Pixel 6", "Google GS101")
+    assert "governor not readable" in stdout
+
+
+def test_devices_that_cannot_be_used_have_their_state_alone(call, phone, monkeypatch) -> None:
+    offline = devices.Attached("X1", "offline", None)
+    assert devices.look(phone.client, offline) == {"serial": "X1", "state": "offline"}
+    gone = devices.Attached("X2", "device", None)
+    assert devices.look(phone.client, gone) == {"serial": "X2", "state": "device_lost"}
+    assert devices.rows({"serial": "X1", "state": "offline"}) == [("state", "offline")]
+    monkeypatch.setattr(devices.adb, "attached", lambda client: [])
+    assert "No phone is attached" in call([], devices)[1]
