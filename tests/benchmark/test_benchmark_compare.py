@@ -1,24 +1,27 @@
 """Slower or not, between two results of `benchmark latency` with times made up."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmark import compare, latency
+from benchmark import compare, comparison, latency, statistics
+from benchmark.comparison import Change, Timing
 from mnv3_tf import cli
 from mnv3_tf.export import inspection, runtime
 
-ROOT = Path(__file__).parents[2]
 REPORT = {
     "sha256": "a",
     "bytes": 1000,
     "quantize": "int8",
     "xnnpack": {"nodes": 3, "delegated": 3, "partitions": 1},
 }
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(statistics, "RESAMPLES", 200)
 
 
 @pytest.fixture
@@ -56,11 +59,6 @@ def call(capsys):
     return run
 
 
-def command(*words: object) -> "subprocess.CompletedProcess[str]":
-    argv = [sys.executable, "-m", "benchmark", "compare", *map(str, words)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
-
-
 def edit(file: Path, change) -> Path:
     found = json.loads(file.read_text())
     change(found)
@@ -72,16 +70,17 @@ def changes(out: str) -> dict[str, dict]:
     return {change["model"]: change for change in json.loads(out.splitlines()[-1])["changes"]}
 
 
-def test_slower_beyond_the_bound_leaves_with_1_and_one_sentence(measured):
+def test_slower_beyond_the_bound_leaves_with_1_and_one_sentence(measured, call):
     old = measured("old", steady=1000, worse=2000)
     new = measured("new", seed=1, steady=1000, worse=2200)
-    done = command(old, new.parent, "--json")
-    assert done.returncode == 1
-    assert done.stderr == "Worse by more than 5 %: worse (slower).\n"
-    found = changes(done.stdout)
+    status, out, err = call(old, new.parent, "--json")
+    assert status == 1
+    assert err == "Worse by more than 5 %: worse (slower).\n"
+    found = changes(out)
+    assert json.loads(out.splitlines()[-1])["bound"] == 5.0
     assert found["worse"]["low"] < 1.1 < found["worse"]["high"]
     assert [found[name]["regression"] for name in ("steady", "worse")] == [False, True]
-    assert max(map(len, done.stdout.splitlines()[:-1])) <= 80
+    assert max(map(len, out.splitlines()[:-1])) <= 80
 
 
 def test_the_table_has_before_after_and_the_change(measured, call):
@@ -198,7 +197,7 @@ def test_damaged_results_are_refused_even_by_force(measured, call, told, which):
     assert err.count("\n") == 1
 
 
-def test_files_that_cannot_be_read_are_named(measured, tmp_path):
+def test_files_that_cannot_be_read_are_named(measured, call, tmp_path):
     old, cut = measured("old", m=1000), tmp_path / "cut.json"
     cut.write_bytes(old.read_bytes()[:100])
     (tmp_path / "empty").mkdir()
@@ -208,11 +207,11 @@ def test_files_that_cannot_be_read_are_named(measured, tmp_path):
         cut: "cut.json: ",
     }
     for path, message in cases.items():
-        done = command(old, path)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert message in done.stderr
-        assert "`python -m benchmark latency` wrote." in done.stderr
-        assert done.stderr.count("\n") == 1
+        status, out, err = call(old, path)
+        assert (status, out) == (2, "")
+        assert message in err
+        assert "`python -m benchmark latency` wrote." in err
+        assert err.count("\n") == 1
 
 
 def test_results_without_a_model_guard_nothing(measured, call):
@@ -229,14 +228,65 @@ def test_two_results_are_needed(call):
         assert err == f"{len(words)} results given; give two: python -m benchmark compare A B\n"
 
 
-def test_help_imports_nothing_heavy():
-    code = (
-        "import sys; from mnv3_tf import cli; from benchmark import compare;"
-        "cli.call(compare.main, compare.define_flags, ['compare', '--help']);"
-        "heavy = ('tensorflow', 'ai_edge_litert', 'matplotlib', 'numpy', 'rich');"
-        "sys.exit(any(m.startswith(heavy) for m in sys.modules))"
+# -- one change, by hand ---------------------------------------------------------------------
+
+
+def steady(us: float, rounds: int = 5) -> Timing:
+    return Timing("m", 2, us, [us] * rounds)
+
+
+def test_a_change_has_both_times_and_their_ratio():
+    assert comparison.judge(steady(1000.0), steady(1250.0), 5.0) == Change(
+        "m", 2, 1000.0, 1250.0, 1.25, 1.25, 1.25, "slower", regression=True
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stdout.startswith("Tests whether models became slower")
-    assert "--bound" in done.stdout
+    assert comparison.judge(steady(1000.0), steady(1000.0), 0.0) == Change(
+        "m", 2, 1000.0, 1000.0, 1.0, 1.0, 1.0, "no difference", regression=False
+    )
+    assert comparison.judge(steady(1000.0), steady(500.0), 0.0) == Change(
+        "m", 2, 1000.0, 500.0, 0.5, 0.5, 0.5, "faster", regression=False
+    )
+
+
+@pytest.mark.parametrize(("bound", "fails"), [(25.0, False), (24.9, True), (25.1, False)])
+@pytest.mark.parametrize(("rounds", "verdict"), [(5, "slower"), (4, "too few rounds")])
+def test_a_bound_is_what_may_be_reached(bound, fails, rounds, verdict):
+    found = comparison.judge(steady(1000.0), steady(1250.0, rounds), bound)
+    assert (found.verdict, found.regression) == (verdict, fails)
+    found = comparison.judge(steady(1000.0, rounds), steady(1250.0), bound)
+    assert (found.verdict, found.regression) == (verdict, fails)
+
+
+def test_what_failed_has_no_ratio():
+    failed = Timing("m", 2, None, [])
+    nothing = (None, None, None)
+    assert comparison.judge(failed, steady(9.0), 5.0) == Change(
+        "m", 2, None, 9.0, *nothing, "failed before", regression=False
+    )
+    assert comparison.judge(failed, None, 5.0).verdict == "failed before"
+    assert comparison.judge(steady(9.0), failed, 5.0) == Change(
+        "m", 2, 9.0, None, *nothing, "fails now", regression=True
+    )
+    assert comparison.judge(steady(9.0), None, 5.0) == Change(
+        "m", 2, 9.0, None, *nothing, "is missing", regression=True
+    )
+
+
+@pytest.mark.parametrize("us", [0.0, -1.0, float("inf"), float("nan")])
+def test_what_is_no_time_is_refused(us):
+    for median, rounds in ((us, [1.0]), (1.0, [1.0, us])):
+        with pytest.raises(ValueError, match=f"m has a time of {us}"):
+            Timing("m", 1, median, rounds)
+
+
+def test_a_faster_model_has_a_sign_too(measured, call):
+    old, new = measured("old", noise=0, m=1000), measured("new", noise=0, m=800)
+    _, out, _ = call(old, new)
+    row = next(cells for line in out.splitlines() if (cells := line.split())[:1] == ["m"])
+    assert row[:6] == ["m", "1", "1.000", "0.800", "-20.0", "%"]
+    assert row[-1] == "faster"
+
+
+def test_what_is_missing_has_dashes(measured, call):
+    _, out, _ = call(measured("old", gone=1000), measured("new", m=1000))
+    row = next(cells for line in out.splitlines() if (cells := line.split())[:1] == ["gone"])
+    assert row[3:6] == ["-", "-", "-"]

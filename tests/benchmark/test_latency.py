@@ -1,96 +1,186 @@
+"""Interleaved latencies, of models whose times are scripted; one file is really timed."""
+
 import json
 import os
-import subprocess
-import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny
+from refusals import check_command
 
 from benchmark import latency
 from mnv3_tf import cli
-from mnv3_tf.errors import UserError
+from mnv3_tf.export import inspection, runtime, skeleton
 
-ROOT = Path(__file__).parents[2]
+ROUNDS = [100.0, 110.0, 120.0, 130.0, 140.0]
+"""Microseconds of an inference of the model "light" in each round, but for the first tenth of a
+turn, which takes ten times as long.
+
+Of five rounds drawn with replacement, three or more are the first in 5.8 of 100 draws: the 95 %
+interval of their median goes from the first to the last.
+"""
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> list[str]:
-    """A small convolution, and one of about thirty times the work."""
-    import tensorflow as tf
-    import tf_keras
+class Scripted:
+    """A loaded file, whose inferences take `factor` times ROUNDS, one after the other."""
 
-    folder, paths = tmp_path_factory.mktemp("models"), []
-    for name, filters in (("light", 8), ("heavy", 256)):
-        inputs = tf_keras.Input((32, 32, 3), batch_size=1)
-        outputs = tf_keras.layers.Conv2D(filters, 5)(inputs)
-        converter = tf.lite.TFLiteConverter.from_keras_model(tf_keras.Model(inputs, outputs))
-        path = folder / f"{name}.tflite"
-        path.write_bytes(converter.convert())
-        paths.append(str(path))
-    return paths
+    loaded: list["Scripted"]
+
+    def __init__(self, path, threads=1, delegate=True):
+        self.name, self.threads, self.delegate = Path(path).stem, threads, delegate
+        self.factor = {"light": 1, "heavy": 3}[self.name]
+        self.rounds = iter(ROUNDS)
+        self.loaded.append(self)
+
+    def invoke(self):
+        pass
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """What was timed, in order: (name, how many inferences); files need not be there."""
+    timed: list[tuple[str, int]] = []
+
+    def sample(invoke, count):
+        model = invoke.__self__
+        timed.append((model.name, count))
+        if count == latency.UNTIMED_INVOKES:
+            return np.full(count, 1e9)
+        times = np.full(count, model.factor * next(model.rounds))
+        times[: max(1, count // 10)] *= 10
+        return times
+
+    def inspect(path):
+        share = {"nodes": 9, "delegated": 8, "partitions": 2, "error": None}
+        size = 1_234_567 if "light" in path else 12_340_000
+        return {"sha256": f"of {path}", "bytes": size, "quantize": "int8", "xnnpack": share}
+
+    monkeypatch.setattr(Scripted, "loaded", [], raising=False)
+    monkeypatch.setattr(runtime, "TFLiteModel", Scripted)
+    monkeypatch.setattr(runtime, "warm_up", lambda invoke: 1000.0 * invoke.__self__.factor)
+    monkeypatch.setattr(runtime, "sample", sample)
+    monkeypatch.setattr(runtime, "check_loads", lambda path, delegate: 12.6 if delegate else None)
+    monkeypatch.setattr(inspection, "inspect", inspect)
+    monkeypatch.setattr(latency, "cores_in_use", lambda: 0.0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    return timed
 
 
 def run(*arguments: str) -> int:
     return cli.call(latency.main, latency.define_flags, ["latency", *arguments])
 
 
-QUICK = ("--rounds=5", "--burst_ms=5")
+BOTH = "--models=a/light.tflite,heavy.tflite"
 
 
-def test_results_have_their_keys_and_files(models, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run(f"--models={','.join(models)}", f"--out={out}", "--json", *QUICK) == 0
+def test_rows_tell_what_was_measured(scripted, tmp_path, capsys):
+    flags = ("--rounds=5", "--burst_ms=21", "--seed=3")
+    assert run(BOTH, *flags, f"--out={tmp_path / 'out'}", "--json") == 0
     printed = capsys.readouterr().out
     results = json.loads(printed.splitlines()[-1])
-    assert json.loads((out / "results.json").read_text()) == results
-    assert (out / "latency.png").read_bytes().startswith(b"\x89PNG")
-    assert {"cpu", "cores", "load_before", "load_after", "versions"} <= set(results["machine"])
-    assert results["command"].startswith("python -m benchmark latency --models=")
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
+    assert (tmp_path / "out" / "latency.png").read_bytes().startswith(b"\x89PNG")
     light, heavy = results["models"]
-    assert (light["name"], heavy["name"]) == ("light", "heavy")
-    assert (light["ratio"], light["ratio_ci"]) == (1.0, [1.0, 1.0])
-    assert light["partitions"] == light["nodes"] == 1
-    assert light["bytes"] == Path(models[0]).stat().st_size
-    for row in results["models"]:
-        assert row["min_us"] <= row["median_us"] <= row["p95_us"]
-        assert row["ci_us"][0] <= row["median_us"] <= row["ci_us"][1]
-        assert len(row["rounds_us"]) == 5
-        assert row["samples"] >= 5 * latency.FEWEST_INVOKES
-    assert heavy["ratio"] > 2
+    assert light == {
+        "name": "light",
+        "path": "a/light.tflite",
+        "sha256": "of a/light.tflite",
+        "bytes": 1_234_567,
+        "quantize": "int8",
+        "nodes": 9,
+        "delegated": 8,
+        "partitions": 2,
+        "median_us": 120.0,
+        "ci_us": [100.0, 140.0],
+        "p95_us": pytest.approx(1180.0),  # of ten slow ones among 105, between the 4th and 5th
+        "min_us": 100.0,
+        "samples": 5 * 21,
+        "ratio": 1.0,
+        "ratio_ci": [1.0, 1.0],
+        "spread": pytest.approx((136 - 104) / 120),
+        "rounds_us": ROUNDS,
+        "peak_mb": 12.6,
+    }
+    assert (heavy["name"], heavy["median_us"], heavy["ratio"]) == ("heavy", 360.0, 3.0)
+    assert (heavy["ratio_ci"], heavy["samples"]) == ([3.0, 3.0], 5 * 7)
+    assert results["schema_version"] == latency.SCHEMA_VERSION == 1
+    assert results["settings"] == {
+        "threads": 1,
+        "rounds": 5,
+        "burst_ms": 21,
+        "seed": 3,
+        "delegate": True,
+    }
+    assert results["command"] == (
+        "python -m benchmark latency --models=a/light.tflite,heavy.tflite --threads=1 --rounds=5 "
+        "--burst_ms=21 --seed=3 --delegate=xnnpack"
+    )
+    # Each turn is of one model, in the order of the plan; what the caches cost is not counted.
+    counts = {"light": 21, "heavy": 7}
+    assert scripted == [
+        (name, count)
+        for turns in latency.plan(2, 5, seed=3)
+        for name in (("light", "heavy")[turn] for turn in turns)
+        for count in (latency.UNTIMED_INVOKES, counts[name])
+    ]
     table = [line for line in printed.splitlines() if not line.startswith(("{", "Warning"))]
     assert max(map(len, table)) <= 80
+    assert f"{results['machine']['cpu']}, 1 thread, XNNPACK" in printed
+    cells = [line.split() for line in table]
+    assert ["model", "ms", "±", "%", "p95", "ratio", "±", "%", "MB", "peak", "parts"] in cells
+    assert ["light", "0.120", "16.7", "1.180", "1.000", "0.0", "1.23", "13", "2"] in cells
+    assert ["heavy", "0.360", "16.7", "3.690", "3.000", "0.0", "12.34", "13", "2"] in cells
+    assert "Warning: rounds of light differ by 27%" in printed
 
 
-def test_built_in_kernels_have_no_partitions(models, capsys):
-    assert run(f"--models={models[0]}", "--delegate=none", "--json", *QUICK) == 0
-    row = json.loads(capsys.readouterr().out.splitlines()[-1])["models"][0]
-    assert row["partitions"] is None
+def test_threads_and_built_in_kernels(scripted, capsys):
+    """Without the delegate there are no partitions."""
+    assert run(BOTH, "--delegate=none", "--threads=2", "--rounds=5", "--json") == 0
+    printed = capsys.readouterr().out
+    light, _ = (results := json.loads(printed.splitlines()[-1]))["models"]
+    assert (light["nodes"], light["delegated"], light["partitions"]) == (9, None, None)
+    assert {(model.threads, model.delegate) for model in Scripted.loaded} == {(2, False)}
+    assert results["command"].endswith(
+        "--threads=2 --rounds=5 --burst_ms=50 --seed=0 --delegate=none"
+    )
+    assert "2 threads, built-in kernels" in printed
+    assert ["light", "0.120", "16.7", "1.200", "1.000", "0.0", "1.23", "-", "-"] in map(
+        str.split, printed.splitlines()
+    )
 
 
-def test_bursts_are_interleaved(monkeypatch):
-    calls: list[str] = []
+def test_without_a_folder_nothing_is_written(scripted, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(BOTH, "--rounds=5") == 0
+    assert not capsys.readouterr().out.rstrip().endswith("}")
+    assert list(tmp_path.iterdir()) == []
 
-    class Model:
-        def __init__(self, name):
-            self.name = name
 
-        def invoke(self):
-            calls.append(self.name)
-
-    import mnv3_tf.export.runtime as runtime
-
-    monkeypatch.setattr(runtime, "warm_up", lambda invoke: 1000.0)
-    settings = latency.Settings(rounds=6, burst_ms=7, seed=1)
-    timings = latency.measure([Model("a"), Model("b"), Model("c")], settings)
-    assert [t.shape for t in timings] == [(6, 7)] * 3
-    burst = 7 + latency.UNTIMED_INVOKES
-    bursts = ["".join(sorted(set(calls[i : i + burst]))) for i in range(0, len(calls), burst)]
-    assert bursts == ["abc"[turn] for turns in latency.plan(3, 6, 1) for turn in turns]
+def test_a_real_file_against_itself(tmp_path):
+    file = tmp_path / "m.tflite"
+    file.write_bytes(skeleton.network(tiny.SHALLOW))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "cores_in_use", lambda: 0.0)
+        patch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 9))))
+        results = latency.benchmark_latency([str(file)] * 2, latency.Settings(rounds=9, burst_ms=2))
+    one, other = results["models"]
+    assert (one["name"], other["name"]) == ("m", "m (2)")
+    assert other["ratio"] == pytest.approx(1, abs=0.5)
+    for row in (one, other):
+        assert 0 < row["min_us"] <= row["median_us"] <= row["p95_us"]
+        assert row["ci_us"][0] <= row["median_us"] <= row["ci_us"][1]
+        assert row["bytes"] == file.stat().st_size
+        assert (row["partitions"], row["quantize"]) == (1, "none")
+        assert row["peak_mb"] > 0
+        assert len(row["rounds_us"]) == 9
 
 
 def test_the_plan_gives_everyone_a_turn_in_every_round_in_changing_order():
     plan = latency.plan(3, 40, seed=0)
+    assert len(plan) == 40
     assert all(sorted(turns) == [0, 1, 2] for turns in plan)
     assert len({tuple(turns) for turns in plan}) == 6
     assert plan == latency.plan(3, 40, seed=0) != latency.plan(3, 40, seed=1)
@@ -98,8 +188,9 @@ def test_the_plan_gives_everyone_a_turn_in_every_round_in_changing_order():
 
 def test_bursts_have_about_the_length_asked_for():
     assert latency.invokes_per_burst(1000, 50) == 50
-    assert latency.invokes_per_burst(1e6, 50) == latency.FEWEST_INVOKES
-    assert latency.invokes_per_burst(0.1, 50) == latency.MOST_INVOKES
+    assert latency.invokes_per_burst(3000, 50) == 17
+    assert latency.invokes_per_burst(1e6, 50) == latency.FEWEST_INVOKES == 5
+    assert latency.invokes_per_burst(0.1, 50) == latency.MOST_INVOKES == 500
 
 
 def test_names_tell_files_apart():
@@ -108,68 +199,77 @@ def test_names_tell_files_apart():
     assert latency.unique_names(["a/m.tflite", "a/m.tflite"]) == ["m", "m (2)"]
 
 
-def test_cores_in_use_counts_what_runs():
-    spin = "while True: pass"
-    quiet = latency.cores_in_use()
-    with subprocess.Popen([sys.executable, "-c", spin]) as spinning:
-        busy = latency.cores_in_use()
-        spinning.kill()
-    assert 0 <= quiet <= os.cpu_count()
-    assert busy > 0.5
+def test_cores_in_use_are_those_that_do_not_idle(monkeypatch):
+    """Of four, one and a half idle or wait for a disk: 75 of 100 ticks a second in half of one."""
+    idle = iter([(1000, 200), (1050, 225)])
+
+    def stat(path, *_):
+        assert str(path) == "/proc/stat"
+        return "cpu  9 9 9 {} {} 7 7 7\ncpu0 1 1 1 1 1\n".format(*next(idle))
+
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
+    monkeypatch.setattr(os, "getloadavg", lambda: (2.25, 9.0, 9.0))
+    monkeypatch.setattr(Path, "read_text", stat)
+    assert latency.cores_in_use() == pytest.approx(2.5)
+    assert slept == [0.5]
+    idle = iter([(1000, 200), (1900, 225)])
+    assert latency.cores_in_use(1.0) == 0  # it cannot be less than none
+
+    def absent(path, *_):
+        raise OSError
+
+    monkeypatch.setattr(Path, "read_text", absent)
+    assert latency.cores_in_use() == 2.25
+
+
+def test_the_machine_is_described(monkeypatch):
+    facts = "model name\t: A processor @ 2 GHz\ncpu MHz\t\t: 1200.5\n"
+    facts += facts.replace("1200.5", "1300.25")
+    monkeypatch.setattr(latency, "Path", lambda path: SimpleNamespace(read_text=lambda: facts))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.25, 0.125))
+    found = latency.describe_machine((1.0, 2.0, 3.0))
+    assert (found["cpu"], found["clock_mhz"]) == ("A processor @ 2 GHz", 1300.25)
+    assert (found["cores"], found["usable_cores"]) == (4, len(os.sched_getaffinity(0)))
+    assert (found["load_before"], found["load_after"]) == ([1.0, 2.0, 3.0], [0.5, 0.25, 0.125])
+    assert set(found["versions"]) == {"python", "ai-edge-litert", "numpy"}
+    assert found["versions"]["numpy"] == np.__version__
+    monkeypatch.setattr(latency, "Path", lambda path: SimpleNamespace(read_text=str))
+    assert latency.describe_machine(())["clock_mhz"] is None
+    assert latency.describe_machine(())["cpu"]
 
 
 def test_busy_machines_and_uneven_rounds_are_told():
-    calm, uneven = {"name": "calm", "spread": 0.01}, {"name": "uneven", "spread": 0.5}
-    assert latency.find_warnings([calm], busy=0.1, cores=2) == []
-    assert "busy" in latency.find_warnings([calm], busy=1.5, cores=2)[0]
-    assert "uneven differ by 50%" in latency.find_warnings([calm, uneven], 0.1, 2)[0]
+    calm, uneven = {"name": "calm", "spread": 0.1}, {"name": "uneven", "spread": 0.5}
+    wide = {"name": "wide", "spread": 0.101}
+    assert latency.find_warnings([calm], busy=3.0, cores=10) == []
+    (busy,) = latency.find_warnings([calm], busy=3.1, cores=10)
+    assert busy == "the machine was busy before the measurement (3.1 of 10 cores in use)."
+    (told,) = latency.find_warnings([calm, wide, uneven], 0.1, 2)
+    assert told.startswith("rounds of uneven differ by 50%; something else was running")
+    (told,) = latency.find_warnings([calm, wide], 0.1, 2)
+    assert told.startswith("rounds of wide differ by 10%")
 
 
-def test_bad_input_leaves_with_2_and_one_sentence(models, tmp_path, capsys):
-    cut = tmp_path / "cut.tflite"
-    cut.write_bytes(Path(models[1]).read_bytes()[:500])
-    out = tmp_path / "out"
-    cases = {
-        "No model": [],
-        "absent.tflite": [f"--models={models[0]},{tmp_path}/absent.tflite"],
-        "cut.tflite": [f"--models={models[0]},{cut}"],
-        "--rounds=2": [f"--models={models[0]}", "--rounds=2"],
-        "--threads=0": [f"--models={models[0]}", "--threads=0"],
-        "nnapi": [f"--models={models[0]}", "--delegate=nnapi"],
-    }
-    for message, arguments in cases.items():
-        assert run(*arguments, f"--out={out}") == 2, message
-        captured = capsys.readouterr()
-        assert message in captured.err
-        assert captured.err.count("\n") == 1
-        assert captured.out == ""
-    assert not out.exists()
+REFUSED = {
+    "No model to measure; give --models=a.tflite,b.tflite": [],
+    "absent.tflite": ["--models={good},{folder}/absent.tflite"],
+    "cut.tflite": ["--models={good},{folder}/cut.tflite"],
+    "--rounds=4 is too small; give at least 5": ["--models={good}", "--rounds=4"],
+    "--threads=0 is too small; give at least 1": ["--models={good}", "--threads=0"],
+    "--burst_ms=0 is too small; give at least 1": ["--models={good}", "--burst_ms=0"],
+}
 
 
-def test_settings_say_which_value_is_wrong():
-    with pytest.raises(UserError, match="--burst_ms=0 is too small"):
-        latency.Settings(burst_ms=0)
-
-
-def test_help_imports_no_runtime():
-    code = (
-        "import sys; from mnv3_tf import cli; from benchmark import latency;"
-        "cli.call(latency.main, latency.define_flags, ['latency', '--help']);"
-        "heavy = ('tensorflow', 'ai_edge_litert', 'matplotlib', 'numpy');"
-        "sys.exit(any(m.startswith(heavy) for m in sys.modules))"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    listed = subprocess.run(
-        [sys.executable, "-m", "benchmark", "--help"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert "latency" in listed.stdout
-
-
-def test_a_file_is_about_as_fast_as_itself(models):
-    results = latency.benchmark_latency([models[1]] * 2, latency.Settings(rounds=9, burst_ms=10))
-    assert [row["name"] for row in results["models"]] == ["heavy", "heavy (2)"]
-    assert np.isclose(results["models"][1]["ratio"], 1, atol=0.5)
+@pytest.mark.parametrize("named", REFUSED)
+def test_bad_input_is_refused(named, tmp_path, capsys, monkeypatch):
+    """All files are looked at before the first is measured."""
+    monkeypatch.setattr(latency, "measure", None)
+    content = skeleton.network(tiny.SHALLOW)
+    (tmp_path / "good.tflite").write_bytes(content)
+    (tmp_path / "cut.tflite").write_bytes(content[:500])
+    words = [word.format(good=tmp_path / "good.tflite", folder=tmp_path) for word in REFUSED[named]]
+    check_command(latency, [*words, f"--out={tmp_path / 'out'}"], named, capsys, tmp_path)

@@ -1,17 +1,16 @@
-"""The latency table, filled here for a space of tiny networks."""
+"""The latency table, filled here for a space of tiny networks, from times that are made up."""
 
 import contextlib
 import io
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmark import latency_table
+from benchmark import latency_table, latency_table_plot
+from benchmark.latency_table_plot import plot_errors
 from benchmark.timers import HostTimer
 from benchmark.timings import Job, Timings
 from mnv3_tf import cli
@@ -21,15 +20,15 @@ from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import LatencyTable, fit
 from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.search.space import Space
+from mnv3_tf.spec import NetworkSpec
 
-ROOT = Path(__file__).parents[2]
 SPACE = Space(resolve("small_minimalistic", resolution=32))
 TINY = (
     "--seeds=small_minimalistic",
     "--resolution=32",
     "--networks=2",
     "--plane=2",
-    "--line=2",
+    "--line=3",
     "--rounds=1",
 )
 
@@ -39,11 +38,25 @@ def run(*flags: object) -> int:
     return cli.call(latency_table.main, latency_table.define_flags, argv)
 
 
+def a_byte_a_channel(job: Job) -> bytes:
+    """Instead of `Job.content`, which takes long to make; a network is more than its parts."""
+    if isinstance(job.what, NetworkSpec):
+        return b"x" * (2 * sum(op.input[2] + op.output[2] for op in operators(job.what)) + 500)
+    return b"x" * (job.what.input[2] + job.what.output[2])
+
+
+def a_nanosecond_a_byte(self, paths, burst_ms) -> list[float]:
+    """Instead of `HostTimer.time`."""
+    return [path.stat().st_size / 1e3 for path in paths]
+
+
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory) -> tuple[Path, str]:
     """The folder of table.json, and what the command printed."""
     folder, printed = tmp_path_factory.mktemp("table"), io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(Job, "content", a_byte_a_channel)
+        patch.setattr(HostTimer, "time", a_nanosecond_a_byte)
         assert run(*TINY, f"--out={folder / 'table.json'}", "--json") == 0
     return folder, printed.getvalue()
 
@@ -55,16 +68,18 @@ def folder(filled, tmp_path) -> Path:
 
 
 @pytest.fixture
-def timed(monkeypatch) -> list[Path]:
-    """Files that were timed from now on; each takes a microsecond."""
-    files: list[Path] = []
+def timed(monkeypatch) -> list[float]:
+    """The turns, in ms, of the files that were timed from now on; nothing is plotted."""
+    turns: list[float] = []
 
     def time(self, paths, burst_ms):
-        files.extend(paths)
-        return [1.0] * len(paths)
+        turns.extend([burst_ms] * len(paths))
+        return a_nanosecond_a_byte(self, paths, burst_ms)
 
+    monkeypatch.setattr(Job, "content", a_byte_a_channel)
     monkeypatch.setattr(HostTimer, "time", time)
-    return files
+    monkeypatch.setattr(latency_table_plot, "plot_errors", lambda *_: None)
+    return turns
 
 
 def entries(folder: Path) -> dict[str, float]:
@@ -97,6 +112,8 @@ def test_its_errors_are_of_networks_that_it_was_not_fitted_to(filled, quantize):
         predicted = np.array([predict(spec, quantize) for spec in held_out])
         expected = latency_table.describe_errors(predicted, measured)
         assert {name: told[name] for name in expected} == pytest.approx(expected)
+    # The correction has learned what a sum of parts lacks.
+    assert table.errors[quantize]["median"] < 0.2 < told["median"]
 
 
 def test_grids_hold_what_was_timed(filled):
@@ -105,6 +122,17 @@ def test_grids_hold_what_was_timed(filled):
         key, grid = next(iter(table.grids[quantize].items()))
         ends = tuple(axis[-1] for axis in grid.knots)
         assert grid.at(ends) == timings[f"{quantize} {key} {ends}"]
+
+
+def test_grids_are_as_fine_as_asked_for(filled):
+    grids = LatencyTable.read(filled[0] / "table.json").grids["none"]
+    finest = {
+        kind: max(
+            len(axis) for key, grid in grids.items() if key.kind == kind for axis in grid.knots
+        )
+        for kind in ("conv", "depthwise")
+    }
+    assert finest == {"conv": 2, "depthwise": 3}
 
 
 def test_what_is_printed_fits_and_ends_in_json(filled):
@@ -126,43 +154,30 @@ def test_again_nothing_is_timed(folder, timed):
 
 def test_more_networks_are_timed_and_operators_are_not(folder, timed):
     assert run(*TINY, "--networks=3", f"--out={folder / 'table.json'}") == 0
-    assert len(timed) == 2 * 2  # two more to draw, in two precisions
+    assert timed == [60.0] * 2 * 2  # two more to draw, in two precisions
 
 
-def test_a_cut_last_line_is_timed_again_and_kept(folder, timed):
+def test_a_cut_last_line_is_timed_again(folder, timed):
     file = folder / "table.timings.jsonl"
-    whole = entries(folder)
-    file.write_bytes(file.read_bytes()[:-9])
+    whole, before = file.read_text(), (folder / "table.json").read_text()
+    file.write_text(whole[:-9])
     assert run(*TINY, f"--out={folder / 'table.json'}") == 0
-    assert len(timed) == 1
-    assert run(*TINY, f"--out={folder / 'table.json'}") == 0
-    assert len(timed) == 1
-    assert "1.0" in file.read_text().splitlines()[-1]
-    assert whole.keys() == set(entries_that_are_whole(file))
+    assert timed == [60.0]
+    assert (file.read_text(), (folder / "table.json").read_text()) == (whole, before)
 
 
-def entries_that_are_whole(file: Path) -> list[str]:
-    names = []
-    for line in file.read_text().splitlines():
-        with contextlib.suppress(ValueError):
-            names.append(json.loads(line).get("name"))
-    return [name for name in names if name]
-
-
-def test_a_cut_first_line_leaves_the_conditions_told(tmp_path):
-    class Timer:
-        conditions = {"device": "made up"}  # noqa: RUF012
-
-        def time(self, paths, burst_ms):
-            return [float(path.stat().st_size) for path in paths]
-
-    file = tmp_path / "table.timings.jsonl"
-    file.write_text('{"conditio')
-    op = operators(SPACE.seed)[0]
-    job = Job("stem", op, "none", 1.0)
-    assert Timings(file, Timer()).of([job], "") == [len(job.content())]
-    told = list(map(json.loads, file.read_text().splitlines()))
-    assert told == [{"conditions": Timer.conditions}, {"name": "stem", "us": len(job.content())}]
+def test_operators_have_shorter_turns_than_networks(timed, tmp_path):
+    plans = latency_model.plan_grids([SPACE.seed], 2, 2)
+    (key, plan), *_ = plans.items()
+    timings = Timings(tmp_path / "t.jsonl", HostTimer(1, 1))
+    grids = latency_table.measure_grids({key: plan}, "int8", timings)
+    assert timed == [4.0] * grids[key].values.size
+    _, knots = plan
+    assert grids[key].knots == knots
+    # In the order of the grid: the more channels, the longer.
+    assert grids[key].values.shape == tuple(map(len, knots))
+    for axis in range(len(knots)):
+        assert (np.diff(grids[key].values, axis=axis) > 0).all()
 
 
 def test_timings_of_other_conditions_are_refused(folder, timed, capsys):
@@ -239,30 +254,73 @@ def test_a_table_is_for_any_number_of_classes(filled, classes):
     assert table.network_us(SPACE.seed.replace(num_classes=classes), "int8") > 0
 
 
-@pytest.mark.parametrize("small", [shrunk(SPACE.seed, 0.25), SPACE.seed.with_width(0.4)])
-def test_smallest_spans_what_netadapt_makes_and_what_it_is_compared_with(small):
-    def lacking(smallest: float | None) -> bool:
-        plans = latency_model.plan_grids(latency_table.spanning([SPACE], smallest), 2, 2)
+def test_any_number_of_classes_is_spanned():
+    space = Space(SPACE.seed.replace(num_classes=10))
+    spanned = {spec.num_classes for spec in latency_table.spanning([space], None)}
+    assert spanned == {2, 10, 1000}
+
+
+def test_smallest_spans_what_netadapt_makes_and_what_it_is_compared_with():
+    plans = {
+        smallest: latency_model.plan_grids(latency_table.spanning([SPACE], smallest), 2, 2)
+        for smallest in (None, 0.25)
+    }
+
+    def lacking(small: NetworkSpec, smallest: float | None) -> bool:
         return any(
             channels < axis[0]
             for op in operators(small)
             for channels, axis in zip(
-                latency_model.channels_of(op), plans[latency_model.key_of(op)][1], strict=True
+                latency_model.channels_of(op),
+                plans[smallest][latency_model.key_of(op)][1],
+                strict=True,
             )
         )
 
-    assert lacking(None)
-    assert not lacking(0.25)
+    for small in (shrunk(SPACE.seed, 0.25), SPACE.seed.with_width(0.4)):
+        assert lacking(small, None)
+        assert not lacking(small, 0.25)
 
 
-def test_help_loads_no_runtime_and_no_tensorflow():
-    code = (
-        "import sys; from mnv3_tf import cli; from benchmark import latency_table as command;"
-        "cli.call(command.main, command.define_flags, ['latency_table', '--help']);"
-        "heavy = ('tensorflow', 'tf_keras', 'ai_edge_litert', 'matplotlib');"
-        "sys.exit(any(m.startswith(heavy) for m in sys.modules))"
+def test_a_line_is_in_percent():
+    errors = {
+        "networks": 40,
+        "median": 0.0123,
+        "p95": 0.0456,
+        "spearman": 0.98765,
+        "sum_of_parts": {"median": 0.2, "p95": 0.9},
+    }
+    assert latency_table.line("none", errors) == ("float", "40", "1.2%", "4.6%", "0.988", "20.0%")
+    assert latency_table.line("int8", errors)[0] == "int8"
+    assert latency_table.COLUMNS == (
+        "kind",
+        "networks",
+        "median error",
+        "95 % below",
+        "Spearman",
+        "sum of parts",
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stdout.startswith("Fills the latency table")
-    assert "--plane" in done.stdout
+
+
+def test_errors_are_plotted_in_milliseconds(drawn, tmp_path):
+    errors = {"median": 0.05, "p95": 0.1, "spearman": 0.9}
+    found = {
+        "measured_us": [1000.0, 2000.0],
+        "predicted_us": [1100.0, 1900.0],
+        "sum_us": [700.0, 1500.0],
+        "errors": errors,
+    }
+    conditions = {"device": "A phone", "threads": 2}
+    plot_errors({"none": found, "int8": found}, conditions, tmp_path / "t.png")
+    (figure,) = drawn
+    assert figure.get_suptitle() == "A phone, 2 thread(s)"
+    for axes, title in zip(figure.axes, ("float32", "int8"), strict=True):
+        assert axes.get_title(loc="left") == title
+        sums, predicted = (points.get_offsets().tolist() for points in axes.collections)
+        assert sums == [[1.0, 0.7], [2.0, 1.5]]
+        assert predicted == [[1.0, 1.1], [2.0, 1.9]]
+        (line,) = axes.lines
+        assert list(line.get_xdata()) == list(line.get_ydata())  # on it, predictions are right
+        assert axes.get_xlim() == axes.get_ylim() == pytest.approx((0, 2.1))
+        assert axes.texts[0].get_text() == "median error 5.0%\n95 % below 10.0%\nSpearman 0.900"
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("measured (ms)", "predicted (ms)")

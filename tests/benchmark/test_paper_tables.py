@@ -1,6 +1,7 @@
 """The paper's tables as data, and the command that measures them."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import shutil
@@ -8,11 +9,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 
-from benchmark import paper, paper_lines, paper_tables, published, report
-from benchmark.paper_tables import TABLES
+from benchmark import (
+    latency,
+    paper,
+    paper_lines,
+    paper_plots,
+    paper_tables,
+    published,
+    report,
+    statistics,
+)
+from benchmark.paper_tables import TABLES, Row
 from mnv3_tf import cli
 from mnv3_tf.cost import cost
+from mnv3_tf.export import runtime, skeleton
 from mnv3_tf.networks import resolve
 
 EVERY = pytest.mark.parametrize("name", TABLES)
@@ -23,14 +35,19 @@ QUICK = ("--tables=redesigns", "--rounds=5", "--burst_ms=1")
 
 
 @EVERY
-def test_row_names_are_unique_and_the_first_is_there(name):
+def test_rows_are_told_apart_and_have_a_cell_for_every_column(name):
     table = TABLES[name]
     rows = list(table.rows())
+    described = [paper.describe(row) for row in rows]
     assert len({row.name for row in rows}) == len(rows)
-    shown = [(paper.describe(row)["name"], row.quantize) for row in rows]
-    assert len(set(shown)) == len(rows)
+    assert len({(found["name"], found["quantize"]) for found in described}) == len(rows)
     firsts = [row.quantize for row in rows if row.label == table.first]
     assert sorted(firsts) == ["int8", "none"]
+    timed = {"full_pace_us": 1.0, "ci_us": [1.0, 1.0], "ratio": 1.0, "top1": None}
+    for found in described:
+        for wide in (False, True):
+            cells = paper_lines.line(found | timed | {"top1_origin": None}, table.task, wide)
+            assert len(cells) == len(paper_lines.columns(table.task, wide))
 
 
 def test_large_itself_has_h_swish_from_80():
@@ -122,19 +139,69 @@ def test_slow_tables_have_fewer_rounds():
     from benchmark.latency import Settings
 
     rounds = {name: table.settings(Settings(rounds=40)).rounds for name, table in TABLES.items()}
-    assert (rounds["networks"], rounds["detection"], rounds["segmentation"]) == (40, 20, 6)
+    assert rounds == {
+        **dict.fromkeys(("networks", "hard_swish", "multipliers", "redesigns"), 40),
+        **{"detection": 20, "segmentation": 6, "segmentation_full": 5},
+    }
+    assert [name for name, table in TABLES.items() if not table.by_default] == ["segmentation_full"]
     assert TABLES["segmentation"].settings(Settings(rounds=5)).rounds == 5
 
 
-@EVERY
-def test_every_row_has_a_cell_for_every_column(name):
-    task = TABLES[name].task
-    timed = {"full_pace_us": 1.0, "ci_us": [1.0, 1.0], "ratio": 1.0, "top1": None}
-    for row in TABLES[name].rows():
-        described = paper.describe(row) | timed | {"top1_origin": None}
-        for wide in (False, True):
-            cells = paper_lines.line(described, task, wide)
-            assert len(cells) == len(paper_lines.columns(task, wide))
+LINE = {
+    "name": "large",
+    "quantize": "none",
+    "full_pace_us": 20_000.0,
+    "ci_us": [19_000.0, 22_000.0],
+    "ratio": 1.2345,
+    "madds": 216_590_000,
+    "params": 5_483_032,
+    "top1": 75.24,
+    "top1_origin": "published",
+    "published": {"pixel_ms": [51, 61.5]},
+}
+
+
+def test_a_line_has_milliseconds_half_widths_and_millions():
+    """± is half of the interval, in percent of the time."""
+    assert paper_lines.columns("classify") == (
+        *("network", "kind", "ms", "± %", "ratio", "MAdds", "params"),
+        *("top-1", "P-1", "P-2", "P-3"),
+    )
+    cells = ("large", "float", "20.00", "7.5", "1.234", "216.6", "5.48", "75.2", "51", "61.5", "-")
+    assert paper_lines.line(LINE, "classify") == cells
+    assert paper_lines.line(LINE, "classify", wide=False) == cells[:9]
+    judged = LINE | {"top1_origin": "measured on 500 pictures", "quantize": "int8"}
+    assert paper_lines.line(judged, "classify")[7] == "75.2*"
+    assert paper_lines.line(judged, "classify")[1] == "int8"
+    assert paper_lines.line(LINE | {"top1": None, "top1_origin": None}, "classify")[7] == "-"
+    assert paper_lines.line(LINE | {"published": {}}, "classify")[8:] == ("-", "-", "-")
+
+
+def test_lines_of_other_tasks_have_billions_and_published_sizes_in_brackets():
+    published = {"madds_b": 9.74, "params_m": None, "miou": 72.36, "test_miou": 72.6}
+    row = LINE | {"full_madds": 9_370_000_000, "published": published | {"pixel_ms": [657]}}
+    cells = ("9.37 (9.74)", "5.48 (-)", "72.4", "72.6", "657")
+    assert paper_lines.line(row, "segment")[5:] == cells
+    assert paper_lines.line(row, "segment", wide=False)[5:] == ("9.37", "5.48", "72.4", "657")
+    assert paper_lines.columns("segment")[7:] == ("mIoU", "test", "P-3")
+    assert paper_lines.columns("segment", wide=False)[7:] == ("mIoU", "P-3")
+    row = LINE | {"published": {"madds_b": 0.51, "params_m": 3.22, "map": 22.0, "pixel_ms": [119]}}
+    cells = ("0.22 (0.51)", "5.48 (3.22)", "22.0", "119")
+    assert paper_lines.line(row, "detect")[5:] == cells
+    assert paper_lines.columns("detect")[7:] == ("mAP", "P-1")
+
+
+def test_each_task_is_explained_once():
+    told = paper_lines.explanation(["detect", "classify", "detect"])
+    assert told.count("Detection: MAdds in billions") == 1
+    assert told.index("Detection") < told.index("MAdds: millions")
+    assert "Segmentation" not in told
+
+
+def test_a_title_tells_the_processor_and_the_threads():
+    result = {"title": "T", "machine": {"cpu": "C"}, "settings": {"threads": 1}}
+    assert paper.title(result) == "T (C, 1 thread)"
+    assert paper.title(result | {"settings": {"threads": 2}}) == "T (C, 2 threads)"
 
 
 # -- the command -----------------------------------------------------------------------------
@@ -144,18 +211,57 @@ def run(*flags: object) -> int:
     return cli.call(paper.main, paper.define_flags, ["benchmark", *map(str, flags)])
 
 
+class Scripted:
+    """A loaded file: the network number k of its table takes 100 (k + 1) microseconds.
+
+    The second turn is half as long again, and the first inference of a turn four times as long.
+    """
+
+    loaded: list["Scripted"]
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self.us, self.turns = 100.0 * (len(self.loaded) + 1), 0
+        self.path, self.threads = path, threads
+        self.loaded.append(self)
+
+    def invoke(self) -> None:
+        pass
+
+    def take(self, count: int) -> np.ndarray:
+        if count == latency.UNTIMED_INVOKES:
+            return np.full(count, 1e9)
+        times = np.full(count, self.us * (1.5 if self.turns == 1 else 1.0))
+        times[0] *= 4
+        self.turns += 1
+        return times
+
+
+@contextlib.contextmanager
+def scripted():
+    """What was made: (spec, precision, lowering) by the file's name."""
+    made = {}
+
+    def network(spec, quantize, hard_swish):
+        content = f"{spec.hash} {quantize} {hard_swish}".encode()
+        made[content] = (spec, quantize, hard_swish)
+        return content
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scripted, "loaded", [], raising=False)
+        patch.setattr(skeleton, "network", network)
+        patch.setattr(runtime, "TFLiteModel", Scripted)
+        patch.setattr(runtime, "warm_up", lambda invoke: invoke.__self__.us)
+        patch.setattr(runtime, "sample", lambda invoke, count: invoke.__self__.take(count))
+        patch.setattr(latency, "cores_in_use", lambda: 0.0)
+        patch.setattr(statistics, "RESAMPLES", 200)
+        yield made
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> tuple[Path, str]:
     """The folder with the redesigns, and what was printed."""
-    from benchmark import statistics
-    from mnv3_tf.export import runtime
-
     folder, printed = tmp_path_factory.mktemp("paper"), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(
-            runtime, "warm_up", lambda invoke: float(np.median(runtime.sample(invoke, 3)))
-        )
-        patch.setattr(statistics, "RESAMPLES", 200)
+    with scripted(), contextlib.redirect_stdout(printed):
         assert run(*QUICK, f"--out={folder}", "--json") == 0
     return folder, printed.getvalue()
 
@@ -222,38 +328,115 @@ def accuracies(folder: Path) -> dict[tuple[str, str], tuple]:
 def test_every_row_is_measured_and_says_where_its_figures_are_from(measured):
     folder, _ = measured
     result = read(folder)
-    asked = [(row.label, row.quantize) for row in paper_tables.redesigns()]
-    assert [(row["label"], row["quantize"]) for row in result["rows"]] == asked
-    assert set(result["origins"].values()) == {"computed", "measured here", "published"}
-    for row in result["rows"]:
+    asked = list(paper_tables.redesigns())
+    assert [(row["label"], row["quantize"]) for row in result["rows"]] == [
+        (row.label, row.quantize) for row in asked
+    ]
+    assert result["origins"] == {
+        "params": "computed",
+        "madds": "computed",
+        "bytes": "measured here",
+        "full_pace_us": "measured here",
+        "median_us": "measured here",
+        "ratio": "measured here",
+        "published": "published",
+    }
+    for number, (row, of) in enumerate(zip(result["rows"], asked, strict=True)):
+        us = 100.0 * (number + 1)
         assert result["origins"].keys() <= row.keys()
-        low, high = row["ci_us"]
-        assert 0 < low <= row["full_pace_us"] <= high
-        assert row["full_pace_us"] <= row["median_us"] <= row["p95_us"]
-        assert len(row["rounds_us"]) == 5
-        if row["label"] == "large":
-            assert row["ratio"] == 1.0
-            assert (row["params"], row["spec_hashes"][0]) == (5_483_032, resolve("large").hash)
-        assert row["bytes"] > row["params"]
+        assert (row["full_pace_us"], row["median_us"]) == (us, us)
+        assert row["ci_us"] == [us, us]
+        assert row["p95_us"] == 4 * us
+        assert row["rounds_us"] == [us, 1.5 * us, us, us, us]
+        assert row["spread"] == pytest.approx(0.3)
+        first = 100.0 if row["quantize"] == "none" else 500.0
+        assert row["ratio"] == pytest.approx(us / first)
+        assert row["ratio_ci"] == pytest.approx([us / first] * 2)
+        assert row["bytes"] == len(f"{of.spec.hash} {of.quantize} None")
+        assert row["hard_swish"] == {"none": "fused", "int8": "composite"}[of.quantize]
+        assert row["resolution"] == 224
+    large = result["rows"][0]
+    assert (large["params"], large["madds"]) == (5_483_032, cost(resolve("large")).madds)
+    assert large["spec_hashes"] == [
+        resolve("large", num_classes=classes).hash for classes in (1000, 1001)
+    ]
     assert (folder / "redesigns.png").read_bytes().startswith(b"\x89PNG")
     assert not (folder / "frontier.png").exists()
 
 
-def test_the_ratio_is_to_the_first_row_in_its_precision(measured):
-    rows = read(measured[0])["rows"]
-    firsts = {row["quantize"]: row["full_pace_us"] for row in rows if row["label"] == "large"}
-    for row in rows:
-        assert row["ratio"] == pytest.approx(row["full_pace_us"] / firsts[row["quantize"]])
+def test_a_table_says_what_it_is_and_how_to_make_it_again(measured):
+    result = read(measured[0])
+    table = TABLES["redesigns"]
+    told = {
+        "schema_version": 1,
+        "table": "redesigns",
+        "task": "classify",
+        "title": table.title,
+        "note": table.note,
+        "first": "large",
+        "command": "python -m benchmark paper --tables=redesigns --threads=1 --rounds=5 "
+        "--burst_ms=1",
+        "settings": {"threads": 1, "rounds": 5, "burst_ms": 1, "seed": 0, "delegate": True},
+    }
+    assert {key: result[key] for key in told} == told
+    (warning,) = result["warnings"]
+    assert warning.startswith("rounds of large differ by 30%")
+
+
+def test_networks_are_made_and_run_as_asked_for(tmp_path):
+    settings = latency.Settings(threads=3, rounds=5, burst_ms=1)
+    with scripted() as made:
+        found = paper.measure_table("hard_swish", settings, tmp_path)
+        assert {model.threads for model in Scripted.loaded} == {3}
+        files = [model.path for model in Scripted.loaded]
+    rows = list(paper_tables.hard_swish())
+    assert files == [tmp_path / f"{row.name}.tflite" for row in rows]
+    assert [made[file.read_bytes()] for file in files] == [
+        (row.spec, row.quantize, row.hard_swish) for row in rows
+    ]
+    assert rows[3].name == "h-swish_from_112_float_naive"
+    assert (found["rows"][3]["name"], found["rows"][3]["hard_swish"]) == (
+        "h-swish from 112, naive",
+        "naive",
+    )
+    assert found["rows"][0]["name"] == "relu only"
+    assert found["rows"][3]["ratio"] == 4.0
+
+
+def test_a_real_network_is_measured(tmp_path, monkeypatch):
+    """A tiny one in both precisions, by the real runtime."""
+    rows = [Row("tiny", tiny.SHALLOW, quantize) for quantize in paper_tables.PRECISIONS]
+    table = dataclasses.replace(TABLES["redesigns"], rows=lambda: iter(rows), first="tiny")
+    monkeypatch.setitem(TABLES, "redesigns", table)
+    monkeypatch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 3))))
+    monkeypatch.setattr(latency, "cores_in_use", lambda: 0.0)
+    monkeypatch.setattr(statistics, "RESAMPLES", 200)
+    found = paper.measure_table("redesigns", latency.Settings(1, 5, 1), tmp_path)["rows"]
+    assert [row["ratio"] for row in found] == [1.0, 1.0]
+    for row in found:
+        low, high = row["ci_us"]
+        assert 0 < low <= row["full_pace_us"] <= high
+        assert row["full_pace_us"] <= row["median_us"] <= row["p95_us"]
+        assert row["bytes"] > row["params"]
+        assert len(row["rounds_us"]) == 5
 
 
 def test_the_table_fits_and_the_last_line_is_json(measured):
     folder, printed = measured
     *lines, last = printed.splitlines()
     assert json.loads(last) == {"redesigns": read(folder)}
+    assert printed.count("Warning: rounds of large differ by 30%") == 1
     table = [line for line in lines if not line.startswith(("Warning", "ms, "))]
     assert max(map(len, table)) <= 80
     assert sum("squeeze-excite" in line for line in table) == 3  # the title, float and int8
     assert sum(" float " in line for line in table) == 4
+
+
+@pytest.fixture(autouse=True)
+def unseen(request, monkeypatch):
+    """Where plots are not what is asked for, nothing is plotted."""
+    if "folder" in request.fixturenames:
+        monkeypatch.setitem(paper_plots.PLOTS, "redesigns", lambda *_: None)
 
 
 def test_what_is_there_is_not_measured_again(folder, made_up):
@@ -325,8 +508,9 @@ def test_a_report_without_accuracy_changes_nothing(folder, made_up, tmp_path):
     assert set(accuracies(folder).values()) == {(None, None)}
 
 
-def test_all_tables_are_plotted_with_the_frontiers(made_up, tmp_path, capsys):
+def test_all_tables_are_plotted_with_the_frontiers(made_up, drawn, tmp_path, capsys):
     assert run(f"--out={tmp_path}") == 0
+    assert len(drawn) == len(made_up) + 1
     assert made_up == [name for name in TABLES if name != "segmentation_full"]
     for name in (*made_up, "frontier"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -338,8 +522,10 @@ def test_all_tables_are_plotted_with_the_frontiers(made_up, tmp_path, capsys):
     assert max(len(line) for line in out.splitlines() if not line.startswith("ms, ")) <= 80
 
 
-def test_tables_of_other_tasks_are_kept_and_are_on_the_page(made_up, tmp_path, capsys):
+def test_tables_of_other_tasks_are_kept_and_are_on_the_page(made_up, monkeypatch, tmp_path, capsys):
     asked = ["detection", "segmentation", "segmentation_full"]
+    for name in asked:
+        monkeypatch.setitem(paper_plots.PLOTS, name, lambda _, path: path.write_bytes(b"plot"))
     for _ in range(2):
         assert run(f"--tables={','.join(asked)}", f"--out={tmp_path / 'paper'}") == 0
     assert made_up == asked
@@ -372,7 +558,7 @@ def test_tables_of_other_tasks_are_kept_and_are_on_the_page(made_up, tmp_path, c
         (["--reports=other.json", "--out=a"], "--reports=other.json is no report of an export"),
         (["--reports=nested.json", "--out=a"], "--reports=nested.json is no report of an export"),
         (["--reports=cut.json", "--out=a"], "--reports=cut.json is no report of an export"),
-        (["--rounds=2", "--out=a"], "--rounds=2 is too small; give at least 5."),
+        (["--rounds=4", "--out=a"], "--rounds=4 is too small; give at least 5."),
     ],
 )
 def test_bad_input_leaves_with_2_and_one_sentence(

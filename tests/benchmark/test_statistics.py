@@ -3,6 +3,19 @@ import pytest
 
 from benchmark import statistics
 
+DRAWS = statistics.RESAMPLES
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Draws enough for what is not exact."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 300)
+
+
+@pytest.fixture
+def many(monkeypatch):
+    monkeypatch.setattr(statistics, "RESAMPLES", DRAWS)
+
 
 def simulate(rng, rounds=20, burst=10, centre=100.0, between=1.0, within=2.0):
     """Timings whose rounds differ: the true median is `centre`."""
@@ -15,20 +28,83 @@ def test_the_median_is_that_of_everything():
     assert statistics.median(rounds).value == 11.0
 
 
+# -- by hand: of rounds of one inference the odds of each median are known -----------------------
+
+TWO = np.array([[1.0], [3.0]])
+"""Two draws of it have the medians 1, 2 and 3 in 25, 50 and 25 of 100 cases."""
+
+
+def rounds_of(low: int, high: int) -> np.ndarray:
+    return np.array([[0.0]] * low + [[1.0]] * high)
+
+
+def test_what_is_drawn():
+    assert (DRAWS, statistics.FEWEST_ROUNDS, statistics.FULL_PACE) == (2000, 5, 0.1)
+
+
+@pytest.mark.parametrize(("confidence", "low", "high"), [(0.6, 1, 3), (0.4, 2, 2)])
+def test_an_interval_leaves_out_as_much_on_either_side(many, confidence, low, high):
+    for found in (
+        statistics.median(TWO, confidence),
+        statistics.ratio(TWO, np.ones((2, 1)), confidence),
+        statistics.unpaired_ratio(TWO, np.ones((2, 1)), confidence),
+    ):
+        assert found == statistics.Estimate(2, low, high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bound"),
+    [
+        (4, 1, 1),  # three or more of five draws: 5.8 of 100
+        (7, 2, 1),  # five or more of nine: 3.0
+        (6, 1, 0),  # four or more of seven: 1.0
+    ],
+)
+def test_an_interval_is_of_95_percent_unless_told_otherwise(many, low, high, bound):
+    rounds = rounds_of(low, high)
+    assert statistics.median(rounds) == statistics.Estimate(0, 0, bound)
+    ratio = statistics.ratio(rounds + 1, np.ones_like(rounds))
+    assert ratio == statistics.Estimate(1, 1, 1 + bound)
+    assert statistics.unpaired_ratio(rounds + 1, np.ones_like(rounds)) == ratio
+
+
+def test_an_interval_of_full_pace_is_of_95_percent():
+    """The tenth percentile of 11 draws is the second least: 1 unless two or more are the 0."""
+    rounds = rounds_of(1, 10)
+    assert statistics.full_pace(rounds) == statistics.Estimate(1, 0, 1)  # 26 of 100
+    assert statistics.full_pace(rounds, 0.2) == statistics.Estimate(1, 1, 1)
+    ratio = statistics.full_pace_ratio(rounds + 1, np.full_like(rounds, 2))
+    assert ratio == statistics.Estimate(1, 0.5, 1)
+    assert statistics.full_pace_ratio(rounds + 1, np.full_like(rounds, 2), 0.2).low == 1
+
+
+def test_ratios_are_of_the_first_by_the_second():
+    six, two = np.full((5, 3), 6.0), np.full((5, 2), 2.0)
+    for ratio in (statistics.ratio, statistics.unpaired_ratio, statistics.full_pace_ratio):
+        assert ratio(six, two) == statistics.Estimate(3, 3, 3)
+
+
+def test_what_nothing_pairs_is_drawn_by_itself():
+    rounds = np.arange(1.0, 22.0)[:, np.newaxis]
+    found = statistics.unpaired_ratio(rounds, rounds)
+    assert found.low < found.value == 1.0 < found.high
+    assert statistics.ratio(rounds, rounds) == statistics.Estimate(1, 1, 1)
+    assert statistics.unpaired_ratio(rounds, rounds[:6]).value == 11 / 3.5
+
+
 def test_constant_timings_leave_no_doubt():
     estimate = statistics.median(np.full((10, 4), 3.0))
     assert (estimate.low, estimate.value, estimate.high) == (3.0, 3.0, 3.0)
     assert statistics.ratio(np.full((10, 4), 3.0), np.full((10, 2), 2.0)).value == 1.5
 
 
-def test_the_interval_holds_the_true_median_about_as_often_as_it_says(monkeypatch):
-    monkeypatch.setattr(statistics, "RESAMPLES", 300)
-    rng, trials, held = np.random.default_rng(1), 200, 0
+def test_the_interval_holds_the_true_median_about_as_often_as_it_says():
+    rng, trials, held = np.random.default_rng(1), 60, 0
     for _ in range(trials):
         estimate = statistics.median(simulate(rng))
         held += estimate.low <= 100.0 <= estimate.high
     # 95 % is said; twenty rounds and a percentile bootstrap give a little less.
-    assert 0.89 <= held / trials <= 0.99
+    assert 0.88 <= held / trials < 1
 
 
 def test_drawing_single_timings_would_have_been_too_sure():
@@ -52,8 +128,7 @@ def test_the_ratio_is_paired_so_that_a_slow_machine_cancels():
     assert (alone.high - alone.low) / alone.value > 0.1
 
 
-def test_the_ratio_holds_the_truth_about_as_often_as_it_says(monkeypatch):
-    monkeypatch.setattr(statistics, "RESAMPLES", 300)
+def test_the_ratio_holds_the_truth_about_as_often_as_it_says():
     rng, trials, held = np.random.default_rng(4), 200, 0
     for _ in range(trials):
         first, second = simulate(rng), simulate(rng, centre=200.0)

@@ -123,3 +123,21 @@ def make_masks(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def some_of() -> Callable[[Path, Path, int], Path]:
+    """(set, folder, count) -> the folder, with links to the first `count` files of each of its."""
+
+    def link(whole: Path, folder: Path, count: int) -> Path:
+        links = folder / whole.name
+        for path in (whole, *sorted(whole.rglob("*"))):
+            if path.is_dir():
+                place = links / path.relative_to(whole)
+                place.mkdir()
+                files = sorted(file for file in path.iterdir() if file.is_file())
+                for file in files[:count]:
+                    (place / file.name).symlink_to(file)
+        return links
+
+    return link

@@ -13,21 +13,27 @@ from mnv3_tf.data.augment import (
     training_view,
 )
 
-STRONG = Augmentation(brightness=0.4, contrast=0.4, saturation=0.4, randaugment_layers=2, erase=0.5)
+STRONG = Augmentation(brightness=0.4, contrast=0.4, saturation=0.4, erase=0.5)
+PLAIN = Augmentation()
 
 
 def seeds(count):
     return tf.stack([tf.zeros(count, tf.int64), tf.range(count, dtype=tf.int64)], 1)
 
 
+def drawn(draw, count, dtype=tf.float32):
+    """What `draw` makes of so many seeds, by a graph."""
+    every = tf.function(lambda: tf.map_fn(draw, seeds(count), fn_output_signature=dtype))
+    return every().numpy()
+
+
 def windows(shape, count=1000, **how):
     how = Augmentation(**how)
-    draw = lambda seed: random_window(  # noqa: E731
-        tf.constant(shape), seed, how.crop_scale, how.crop_ratio
+    return drawn(
+        lambda seed: random_window(tf.constant(shape), seed, how.crop_scale, how.crop_ratio),
+        count,
+        tf.int32,
     )
-    return tf.function(
-        lambda: tf.map_fn(draw, seeds(count), fn_output_signature=tf.int32)
-    )().numpy()
 
 
 @pytest.mark.parametrize("shape", [(200, 300), (300, 200), (1, 1), (5, 400), (400, 5)])
@@ -66,7 +72,7 @@ def test_the_whole_picture_can_be_asked_for():
 
 def test_a_flip_mirrors_left_and_right_half_of_the_time(make_photo):
     picture = make_photo()
-    flipped = [random_flip(tf.constant(picture), seed).numpy() for seed in seeds(200)]
+    flipped = drawn(lambda seed: random_flip(tf.constant(picture), seed), 200, tf.uint8)
     mirrored = [np.array_equal(one, picture[:, ::-1]) for one in flipped]
     assert all(m or np.array_equal(f, picture) for m, f in zip(mirrored, flipped, strict=True))
     assert 70 < sum(mirrored) < 130
@@ -81,7 +87,7 @@ def test_colour_strength_zero_changes_nothing(make_photo):
 def test_each_colour_change_does_what_its_name_says(make_photo, which):
     picture = tf.constant(make_photo() / 255 * 0.4 - 0.2, tf.float32)  # far from clipping
     strengths = np.eye(3)[which] * 0.3
-    changed = np.stack([jitter_color(picture, s, *strengths).numpy() for s in seeds(50)])
+    changed = drawn(lambda seed: jitter_color(picture, seed, *strengths), 50)
     unit, changed = (picture.numpy() + 1) / 2, (changed + 1) / 2
     gray = tf.image.rgb_to_grayscale(unit).numpy()
     base = [0.0, gray.mean(), gray][which]
@@ -95,7 +101,7 @@ def test_each_colour_change_does_what_its_name_says(make_photo, which):
 
 def test_erasing_fills_windows_of_the_size_that_it_says():
     picture = tf.fill((60, 80, 3), 2.0)
-    found = np.stack([random_erasing(picture, seed, 0.5).numpy() for seed in seeds(300)])
+    found = drawn(lambda seed: random_erasing(picture, seed, 0.5), 300)
     erased = (found < 2.0).all(-1)
     assert erased[(found < 2.0).any(-1)].all()
     parts = erased.mean((1, 2))
@@ -111,13 +117,13 @@ def test_erasing_fills_windows_of_the_size_that_it_says():
     assert noise.std() == pytest.approx(3**-0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", None])
-def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo, form):
+@pytest.mark.parametrize(("form", "how"), [("JPEG", STRONG), ("PNG", PLAIN)])
+def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo, form, how):
     pixels = make_photo(1)
-    content = tf.constant(encode_photo(pixels, form) if form else pixels)
-    eager = [training_view(content, 32, seed, STRONG).numpy() for seed in seeds(8)]
-    graph = tf.data.Dataset.from_tensor_slices(seeds(8)).map(
-        lambda seed: training_view(content, 32, seed, STRONG)
+    content = tf.constant(encode_photo(pixels, form))
+    eager = [training_view(content, 32, seed, how).numpy() for seed in seeds(4)]
+    graph = tf.data.Dataset.from_tensor_slices(seeds(4)).map(
+        lambda seed: training_view(content, 32, seed, how)
     )
     for one, other in zip(eager, graph, strict=True):
         # The graph may fuse operations: equal up to rounding, of a few pixels to the next value.
@@ -125,8 +131,55 @@ def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo, 
         np.testing.assert_allclose(one, other, atol=0.1)
         assert one.shape == (32, 32, 3)
         assert one.dtype == np.float32
-        assert -1 <= one.min() < one.max() <= 1
-    assert not np.array_equal(eager[0], eager[1])
+        assert -1 <= one.min() < one.max() <= 1 + 1e-6
+    assert len({one.tobytes() for one in eager}) == 4
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"flip": True},
+        {"crop_scale": (0.1, 0.5)},
+        {"crop_scale": (0.1, 1.0), "crop_ratio": (1.9, 2.0)},
+        {"brightness": 0.4},
+        {"contrast": 0.4},
+        {"saturation": 0.4},
+        {"randaugment_layers": 1},
+        {"erase": 1.0},
+    ],
+    ids=lambda more: "-".join(more) or "nothing",
+)
+def test_a_view_has_the_changes_that_are_asked_for(make_photo, more):
+    pixels = make_photo(1, 32, 32)
+    how = Augmentation(**{"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": False} | more)
+    found = [training_view(tf.constant(pixels), 32, seed, how).numpy() for seed in seeds(4)]
+    still = [np.allclose(one, pixels / 127.5 - 1, atol=1e-6) for one in found]
+    assert all(still) == (not more)
+
+
+def test_randaugment_has_its_magnitude(make_photo):
+    """Without strength but two operations change nothing."""
+    pixels = make_photo(1, 32, 32)
+    views = [
+        [
+            training_view(
+                tf.constant(pixels),
+                32,
+                seed,
+                Augmentation((1.0, 1.0), (1.0, 1.0), False, 0, 0, 0, 1, magnitude),
+            ).numpy()
+            for seed in seeds(8)
+        ]
+        for magnitude in (0.0, 10.0)
+    ]
+    still = [sum(np.allclose(one, pixels / 127.5 - 1, atol=1e-6) for one in of) for of in views]
+    assert still[0] > 4 > still[1]
+
+
+def test_the_defaults_are_those_of_imagenet():
+    expected = Augmentation((0.08, 1.0), (3 / 4, 4 / 3), True, 0.0, 0.0, 0.0, 0, 9.0, 0.0)
+    assert expected == Augmentation()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def views(content, how, count, size=(96, 120), of=None):
     of = objects() if of is None else of
     content = tf.constant(content)
     draw = tf.function(lambda seed: training_example(content, of, size, seed, how))
-    return [tf.nest.map_structure(lambda t: t.numpy(), draw(seed)) for seed in seeds(count)]
+    return [tf.nest.map_structure(np.asarray, draw(seed)) for seed in seeds(count)]
 
 
 def check_boxes_are_where_the_paint_is(found, size, tolerance):
@@ -71,29 +71,31 @@ def check_boxes_are_where_the_paint_is(found, size, tolerance):
     return seen
 
 
-@pytest.mark.parametrize("size", [(96, 120), (64, 64)])
-def test_boxes_follow_flips_crops_and_zooms(size):
-    found = views(painted(), FULL, 60, size)
-    assert check_boxes_are_where_the_paint_is(found, size, 1.6) > 60
-    assert [
-        target["crowd"][k] == (target["classes"][k] == 1) for _, target in found for k in (0, 1)
-    ]
-    assert all(target["size"].tolist() == [HEIGHT, WIDTH] for _, target in found)
+@pytest.mark.parametrize(("size", "count"), [((96, 120), 60), ((64, 64), 20)])
+def test_boxes_follow_flips_crops_and_zooms(size, count):
+    found = views(painted(), FULL, count, size)
+    assert check_boxes_are_where_the_paint_is(found, size, 1.6) > count
+    for _, target in found:
+        assert target["size"].tolist() == [HEIGHT, WIDTH]
+        np.testing.assert_array_equal(target["crowd"], target["classes"] == 1)
+        kept = target["boxes"][target["classes"] >= 0]
+        assert kept.min(initial=0) >= 0
+        assert kept.max(initial=0) <= 1
+        assert (kept[:, 2:] > kept[:, :2]).all()
+        assert not target["boxes"][target["classes"] < 0].any()
 
 
 def test_boxes_follow_a_large_jpeg_that_is_decoded_smaller(encode_photo):
-    content = encode_photo(painted(6), quality=95)
-    found = views(content, FULL, 25, (64, 80))
-    assert check_boxes_are_where_the_paint_is(found, (64, 80), 2.0) > 25
+    content = encode_photo(painted(3), quality=95)
+    found = views(content, FULL, 20, (48, 60))
+    assert check_boxes_are_where_the_paint_is(found, (48, 60), 2.0) > 20
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", None])
-def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo, form):
+def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo):
     how = BoxAugmentation(zoom_out=0.4, brightness=0.4, contrast=0.4, saturation=0.4)
-    pixels = make_photo(1)
-    content = tf.constant(encode_photo(pixels, form) if form else pixels)
-    eager = [training_example(content, objects(), 32, seed, how) for seed in seeds(10)]
-    graph = tf.data.Dataset.from_tensor_slices(seeds(10)).map(
+    content = tf.constant(encode_photo(make_photo(1)))
+    eager = [training_example(content, objects(), 32, seed, how) for seed in seeds(5)]
+    graph = tf.data.Dataset.from_tensor_slices(seeds(5)).map(
         lambda seed: training_example(content, objects(), 32, seed, how)
     )
     for (one, target), (other, same) in zip(eager, graph, strict=True):
@@ -102,16 +104,7 @@ def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo, 
         assert -1 <= tf.reduce_min(one) < tf.reduce_max(one) <= 1
         for name, values in target.items():
             np.testing.assert_allclose(values, same[name], atol=1e-6)
-    assert len({one.numpy().tobytes() for one, _ in eager}) == 10
-
-
-def test_boxes_stay_within_the_view():
-    for _, target in views(painted(), FULL, 60):
-        kept = target["boxes"][target["classes"] >= 0]
-        assert kept.min(initial=0) >= 0
-        assert kept.max(initial=0) <= 1
-        assert (kept[:, 2:] > kept[:, :2]).all()
-        assert not target["boxes"][target["classes"] < 0].any()
+    assert len({one.numpy().tobytes() for one, _ in eager}) == 5
 
 
 def test_a_view_that_is_not_changed_is_evaluations():
@@ -131,9 +124,10 @@ def test_evaluation_knows_no_crop():
 
 def test_a_flip_mirrors_picture_and_boxes_half_of_the_time():
     picture = tf.constant(painted())
+    draw = tf.function(lambda seed: random_mirror(picture, objects(), seed))
     mirrored = 0
     for seed in seeds(100):
-        other, target = random_mirror(picture, objects(), seed)
+        other, target = draw(seed)
         if np.array_equal(other, painted()):
             np.testing.assert_array_equal(target["boxes"], objects()["boxes"])
         else:
@@ -145,20 +139,26 @@ def test_a_flip_mirrors_picture_and_boxes_half_of_the_time():
 
 
 def test_the_seven_cases_are_drawn_evenly_and_a_part_of_the_pictures_stays_whole():
-    every = tf.data.Dataset.from_tensor_slices(seeds(3000)).map(_draw_case).batch(3000)
-    whole, covered = next(iter(every))
+    every = tf.function(
+        lambda: tf.map_fn(_draw_case, seeds(3000), fn_output_signature=(tf.bool, tf.float32))
+    )
+    whole, covered = every()
     counts = [np.isclose(covered, part).sum() for part in COVERED]
     assert sum(counts) == 3000
     assert 360 < min(counts) <= max(counts) < 500
     assert np.mean(whole) == pytest.approx(WHOLE_PART, abs=0.02)
 
 
+@tf.function
+def many_windows(covered):
+    shape, boxes = tf.constant([HEIGHT, WIDTH]), objects()["boxes"]
+    draw = lambda seed: ssd_window(shape, boxes, covered, seed)  # noqa: E731
+    return tf.map_fn(draw, seeds(150), fn_output_signature=tf.int32)
+
+
 @pytest.mark.parametrize("covered", COVERED)
 def test_a_window_has_the_area_the_ratio_and_the_part_of_a_box_asked_for(covered):
-    shape = tf.constant([HEIGHT, WIDTH])
-    boxes = objects()["boxes"]
-    draw = tf.function(lambda seed: ssd_window(shape, boxes, tf.constant(covered), seed))
-    found = np.stack([draw(seed).numpy() for seed in seeds(150)])
+    found = many_windows(tf.constant(covered)).numpy()
     top, left, height, width = found.T
     assert min(top.min(), left.min()) >= 0
     assert (top + height).max() <= HEIGHT
@@ -222,7 +222,7 @@ def test_the_parts_of_the_views_that_zoom_out_and_crop():
     white = np.full((40, 40, 3), 255, np.uint8)
     whole = np.array([[0.0, 0.0, 1.0, 1.0]])
     how = BoxAugmentation(flip=False, ssd_crop=False, zoom_out=0.3)
-    found = views(white, how, 300, (16, 16), objects(whole))
+    found = views(white, how, 150, (16, 16), objects(whole))
     zoomed = np.array([(picture == 0).any() for picture, _ in found])
     assert 0.2 < zoomed.mean() < 0.4
     for (_, target), is_zoomed in zip(found, zoomed, strict=True):
@@ -235,6 +235,11 @@ def test_a_picture_without_boxes_has_views_too(make_photo):
         assert np.isfinite(picture).all()
         assert (target["classes"] == -1).all()
         assert not target["boxes"].any()
+
+
+def test_the_defaults_are_ssds_without_zooming_out():
+    assert BoxAugmentation() == BoxAugmentation(True, True, 0.0, 4.0, 0.0, 0.0, 0.0)
+    assert COVERED == (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,11 @@ def check_pixels_keep_their_class(picture, mask, tolerance=0.1):
     assert np.abs(seen - mask)[flat & inside].max() < tolerance
 
 
-@pytest.mark.parametrize("size", [(60, 80), (48, 48), (90, 80)])
-@pytest.mark.parametrize("scale", [(0.5, 2.0), (0.5, 0.9), (1.2, 2.0)])
+@pytest.mark.parametrize(
+    ("size", "scale"), [((48, 48), (0.5, 2.0)), ((60, 80), (0.5, 0.9)), ((90, 80), (1.2, 2.0))]
+)
 def test_each_pixel_keeps_its_class(size, scale):
-    for picture, mask in views(*pair(), MaskAugmentation(scale), 12, size):
+    for picture, mask in views(*pair(), MaskAugmentation(scale), 20, size):
         assert (picture.shape, mask.shape) == ((*size, 3), size)
         assert (picture.dtype, mask.dtype) == (np.float32, np.uint8)
         check_pixels_keep_their_class(picture, mask)
@@ -53,7 +54,7 @@ def test_each_pixel_keeps_its_class(size, scale):
 def test_files_keep_it_too_also_where_the_jpeg_is_decoded_smaller(encode_photo):
     from PIL import Image
 
-    pixels, mask = pair(960, 1280, 320)
+    pixels, mask = pair(480, 640, 160)
     content = encode_photo(pixels, quality=95)
     encoded = tf.io.encode_png(mask[..., None])
     assert Image.fromarray(mask).mode == "L"
@@ -61,7 +62,7 @@ def test_files_keep_it_too_also_where_the_jpeg_is_decoded_smaller(encode_photo):
         check_pixels_keep_their_class(picture, view, tolerance=0.3)
 
 
-@pytest.mark.parametrize(("scale", "side"), [(0.5, 20), (1.0, 40), (2.0, 40)])
+@pytest.mark.parametrize(("scale", "side"), [(0.5, 20), (2.0, 40)])
 def test_scale_one_is_the_size_of_evaluation(scale, side):
     picture, mask = np.full((100, 100, 3), 255, np.uint8), np.zeros((100, 100), np.uint8)
     for view, of_mask in views(picture, mask, MaskAugmentation((scale, scale)), 5, (40, 40)):
@@ -70,7 +71,7 @@ def test_scale_one_is_the_size_of_evaluation(scale, side):
 
 
 def test_a_window_shows_a_part_and_lies_anywhere():
-    """Each pixel tells its place: red its column, green its row."""
+    """Each pixel tells its place: red its column, green its row. None is mirrored."""
     places = np.indices((128, 128)).astype(np.uint8)
     picture = np.stack([places[1], places[0], places[0] * 0], -1)
     mask = np.zeros((128, 128), np.uint8)
@@ -85,7 +86,7 @@ def test_a_window_shows_a_part_and_lies_anywhere():
 
 def test_scales_are_drawn_evenly():
     picture, mask = np.full((40, 40, 3), 255, np.uint8), np.zeros((40, 40), np.uint8)
-    found = views(picture, mask, MaskAugmentation((0.5, 1.0)), 300, (100, 100))
+    found = views(picture, mask, MaskAugmentation((0.5, 1.0)), 200, (100, 100))
     sides = np.sqrt([(view == 0).sum() for _, view in found])
     assert 50 <= sides.min() < 53
     assert 97 < sides.max() <= 100
@@ -104,8 +105,6 @@ def test_a_flip_mirrors_both_half_of_the_time():
         expected = picture[:, ::-1] if flipped else picture
         np.testing.assert_allclose((view + 1) * 127.5, expected, atol=1e-3)
     assert 30 < mirrored < 70
-    still = views(picture, mask, MaskAugmentation((1.0, 1.0), flip=False), 10, (60, 80))
-    assert all(np.array_equal(of_mask, mask) for _, of_mask in still)
 
 
 def test_the_gray_around_keeps_its_value_when_colours_change():
@@ -115,21 +114,19 @@ def test_the_gray_around_keeps_its_value_when_colours_change():
         assert (mask == IGNORED).mean() == pytest.approx(0.75)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", None])
-def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo, form):
+def test_a_view_is_the_same_eagerly_and_in_a_pipeline(make_photo, encode_photo):
     how = MaskAugmentation(brightness=0.4, contrast=0.4, saturation=0.4)
     pixels, mask = make_photo(1), np.random.default_rng(0).integers(0, 9, (40, 50)).astype(np.uint8)
-    content = tf.constant(encode_photo(pixels, form) if form else pixels)
-    given = tf.io.encode_png(mask[..., None]) if form else tf.constant(mask)
-    eager = [training_example(content, given, 32, seed, how) for seed in seeds(10)]
-    graph = tf.data.Dataset.from_tensor_slices(seeds(10)).map(
+    content, given = tf.constant(encode_photo(pixels)), tf.io.encode_png(mask[..., None])
+    eager = [training_example(content, given, 32, seed, how) for seed in seeds(5)]
+    graph = tf.data.Dataset.from_tensor_slices(seeds(5)).map(
         lambda seed: training_example(content, given, 32, seed, how)
     )
     for (one, of_one), (other, of_other) in zip(eager, graph, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
         np.testing.assert_array_equal(of_one, of_other)
         assert -1 <= tf.reduce_min(one) < tf.reduce_max(one) <= 1
-    assert len({of_one.numpy().tobytes() for _, of_one in eager}) == 10
+    assert len({of_one.numpy().tobytes() for _, of_one in eager}) == 5
 
 
 def test_evaluation_touches_nothing_at_the_pictures_own_size(make_photo):
@@ -150,6 +147,10 @@ def test_evaluation_squeezes_the_whole_picture(size):
 def test_evaluation_knows_no_crop():
     with pytest.raises(ValueError, match="resize256_crop"):
         evaluation_example(*map(tf.constant, pair()), 32, "resize256_crop")
+
+
+def test_the_defaults_are_deeplabs():
+    assert MaskAugmentation() == MaskAugmentation((0.5, 2.0), True, 0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,20 @@ def mixed(number, mixup, cutmix, images=IMAGES):
     return [part.numpy() for part in mix(images, TARGETS, seed, mixup, cutmix)]
 
 
-def shares(mixup, cutmix, count=300):
-    return np.array([mixed(number, mixup, cutmix)[1][0, 0] for number in range(count)])
+def many(mixup, cutmix, count=300):
+    """Pictures and targets of so many draws, by a graph."""
+    seeds = tf.stack([tf.fill((count,), 5), tf.range(count)], 1)
+    kinds = (tf.float32, tf.float32)
+    draw = tf.function(
+        lambda seeds: tf.map_fn(
+            lambda seed: mix(IMAGES, TARGETS, seed, mixup, cutmix), seeds, fn_output_signature=kinds
+        )
+    )
+    return [part.numpy() for part in draw(tf.cast(seeds, tf.int64))]
+
+
+def shares(mixup, cutmix):
+    return many(mixup, cutmix)[1][:, 0, 0]
 
 
 def test_mixup_overlays_pictures_as_it_does_their_targets():
@@ -29,8 +41,7 @@ def test_mixup_overlays_pictures_as_it_does_their_targets():
 
 
 def test_cutmix_pastes_a_window_whose_area_the_targets_have():
-    for number in range(20):
-        images, targets = mixed(number, 0.0, 1.0)
+    for images, targets in zip(*many(0.0, 1.0, 20), strict=True):
         kept = (images == IMAGES.numpy()).all(-1)
         pasted = (images == IMAGES.numpy()[::-1]).all(-1)
         assert (kept ^ pasted).all()
@@ -40,8 +51,7 @@ def test_cutmix_pastes_a_window_whose_area_the_targets_have():
 
 
 def test_rows_of_targets_still_sum_to_one():
-    for number in range(20):
-        np.testing.assert_allclose(mixed(number, 0.2, 1.0)[1].sum(1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(many(0.2, 1.0, 20)[1].sum(-1), 1.0, rtol=1e-5)
 
 
 def test_shares_are_drawn_from_a_beta_distribution():
@@ -53,20 +63,17 @@ def test_shares_are_drawn_from_a_beta_distribution():
 
 
 def test_with_both_each_batch_draws_which():
-    cut = [
-        bool((mixed(number, 1.0, 1.0)[0] == IMAGES.numpy()).all(-1).any()) for number in range(200)
-    ]
+    cut = (many(1.0, 1.0, 200)[0] == IMAGES.numpy()).all(-1).any((1, 2, 3))
     assert 70 < sum(cut) < 130
 
 
 def test_it_is_a_function_of_the_seed_eagerly_and_compiled():
-    again = tf.function(lambda i, t, s: mix(i, t, s, 0.3, 1.0), reduce_retracing=True)
-    for number in range(6):
-        images, targets = mixed(number, 0.3, 1.0)
-        found = again(IMAGES, TARGETS, tf.constant([5, number], tf.int64))
+    compiled = zip(*many(0.3, 1.0, 6), strict=True)
+    eager = [mixed(number, 0.3, 1.0) for number in range(6)]
+    for (images, targets), found in zip(eager, compiled, strict=True):
         np.testing.assert_allclose(found[0], images, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found[1], targets, rtol=1e-5)
-    assert len({mixed(number, 0.3, 1.0)[0].tobytes() for number in range(6)}) == 6
+    assert len({images.tobytes() for images, _ in eager}) == 6
 
 
 def test_a_row_of_zeros_stays_without_weight():

@@ -1,11 +1,12 @@
 """Folders and tables, good and bad."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mnv3_tf.data import Augmentation, Split, open_dataset
+from mnv3_tf.data import Split, open_dataset
 from mnv3_tf.data.files import PictureFile, is_picture, open_splits
 from mnv3_tf.errors import UserError
 
@@ -14,7 +15,11 @@ SPLIT = [f"{part}/{name}" for part in ("train", "val") for name in PLAIN]
 
 
 def labels_of(split: Split) -> list[int]:
-    return [int(label) for _, labels in split.eval_batches(8, 32) for label in labels]
+    return [int(label) for _, label in split.encoded()]
+
+
+def files_of(split: Split) -> list[bytes]:
+    return [content for content, _ in split.encoded().as_numpy_iterator()]
 
 
 @pytest.mark.parametrize("name", ["", "flowers", "folder:", "shapes:3", "csv", "zip:x"])
@@ -38,14 +43,10 @@ def test_a_folder_of_classes_is_split_by_class_and_seed(make_classes):
     assert labels_of(data.val) == [0, 0, 1, 1, 2, 2]
     assert np.bincount(labels_of(data.train)).tolist() == [8, 8, 8]
 
-    def val(seed):
-        return next(iter(open_dataset(name, seed=seed).val.eval_batches(6, 32)))[0].numpy()
-
-    np.testing.assert_array_equal(val(1), val(1))
-    assert not np.array_equal(val(1), val(2))
-    ours = {image.tobytes() for image in val(1)}
-    others = {image.tobytes() for image in data.train.images(24, 32)}
-    assert (len(ours), len(others), ours & others) == (6, 24, set())
+    ours, others = files_of(data.val), set(files_of(data.train))
+    assert files_of(open_dataset(name, seed=1).val) == ours
+    assert files_of(open_dataset(name, seed=2).val) != ours
+    assert (len(set(ours)), len(others), others & set(ours)) == (6, 24, set())
 
 
 def test_hidden_and_system_files_are_passed_over(make_classes):
@@ -131,9 +132,22 @@ def test_sets_that_are_not_kept_in_memory_are_the_same(make_classes):
     runs = []
     for bound in (2**20, 0):
         split = open_splits(files, bound)[0]["train"]
-        batches = split.train_batches(3, 32, Augmentation(), 0).take(3)
-        runs.append(np.stack([images for images, _ in batches.as_numpy_iterator()]))
+        assert split.resize == "resize256_crop"
+        runs.append(split.images(6, 32))
     np.testing.assert_array_equal(*runs)
+    # What is not kept is read when it is its turn.
+    Path(files["train"][0].path).write_bytes(b"gone")
+    assert b"gone" in files_of(split)
+
+
+def test_a_set_is_kept_up_to_the_bound(make_classes):
+    root = make_classes(["ant"], count=2)
+    paths = sorted(root.glob("*/*"))
+    files = {"val": [PictureFile(str(path), 0) for path in paths]}
+    size = sum(path.stat().st_size for path in paths)
+    kept, read = (open_splits(files, bound)[0]["val"] for bound in (size, size - 1))
+    paths[0].write_bytes(b"gone")
+    assert [b"gone" in files_of(split) for split in (kept, read)] == [False, True]
 
 
 @pytest.fixture
@@ -220,7 +234,7 @@ def test_a_table_that_is_no_text(make_table, tmp_path):
         open_dataset(f"csv:{path}")
 
 
-def test_the_flowers(shared):
-    data = open_dataset(f"folder:{shared / 'flowers'}")
+def test_the_flowers(shared, some_of, tmp_path):
+    data = open_dataset(f"folder:{some_of(shared / 'flowers', tmp_path, 20)}")
     assert data.class_names == ("daisy", "dandelion", "rose", "sunflower", "tulip")
-    assert (len(data.train), len(data.val), data.skipped) == (1700, 350, ())
+    assert (len(data.train), len(data.val), data.skipped) == (100, 100, ())

@@ -93,12 +93,18 @@ def test_every_operation_is_drawn_as_often(pixels):
     """Those of one layer, told apart by what they make of a picture."""
     picture = tf.constant(pixels[:12, :16], tf.float32)
 
-    @tf.function
-    def draw(seed):
-        return ours.rand_augment(picture, seed, 1, 9.0)
-
     count = 1400
-    found = [draw(tf.constant([0, n], tf.int64)).numpy().tobytes() for n in range(count)]
+
+    @tf.function
+    def draw():
+        seeds = tf.stack([tf.zeros(count, tf.int64), tf.range(count, dtype=tf.int64)], 1)
+        return tf.map_fn(
+            lambda seed: ours.rand_augment(picture, seed, 1, 9.0),
+            seeds,
+            fn_output_signature=tf.float32,
+        )
+
+    found = [one.tobytes() for one in draw().numpy()]
     expected = Counter()
     for name in ours.OPERATIONS:
         for sign in (-1, 1):
@@ -115,3 +121,6 @@ def test_layers_follow_one_another(pixels):
     again = ours.rand_augment(tf.constant(pixels, tf.float32), seed, 2, 5.0).numpy()
     np.testing.assert_array_equal(two, again)
     assert two.shape == pixels.shape
+    one = ours.rand_augment(tf.constant(pixels, tf.float32), seed, 1, 5.0).numpy()
+    seconds = [run(name, one, 0.5 * sign) for name in ours.OPERATIONS for sign in (-1, 1)]
+    assert any(np.array_equal(two, second) for second in seconds)

@@ -1,5 +1,6 @@
 """Shards hold what the dataset held; they resume, and damage is counted."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -7,19 +8,51 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from told_views import TOLD
 
 from mnv3_tf import cli
-from mnv3_tf.data import Augmentation, open_dataset, shards
-from mnv3_tf.data.streams import Host
+from mnv3_tf.data import Augmentation, dataset, open_dataset, shapes, shards
+from mnv3_tf.data.streams import ALONE, Host
 from mnv3_tf.errors import Failure, UserError
 
 WHOLE = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
 
 
+@pytest.fixture(scope="module")
+def folder(make_photo, encode_photo, tmp_path_factory):
+    """2 x 20 photographs, 32 of which are to train on."""
+    root = tmp_path_factory.mktemp("photographs")
+    for label, name in enumerate(("cat", "dog")):
+        (root / name).mkdir()
+        for index in range(20):
+            content = encode_photo(make_photo(100 * label + index))
+            (root / name / f"{index:03}.jpg").write_bytes(content)
+    return f"folder:{root}"
+
+
+@pytest.fixture(scope="module")
+def photographs(folder):
+    return open_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def written(photographs, tmp_path_factory):
+    """Their shards of ten."""
+    out = tmp_path_factory.mktemp("written") / "shards"
+    shards.write_shards(photographs, out, 10)
+    return out
+
+
 @pytest.fixture
-def made(make_classes, tmp_path):
-    """A folder of 2 x 20 photographs, 32 of them to train on, and where its shards go."""
-    return open_dataset(f"folder:{make_classes(['cat', 'dog'], 20)}"), tmp_path / "shards"
+def out(written, tmp_path):
+    """A copy to change."""
+    return Path(shutil.copytree(written, tmp_path / "shards"))
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Pictures of shards are not looked at, but told apart."""
+    monkeypatch.setattr(dataset, "Split", functools.partial(dataset.Split, views=TOLD))
 
 
 def pictures(split):
@@ -27,9 +60,9 @@ def pictures(split):
     return [(content, int(label)) for content, label in split.encoded().as_numpy_iterator()]
 
 
-def test_they_hold_what_the_dataset_held(made):
-    dataset, out = made
-    index = shards.write_shards(dataset, out, 10)
+def test_they_hold_what_the_dataset_held(photographs, written):
+    out = written
+    index = json.loads((out / "index.json").read_text())
     assert [file["pictures"] for file in index["files"]["train"]] == [10, 10, 10, 2]
     assert sorted(path.name for path in out.iterdir()) == sorted(
         [f"train-{n:05}-of-00004.tfrecord" for n in range(4)]
@@ -38,27 +71,30 @@ def test_they_hold_what_the_dataset_held(made):
     found = open_dataset(f"shards:{out}")
     assert found.class_names == ("cat", "dog")
     for split in ("train", "val"):
-        ours, theirs = pictures(getattr(found, split)), pictures(getattr(dataset, split))
+        ours, theirs = pictures(getattr(found, split)), pictures(getattr(photographs, split))
         assert len(getattr(found, split)) == len(theirs)
         assert sorted(ours) == sorted(theirs)
     labels = [label for _, label in pictures(found.train)]
     assert labels != sorted(labels)  # shuffled
 
 
-def test_pictures_without_a_file_are_kept_exactly(tmp_path):
-    dataset = open_dataset("shapes", resolution=32)
-    small = type(dataset)("shapes", dataset.class_names, None, dataset.val)
-    shards.write_shards(small, tmp_path / "s", 400)
-    found = open_dataset(f"shards:{tmp_path / 's'}").val
-    assert found.resize == dataset.val.resize
-    ours = np.concatenate([x for x, _ in found.eval_batches(64, 32).as_numpy_iterator()])
-    theirs = np.concatenate([x for x, _ in dataset.val.eval_batches(64, 32).as_numpy_iterator()])
-    in_order = [np.sort(batch.sum((1, 2, 3))) for batch in (ours, theirs)]
-    np.testing.assert_array_equal(*in_order)
+def test_pictures_without_a_file_are_kept_exactly(tmp_path, monkeypatch):
+    monkeypatch.setattr(shapes, "SPLITS", {"train": 10, "val": 20})
+    drawn = open_dataset("shapes", resolution=32)
+    small = type(drawn)("shapes", drawn.class_names, None, drawn.val)
+    shards.write_shards(small, tmp_path / "s", 8)
+    data = open_dataset(f"shards:{tmp_path / 's'}")
+    assert (data.train, data.val.resize) == (None, "resize")
+    ours, theirs = (
+        sorted(x.tobytes() for x, _ in split.eval_batches(1, 32).as_numpy_iterator())
+        for split in (data.val, drawn.val)
+    )
+    assert len(ours) == 20
+    assert ours == theirs
 
 
-def test_a_stopped_run_goes_on(made, monkeypatch):
-    dataset, out = made
+def test_a_stopped_run_goes_on(photographs, written, tmp_path, monkeypatch):
+    out = tmp_path / "shards"
     write = shards._write_shard
     with monkeypatch.context() as patch:
 
@@ -69,37 +105,35 @@ def test_a_stopped_run_goes_on(made, monkeypatch):
 
         patch.setattr(shards, "_write_shard", stop)
         with pytest.raises(KeyboardInterrupt):
-            shards.write_shards(dataset, out, 10)
+            shards.write_shards(photographs, out, 10)
     with pytest.raises(UserError, match=r"There is no readable .*index\.json"):
         open_dataset(f"shards:{out}")
     first = (out / "train-00000-of-00004.tfrecord").stat().st_mtime_ns
-    shards.write_shards(dataset, out, 10)
+    shards.write_shards(photographs, out, 10)
     assert (out / "train-00000-of-00004.tfrecord").stat().st_mtime_ns == first
-    whole = out.parent / "whole"
-    shards.write_shards(dataset, whole, 10)
-    for path in whole.glob("*.tfrecord"):
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        path.name for path in written.iterdir()
+    )
+    for path in written.iterdir():
         assert (out / path.name).read_bytes() == path.read_bytes()
 
 
-def test_another_job_is_refused_and_named(made):
-    dataset, out = made
-    shards.write_shards(dataset, out, 10)
+def test_another_job_is_refused_and_named(photographs, written):
     with pytest.raises(UserError, match="shards of another pictures_per_shard: 10, not 20"):
-        shards.write_shards(dataset, out, 20)
-    assert shards.write_shards(dataset, out, 10)["files"]
+        shards.write_shards(photographs, written, 20)
+    with pytest.raises(UserError, match="shards of another seed: 0, not 1"):
+        shards.write_shards(photographs, written, 10, seed=1)
+    assert shards.write_shards(photographs, written, 10)["files"]
 
 
-def test_a_folder_of_other_things(made):
-    dataset, out = made
-    out.mkdir()
+def test_a_folder_of_other_things(photographs, tmp_path):
+    out = tmp_path
     (out / "letter.txt").touch()
     with pytest.raises(UserError, match="is not empty and holds no shards"):
-        shards.write_shards(dataset, out)
+        shards.write_shards(photographs, out)
 
 
-def test_a_missing_or_shortened_shard(made):
-    dataset, out = made
-    shards.write_shards(dataset, out, 10)
+def test_a_missing_or_shortened_shard(out):
     path = out / "train-00001-of-00004.tfrecord"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"train-00001.* has \d+ bytes, not \d+"):
@@ -109,9 +143,7 @@ def test_a_missing_or_shortened_shard(made):
         open_dataset(f"shards:{out}")
 
 
-def test_damage_costs_the_rest_of_its_shard_and_nothing_else(made):
-    dataset, out = made
-    shards.write_shards(dataset, out, 10)
+def test_damage_costs_the_rest_of_its_shard_and_nothing_else(out):
     whole = pictures(open_dataset(f"shards:{out}").train)
     path = out / "train-00001-of-00004.tfrecord"
     content = bytearray(path.read_bytes())
@@ -130,13 +162,11 @@ def test_damage_costs_the_rest_of_its_shard_and_nothing_else(made):
     assert (labels < 0).sum() == len(lost)
 
 
-def test_a_picture_that_cannot_be_decoded_keeps_its_place(made):
-    dataset, out = made
-    shards.write_shards(dataset, out, 40)
-    path = out / "train-00000-of-00001.tfrecord"
+def test_a_picture_that_cannot_be_decoded_keeps_its_place(out):
+    path = out / "train-00000-of-00004.tfrecord"
     records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))]
-    before = open_dataset(f"shards:{out}").train
-    wanted = list(before.train_batches(8, 16, WHOLE, 0).take(4).as_numpy_iterator())
+    batches = open_dataset(f"shards:{out}").train.train_batches(8, 16, WHOLE, 0).take(4)
+    wanted = list(batches.as_numpy_iterator())
     with tf.io.TFRecordWriter(str(path)) as writer:
         for number, record in enumerate(records):
             if number == 7:
@@ -145,7 +175,7 @@ def test_a_picture_that_cannot_be_decoded_keeps_its_place(made):
                 value[0] = value[0][:100] + b"\0" * (len(value[0]) - 100)
                 record = example.SerializeToString()
             writer.write(record)
-    found = list(before.train_batches(8, 16, WHOLE, 0).take(4).as_numpy_iterator())
+    found = list(batches.as_numpy_iterator())
     bad = [(b, p) for b, (_, labels) in enumerate(found) for p in np.flatnonzero(labels < 0)]
     assert len(bad) == 1
     for batch, ((x, y), (wx, wy)) in enumerate(zip(found, wanted, strict=True)):
@@ -157,41 +187,48 @@ def test_a_picture_that_cannot_be_decoded_keeps_its_place(made):
                 assert y[place] == wy[place]
 
 
-def test_each_host_reads_its_own_files(made):
-    dataset, out = made
-    shards.write_shards(dataset, out, 4)  # eight files of four pictures
+def test_each_host_reads_its_own_files(photographs, told, tmp_path):
+    """Of eight with four pictures each; positions are those of the whole run."""
+    out = tmp_path / "shards"
+    shards.write_shards(photographs, out, 4)
     split = open_dataset(f"shards:{out}").train
-    files = {}
-    for number, path in enumerate(sorted(out.glob("train-*"))):
-        for record in tf.data.TFRecordDataset(str(path)):
-            example = tf.train.Example.FromString(record.numpy())
-            files[example.features.feature["image/encoded"].bytes_list.value[0]] = number
+    order = [int(told[0, 0]) for told, _ in split.eval_batches(1, 16).as_numpy_iterator()]
+    file_of = {picture: place // 4 for place, picture in enumerate(order)}
+    assert len(file_of) == 32
     for number in (0, 1):
-        own = split._source.of_host(Host(number, 2))
-        assert {files[key["content"].numpy()] % 2 for key in own.in_order()} == {number}
-        batches = list(split.train_batches(8, 16, WHOLE, 3, host=Host(number, 2)).take(8))
-        assert all(images.shape == (4, 16, 16, 3) for images, _ in batches)
-        later = split.train_batches(8, 16, WHOLE, 3, start_step=5, host=Host(number, 2))
-        for (x, _), (y, _) in zip(batches[5:], later.take(3), strict=True):
+        host = Host(number, 2)
+        batches = list(split.train_batches(8, 16, 0, 3, host=host).take(8).as_numpy_iterator())
+        assert all(labels.shape == (4,) for _, labels in batches)
+        assert {file_of[int(row[2])] % 2 for told, _ in batches for row in told} == {number}
+        assert len({int(row[2]) for told, _ in batches[:4] for row in told}) == 16
+        positions = [int(row[1]) for told, _ in batches for row in told]
+        assert positions == list(range(number, 64, 2))
+        later = split.train_batches(8, 16, 0, 3, start_step=5, host=host).take(3)
+        for (x, _), (y, _) in zip(batches[5:], later.as_numpy_iterator(), strict=True):
             np.testing.assert_array_equal(x, y)
 
 
-def test_fewer_files_than_hosts_are_read_by_all(made):
-    dataset, out = made
-    shards.write_shards(dataset, out, 40)
-    split = open_dataset(f"shards:{out}").train
-    whole = next(iter(split.train_batches(8, 16, WHOLE, 0)))[0].numpy()
-    parts = [next(iter(split.train_batches(8, 16, WHOLE, 0, host=Host(n, 2))))[0] for n in (0, 1)]
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+def test_fewer_files_than_hosts_are_read_by_all(written, told):
+    """Four files, five hosts."""
+    split = open_dataset(f"shards:{written}").train
+
+    def first(host):
+        return next(split.train_batches(10, 16, 0, 0, host=host).as_numpy_iterator())[0]
+
+    parts = [first(Host(number, 5)) for number in (0, 4)]
+    np.testing.assert_array_equal(np.concatenate(parts), first(ALONE)[[0, 1, 8, 9]])
 
 
-def test_the_command(made, tmp_path, capsys):
-    dataset, out = made
-    argv = ["shards", f"--dataset={dataset.name}", f"--out={out}", "--json"]
+def test_the_command(folder, tmp_path, capsys):
+    out = tmp_path / "shards"
+    argv = ["shards", f"--dataset={folder}", f"--out={out}", "--seed=1", "--json"]
     assert cli.call(shards.main, shards.define_flags, argv) == 0
     said = capsys.readouterr().out.splitlines()
     assert "32 for train, 8 for val; 0 could not be decoded" in said[0]
-    assert json.loads(said[-1])["class_names"] == ["cat", "dog"]
+    index = json.loads(said[-1])
+    assert index == json.loads((out / "index.json").read_text())
+    assert (index["class_names"], index["pictures_per_shard"]) == (["cat", "dog"], 1024)
+    assert (index["seed"], index["dataset"], index["skipped"]) == (1, folder, [])
     for wrong, says in (
         (["--out=x"], "--dataset is missing"),
         (["--dataset=shapes", "--out=x", "--pictures_per_shard=0"], "--pictures_per_shard=0"),
@@ -200,9 +237,8 @@ def test_the_command(made, tmp_path, capsys):
         assert says in capsys.readouterr().err
 
 
-def test_a_full_disk(made, small_disk: Path):
-    dataset, _ = made
-    many = type(dataset)(dataset.name, dataset.class_names, dataset.train, None)
+def test_a_full_disk(photographs, small_disk: Path):
+    many = type(photographs)("many", photographs.class_names, photographs.train, None)
     filler = small_disk / "filler"
     filler.write_bytes(b"\0" * (shutil.disk_usage(small_disk).free - 16_384))
     with pytest.raises(Failure, match="make room, and the same command goes on"):
