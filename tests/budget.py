@@ -1,29 +1,27 @@
 """A plug-in: where the time of the tests goes, and a bound on what a quick one may take.
 
-Counted is processor time, of this process and of those it waited for, fixtures included: that is
-the same on a busy machine.
+Counted is processor time, fixtures included, but for the artefacts that many tests share.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from artefacts import STORES, processor_seconds
 
 QUICK_S = 10.0
 SHOWN = 20
 KEY = "cpu_s"
 
 
-def processor_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+def spent_on_tests(session: pytest.Session) -> float:
+    return processor_seconds() - sum(store.seconds for store in session.stash.get(STORES, []))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    item.stash[_BEGAN] = processor_seconds()
+    item.stash[_BEGAN] = spent_on_tests(item.session)
     return (yield)
 
 
@@ -33,7 +31,7 @@ _BEGAN = pytest.StashKey[float]()
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
     report = yield
-    now = processor_seconds()
+    now = spent_on_tests(item.session)
     spent, item.stash[_BEGAN] = now - item.stash[_BEGAN], now
     report.user_properties = [*report.user_properties, (KEY, spent)]
     return report

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from artefacts import Artefacts
+from artefacts import STORES, Artefacts
 from needs import missing
 from random_network import randomise
 
@@ -20,10 +20,14 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # as `cli.call` does
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Artefacts:
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Artefacts:
     """What is made once a run by the functions of `making`, for all workers."""
     own = tmp_path_factory.getbasetemp()
-    return Artefacts((own if worker_id == "master" else own.parent) / "made")
+    store = Artefacts((own if worker_id == "master" else own.parent) / "made")
+    request.session.stash.setdefault(STORES, []).append(store)
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -54,3 +54,12 @@ def test_what_failed_is_not_there_and_is_tried_again(store):
         with pytest.raises(RuntimeError, match="out of disk"):
             store(broken)
     assert CALLS == [("broken",)] * 2
+
+
+def test_it_knows_how_long_it_took_whoever_asked(store, monkeypatch):
+    passed = iter(range(100))
+    monkeypatch.setattr("artefacts.processor_seconds", lambda: float(next(passed)))
+    store(sums, 2)  # looks at 0 and, after the numbers at 1 and 2, at 3
+    assert store.seconds == 3
+    store(sums, 2)
+    assert store.seconds == 3
