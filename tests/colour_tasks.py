@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from artefacts import Artefacts
 
 COLOURS = ("red", "green", "blue")
 SIDE, CELL = 64, 8
 """Pixels of the input, and of each of the detector's cells, all of which are anchors."""
+
+
+def colour_file(made: Artefacts, folder: Path, kind: str) -> None:
+    """m.tflite, of one of KINDS."""
+    (folder / "m.tflite").write_bytes(KINDS[kind]())
 
 
 def classifier() -> bytes:
@@ -61,6 +67,16 @@ def red_figure() -> bytes:
         return found
 
     return convert(_model(sure), "none", output="scores")
+
+
+KINDS: dict[str, Callable[[], bytes]] = {
+    "classify": classifier,
+    "detect": detector,
+    "detect raw": lambda: detector(whole=False),
+    "scores": segmenter,
+    "classes": lambda: segmenter("classes"),
+    "red": red_figure,
+}
 
 
 def anchors() -> np.ndarray:

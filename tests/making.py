@@ -85,3 +85,92 @@ def quick_timing() -> Iterator[None]:
         patch.setattr(runtime, "measure_latency", lambda model: measure(model, 0.01))
         patch.setattr(runtime, "warm_up", lambda invoke: 1000.0)
         yield
+
+
+def written(made: Artefacts, folder: Path, spec: Any) -> None:
+    """spec.json, which --model takes."""
+    (folder / "spec.json").write_text(spec.to_json())
+
+
+def colours(made: Artefacts, folder: Path) -> None:
+    """train/ and val/: red, green and blue noise, 3 x 16 and 3 x 5 pictures."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 16), ("val", 5)):
+        for channel, name in enumerate(("red", "green", "blue")):
+            home = folder / split / name
+            home.mkdir(parents=True)
+            for index in range(count):
+                pixels = rng.integers(0, 90, (40, 40, 3))
+                pixels[..., channel] += 150
+                Image.fromarray(pixels.astype(np.uint8)).save(home / f"{index}.png")
+
+
+def run_settings(made: Artefacts, out: Path, **changes: Any) -> Any:
+    """Of a training on `colours` in epochs of six steps; as it stands, that of `trained`."""
+    from mnv3_tf.training.settings import Settings
+
+    recipe = {
+        "optimizer": "sgd",
+        "warmup_epochs": 0.5,
+        "freeze_epochs": 1,
+        "head_learning_rate": 0.1,
+        "dropout": 0.2,
+        "ema_decay": 0.8,
+    }
+    fixed = {
+        "dataset": f"folder:{made(colours)}",
+        "out": str(out),
+        "model": str(made(written, tiny.SHALLOW) / "spec.json"),
+        "recipe": "quick",
+        "epochs": 2,
+        "batch_size": 8,
+        "learning_rate": 0.05,
+        "override": [f"{field}={value}" for field, value in recipe.items()],
+        "seed": 3,
+    }
+    return Settings(**(fixed | changes))
+
+
+def trained(made: Artefacts, folder: Path) -> None:
+    """run/: a training whose first epoch is of the head alone, with all of its checkpoints.
+
+    They are of steps 3, 6, 6 once judged, 9, 12, 12 once judged. curves.png is empty.
+    """
+    from mnv3_tf.training.run import train
+
+    with without_curves():
+        train(run_settings(made, folder / "run", checkpoint_every=3, keep_checkpoints=6))
+
+
+@contextlib.contextmanager
+def without_curves() -> Iterator[None]:
+    """Trainings that do not draw their curves, which takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mnv3_tf.training.curves.draw", lambda rows, title, path: path.touch())
+        yield
+
+
+def photos(made: Artefacts, folder: Path) -> None:
+    """CLASS/*.png, 24 in all and of no split: red, green and blue noise for the tiny classifier."""
+    from PIL import Image
+
+    shown = ((pictures("classify", 24, seed=3) + 1) * 60).astype(np.uint8)
+    for index, picture in enumerate(shown):
+        kind = index % len(LABELS)
+        picture[..., kind] += 100
+        path = folder / LABELS[kind] / f"{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture).save(path)
+
+
+def trained_run(made: Artefacts, folder: Path) -> None:
+    """`run`, the folder of a few steps of train.py on `photos`, and model.json, its network."""
+    from mnv3_tf.training.run import train
+    from mnv3_tf.training.settings import Settings
+
+    model = folder / "model.json"
+    model.write_text(tiny.SHALLOW.to_json())
+    source, out = f"folder:{made(photos)}", str(folder / "run")
+    train(Settings(source, out, str(model), recipe="quick", steps=4, batch_size=4, seed=9))

@@ -1,19 +1,16 @@
 """Exit statuses, one-sentence errors, files written whole, and help without TensorFlow."""
 
+import json
 import os
-import subprocess
-import sys
-import time
-from pathlib import Path
+import signal
 
 import pytest
 from absl import flags
+from commands import run
 
 from mnv3_tf import cli
-from mnv3_tf.errors import UserError
+from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
-
-ROOT = Path(__file__).parents[1]
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -28,8 +25,12 @@ def main(args: flags.FlagValues) -> None:
             raise UserError("The value 3 is wrong;\n  choose 4.")
         case "bug":
             raise KeyError("lost")
+        case "half way":
+            raise Failure("Two of three failed.")
         case "stop":
             raise KeyboardInterrupt
+        case "end":
+            os.kill(os.getpid(), signal.SIGTERM)
     print(args.model, args.width, args.resolution, args.num_classes, args.json)
 
 
@@ -47,7 +48,9 @@ def test_flags_reach_main(capsys):
     ("arguments", "status", "said"),
     [
         (["--fail=user"], 2, "The value 3 is wrong; choose 4.\n"),
+        (["--fail=half way"], 1, "Two of three failed.\n"),
         (["--fail=stop"], 130, "Interrupted.\n"),
+        (["--fail=end"], 143, "Terminated.\n"),
         (["--fail=bug"], 1, "KeyError: 'lost' (--verbosity=1 shows where.)\n"),
         (["more"], 2, "Unexpected argument 'more'; every option starts with --.\n"),
     ],
@@ -63,6 +66,29 @@ def test_bad_flags_are_one_line(argument, capsys):
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert argument.strip("-").partition("=")[0] in err
+
+
+def test_a_handler_of_sigterm_is_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    assert call("--fail=end") == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_one_flag_may_stand_bare(capsys):
+    def define(values: flags.FlagValues) -> None:
+        flags.DEFINE_string("one", None, "A value.", flag_values=values)
+        flags.DEFINE_multi_string("many", [], "Values.", flag_values=values)
+
+    def show(args: flags.FlagValues) -> None:
+        print(args.one, args.many)
+
+    def call(bare: str, *words: str) -> int:
+        return cli.call(show, define, ["command", *words], bare)
+
+    assert call("one", "x", "--many=y") == call("many", "x", "--one=z", "y", "--many=w") == 0
+    assert capsys.readouterr().out == "x ['y']\nz ['w', 'x', 'y']\n"
+    assert call("one", "x", "y") == call("one", "--one=x", "y") == 2
+    assert capsys.readouterr().err.count("Unexpected argument") == 2
 
 
 @pytest.mark.parametrize(("fail", "status"), [("user", 2), ("bug", 1)])
@@ -97,36 +123,71 @@ def test_dispatch(capsys, monkeypatch):
 
 # -- every command's help --------------------------------------------------------------------
 
-COMMANDS = {
-    "train.py": ["train.py"],
-    "export_tflite.py": ["export_tflite.py"],
-    "cost": ["-m", "mnv3_tf.cost"],
-    "inspect": ["-m", "mnv3_tf.inspect"],
-    "evaluate": ["-m", "mnv3_tf.evaluate"],
-    "benchmark": ["-m", "benchmark"],
-    "benchmark latency": ["-m", "benchmark", "latency"],
-}
-HEAVY = ("tensorflow", "tf_keras", "ai_edge_litert", "matplotlib")
+SCRIPTS = ("train.py", "export_tflite.py")
+MODULES = (
+    "mnv3_tf.cost",
+    "mnv3_tf.inspect",
+    "mnv3_tf.evaluate",
+    "mnv3_tf.predict",
+    "mnv3_tf.training.compare",
+)
+PACKAGES = ("mnv3_tf.search", "benchmark", "android_bench")
+ASK_ALL = """
+import contextlib, importlib, io, json, runpy, sys
+
+def ask(run, name, *words):
+    sys.argv = [name, *words]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        try:
+            run(name, run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+    loaded = {module.partition(".")[0] for module in sys.modules}
+    print(json.dumps([" ".join([name, *words]), status, printed.getvalue(), sorted(loaded)]))
+
+def run_module(name, run_name):
+    runpy.run_module(name, run_name=run_name, alter_sys=True)
+
+scripts, modules, packages = map(str.split, sys.argv[1:])
+for name in scripts:
+    ask(runpy.run_path, name, "--help")
+for name in modules:
+    ask(run_module, name, "--help")
+for name in packages:
+    commands = importlib.import_module(name + ".__main__").COMMANDS
+    ask(run_module, name)
+    for command in commands:
+        ask(run_module, name, command, "--help")
+"""
+HEAVY = {"tensorflow", "tf_keras", "keras", "ai_edge_litert", "matplotlib", "PIL"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_answers_at_once(command):
-    def help_(*options: str) -> subprocess.CompletedProcess:
-        arguments = [sys.executable, *options, *COMMANDS[command], "--help"]
-        return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
-
-    begin = time.perf_counter()
-    done = help_()
-    seconds = time.perf_counter() - begin
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Flags:" in done.stdout or "COMMAND" in done.stdout
-    imported = {
-        line.split("|")[-1].strip() for line in help_("-X", "importtime").stderr.split("\n")
-    }
-    assert "mnv3_tf.cli" in imported
-    assert not imported & set(HEAVY)
-    # Under 1.5 s on a machine that does nothing else.
-    assert seconds < 1.5 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+def test_help_needs_nothing_heavy():
+    """All commands in one process, so the first that imports something is named."""
+    words = [" ".join(names) for names in (SCRIPTS, MODULES, PACKAGES)]
+    status, out, err = run("-W", "ignore::RuntimeWarning", "-c", ASK_ALL, *words)
+    assert (status, err) == (0, "")
+    answers = [json.loads(line) for line in out.splitlines()]
+    assert len(answers) > 25
+    for name, status, text, loaded in answers:
+        assert status == 0, name
+        assert "mnv3_tf" in loaded
+        assert not HEAVY & set(loaded), name
+        if name in PACKAGES:
+            assert text.startswith(f"python -m {name} COMMAND")
+            others = [other.split()[1] for other, *_ in answers if other.startswith(f"{name} ")]
+            lines = text.splitlines()[2:]
+            assert len(lines) == len(others)
+            for other, line in zip(others, lines, strict=True):
+                assert line.startswith(f"  {other}")
+                assert len(line) > 2 + len(other) + 10  # a summary
+        else:
+            assert "\nFlags:\n" in text, name
+            assert len(text.splitlines()[0]) > 20, name
+    flags = next(text for name, _, text, _ in answers if name == "train.py --help")
+    for name in ("task", "recipe", "checkpoint_every", "strategy", "[no]overwrite"):
+        assert f"--{name}" in flags
 
 
 # -- files -----------------------------------------------------------------------------------

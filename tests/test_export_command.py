@@ -3,22 +3,29 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
-from random_network import noise, randomise, settle
+import tiny
+from making import LABELS, exported, load_network, network, photos, quick_timing, trained_run
+from refusals import check_command
 
 import export_tflite
-from mnv3_tf import cli, evaluate
+from mnv3_tf import cli, evaluate, trained
+from mnv3_tf.export import exporter, pictures
+from mnv3_tf.export.exporter import ExportOptions
+from mnv3_tf.export.inspection import inspect
+from mnv3_tf.export.int8 import Training
 from mnv3_tf.networks import resolve
+from mnv3_tf.trained import Trained
+from mnv3_tf.training import recipe
 
 ROOT = Path(__file__).parents[1]
-CLASSES = [f"kind {letter}" for letter in "abcdefghij"]
-NETWORK = ["--model=small", "--width=0.35", "--resolution=64", "--num_classes=10"]
-
-
-INT8 = ["--out=m.tflite", "--weights=b", "--quantize=int8", "--calibration=folder:c"]
+SPLIT = (18, 6)
+"""How many of `photos` train, and how many judge."""
 
 
 def call(*arguments: object) -> int:
@@ -30,181 +37,370 @@ def last_json(text: str) -> dict:
     return json.loads(text.strip().splitlines()[-1])
 
 
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+# -- what is asked of the toolkit ------------------------------------------------------------
+
+REPORT = {
+    "bytes": 3 * 2**19,
+    "quantize": "int8",
+    "hard_swish": "composite",
+    "hard_swish_reason": "for a reason",
+    "ops": {"CONV_2D": 3, "ADD": 2},
+    "xnnpack": {"delegated": 4, "nodes": 5, "partitions": 1},
+    "float_islands": 0,
+    "latency_ms": {"median": 1.234, "p95": 2.345, "threads": 3},
+    "images": 9,
+    "top1": {"float": 0.75, "exported": 0.5},
+    "agreement": 0.6,
+    "divergence": 0.125,
+}
+RUN = {"dataset": "folder:own", "data_dir": "/data", "seed": 7}
+
+
+class Asked(NamedTuple):
+    """Of `export`."""
+
+    spec: Any
+    model: Any
+    options: ExportOptions
+    out: Path
+    class_names: tuple[str, ...] | None
+    calibration: Any
+    evaluation: Any
+    training: Any
+
+
+class Split:
+    """Of a dataset; tells what it is asked."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def images(self, *asked: Any) -> tuple:
+        return ("images", *asked)
+
+    def eval_batches(self, *asked: Any) -> tuple:
+        return ("batches", *asked)
+
+
+class Toolkit:
+    """In the place of all that the command calls, which keeps what it is asked."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.asked: dict[str, Any] = {}
+        self.report: dict[str, Any] = REPORT
+        self.spec, self.shared, self.run_names = tiny.CLASSIFIER, False, ("r", "u", "n")
+        self.judged_set = SimpleNamespace(num_classes=3, class_names=("j", "u", "d"))
+        patch.setattr(trained, "load_run", self.load_run)
+        patch.setattr(trained, "load_weights", self.load_weights)
+        patch.setattr(pictures, "open_pictures", self.open_pictures)
+        patch.setattr(pictures, "training_on", self.training_on)
+        patch.setattr(exporter, "export", self.export)
+
+    def load_run(self, path: str) -> Trained:
+        self.asked["load"] = path
+        drawn = json.loads(json.dumps(asdict(recipe.load("quick"))))
+        recorded = {"settings": RUN, "recipe": drawn}
+        model: Any = "the run's"
+        return Trained(self.spec, model, self.run_names, recorded)
+
+    def load_weights(self, spec: Any, weights: str) -> Trained:
+        self.asked["load"] = spec, weights
+        model: Any = "the file's"
+        return Trained(self.spec, model)
+
+    def open_pictures(self, sources: list[str], judged: str | None, *asked: Any) -> Any:
+        self.asked["pictures"] = (sources, judged, *asked)
+        splits: Any = tuple(Split(10 + number) for number in range(len(sources)))
+        judge: Any = Split(9) if judged else None
+        judged_set: Any = self.judged_set if judged else None
+        return pictures.Pictures(splits, judge, judged_set, self.shared)
+
+    def training_on(self, *asked: Any) -> Training:
+        self.asked["training"] = asked
+        return Training(lambda start: iter(()), steps=asked[2] or 600)
+
+    def export(self, *asked: Any) -> dict[str, Any]:
+        self.asked["export"] = Asked(*asked)
+        return self.report
+
+
+@pytest.fixture
+def toolkit(monkeypatch) -> Toolkit:
+    return Toolkit(monkeypatch)
+
+
+def test_a_network_without_more_words(toolkit):
+    assert call("--weights=w.h5", "--width=0.5", "--num_classes=7", "--out=x/m.tflite") == 0
+    assert toolkit.asked["load"] == (resolve("large", 0.5, num_classes=7), "w.h5")
+    assert toolkit.asked["pictures"] == ([], None, 32, None, 0, None, "classify")
+    expected = (toolkit.spec, "the file's", ExportOptions(), Path("x/m.tflite"))
+    assert toolkit.asked["export"] == (*expected, None, None, (), None)
+
+
+def test_every_option(toolkit):
+    flags = ["--hard_swish=fused", "--target=gpu", "--input_type=int8", "--output=logits"]
+    more = ["--quantize=int8", "--calibration=shapes", "--threads=3", "--calibration_images=5"]
+    assert call("--weights=w", "--data_dir=/d", "--out=m.tflite", *flags, *more) == 0
+    assert toolkit.asked["pictures"] == (["shapes"], "shapes", 32, "/d", 0, None, "classify")
+    asked = toolkit.asked["export"]
+    assert asked.options == ExportOptions("int8", "fused", "gpu", "int8", "logits", 3)
+    assert asked.calibration == ("images", 5, 32)
+    assert asked.evaluation == ("batches", 32, 32)
+    # Other networks than a run's are quantised without training.
+    assert asked.training is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "sources", "judged", "data_dir"),
+    [
+        (["--quantize=int8"], ["folder:own"], "folder:own", "/data"),
+        (["--quantize=float16"], [], "folder:own", "/data"),
+        (["--quantize=int8", "--dataset=a"], ["folder:own"], "a", "/data"),
+        (["--quantize=int8", "--calibration=a"], ["a"], "folder:own", "/data"),
+        (["--data_dir=/d", "--dataset=a"], [], "a", "/d"),
+    ],
+)
+def test_pictures_of_a_run(flags, sources, judged, data_dir, toolkit):
+    assert call("--run=r", "--out=m.tflite", *flags) == 0
+    assert toolkit.asked["load"] == "r"
+    found = toolkit.asked["pictures"]
+    assert found == (sources, judged, 32, data_dir, 7, "folder:own", "classify")
+
+
+TWO = ["--calibration=a", "--calibration=b"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said", "steps"),
+    [
+        (["--run=r"], "quantisation-aware training, 600 steps on 10 pictures", None),
+        (["--run=r", "--qat_steps=7"], "quantisation-aware training, 7 steps", 7),
+        (["--run=r", "--method=ptq"], "post-training quantisation on up to 512 pictures.", 0),
+        (["--weights=w", *TWO], "post-training quantisation on up to 512 pictures.", 0),
+        (["--weights=w", "--method=qat", *TWO], "600 steps on 21 pictures", None),
+        (["--weights=w", "--qat_steps=7", *TWO], "7 steps on 21 pictures", 7),
+        (["--run=r", "--calibration_images=99", "--method=ptq"], "on up to 99 pictures.", 0),
+    ],
+)
+def test_how_int8_is_made(flags, said, steps, toolkit, capsys):
+    """A --run is trained, for which its recipe's pictures are at hand; other networks are not."""
+    assert call("--out=x/m.tflite", "--quantize=int8", *flags) == 0
+    printed = words(capsys.readouterr().out)
+    assert f"int8 by {said}" in printed or said in printed
+    assert ("--method=ptq is quicker." in printed) == (steps != 0)
+    training = toolkit.asked["export"].training
+    if steps == 0:
+        assert training is None
+        return
+    assert training.steps == (steps or 600)
+    splits, resolution, asked_steps, checkpoints, augmentation, task = toolkit.asked["training"]
+    assert [split.size for split in splits] == ([10, 11] if TWO[0] in flags else [10])
+    assert (resolution, asked_steps, checkpoints) == (32, steps, Path("x/m.qat"))
+    own = recipe.load("quick").augmentation if "--run=r" in flags else None
+    assert (augmentation, task) == (own, "classify")
+
+
+def test_a_set_of_one_part_calibrates_and_judges(toolkit, capsys):
+    toolkit.shared = True
+    assert call("--run=r", "--out=m.tflite", "--quantize=int8", "--method=ptq") == 0
+    assert "on the validation pictures: there are no others" in capsys.readouterr().out
+
+
+def test_whose_names_travel(toolkit, tmp_path):
+    """--labels before the run's, and these before the dataset's, if it has as many classes."""
+
+    def names(*flags: str) -> tuple[str, ...] | None:
+        assert call("--out=m.tflite", *flags) == 0
+        return toolkit.asked["export"].class_names
+
+    (tmp_path / "labels.txt").write_text("x\ny\nz\n")
+    labels = f"--labels={tmp_path}/labels.txt"
+    assert names("--run=r", labels) == ("x", "y", "z")
+    assert names("--run=r", "--dataset=a") == ("r", "u", "n")
+    assert names("--weights=w", "--dataset=a") == ("j", "u", "d")
+    assert names("--weights=w") is None
+    toolkit.judged_set.num_classes = 4
+    assert names("--weights=w", "--dataset=a") is None
+
+
+# -- what is printed -------------------------------------------------------------------------
+
+
+def printed(toolkit, capsys, **changes: Any) -> tuple[list[str], str]:
+    """Each line's words, and what stands on standard error."""
+    toolkit.report = REPORT | changes
+    assert call("--weights=w", "--out=m.tflite") == 0
+    out, err = capsys.readouterr()
+    return [words(line) for line in out.splitlines()], err
+
+
+def test_the_report_as_a_table(toolkit, capsys):
+    lines, err = printed(toolkit, capsys)
+    for line in (
+        "m.tflite",
+        "size 1.50 MiB",
+        "h-swish composite (for a reason)",
+        "operators 3 CONV_2D, 2 ADD",
+        "XNNPACK 4 of 5 operators in 1 partition(s)",
+        "float islands 0",
+        "latency 1.23 ms, p95 2.35 ms, 3 thread(s)",
+        "top-1 0.5000, network 0.7500",
+        "agreement 0.6000 on 9 pictures",
+        "divergence 0.1250 nats from the network",
+    ):
+        assert line in lines, (line, lines)
+    assert "int8" in lines[1:3]
+    assert err == ""
+    assert not any(line.startswith("stem") for line in lines)
+
+
+def test_what_is_not_always_there(toolkit, capsys):
+    tried = {"composite": 0.5, "equalized": 0.25}
+    stem = {"chosen": "equalized", "divergence": tried}
+    scores = {"exported": 0.25, "float": 0.5}
+    nothing = {"exported": None, "float": None}
+    lines, err = printed(
+        toolkit,
+        capsys,
+        **{"stem": stem, "warnings": ["few pictures."], "divergence": 0.0, "agreement": None},
+        **{"top1": nothing, "map": scores, "map50": scores, "miou": scores},
+    )
+    assert "stem equalized (divergence 0.500, with a gate of its own 0.250)" in lines
+    assert lines.index("h-swish composite (for a reason)") + 1 == next(
+        number for number, line in enumerate(lines) if line.startswith("stem")
+    )
+    for title in ("mAP", "mAP at IoU 0.5", "mIoU"):
+        assert f"{title} 0.2500, network 0.5000" in lines
+    assert "divergence 0.0000 nats from the network" in lines
+    assert "agreement 0.0000 on 9 pictures" in lines
+    assert not any(line.startswith("top-1") for line in lines)
+    assert err == "Warning: few pictures.\n"
+
+
+def test_without_pictures_nothing_is_said_of_them(toolkit, capsys):
+    changes = {"images": 0, "divergence": None, "agreement": None, "stem": None}
+    lines, _ = printed(toolkit, capsys, **changes)
+    titles = ("top-1", "agreement", "divergence", "stem")
+    assert not any(line.startswith(titles) for line in lines)
+
+
+def test_the_report_as_json(toolkit, capsys):
+    assert call("--weights=w", "--out=m.tflite", "--json") == 0
+    assert last_json(capsys.readouterr().out) == REPORT
+
+
+# -- real files ------------------------------------------------------------------------------
+
+
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    from mnv3_tf.models import build
-
-    path = tmp_path_factory.mktemp("weights") / "w.weights.h5"
-    model = build(resolve("small", 0.35, 64, 10))
-    settle(randomise(model), noise(32, 64)).save_weights(path)
-    return path
+def weights(made) -> list[str]:
+    folder = made(network, "classify")
+    return [f"--model={folder / 'spec.json'}", f"--weights={folder / 'network.weights.h5'}"]
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
-    from PIL import Image
+def test_float_on_pictures_with_names_of_its_own(weights, made, tmp_path, capsys):
+    names = [f"name {index}" for index in range(3)]
+    (tmp_path / "labels.txt").write_text("\n".join(names) + "\n")
+    out = tmp_path / "new" / "m.tflite"
+    labels, dataset = f"--labels={tmp_path}/labels.txt", f"--dataset=folder:{made(photos)}"
+    with quick_timing():
+        assert call(*weights, dataset, labels, f"--out={out}", "--threads=2", "--json") == 0
+    report = last_json(capsys.readouterr().out)
+    assert sorted(path.name for path in out.parent.iterdir()) == ["m.report.json", "m.tflite"]
+    assert json.loads(out.with_suffix(".report.json").read_text()) == report
+    assert (report["quantize"], report["agreement"]) == ("none", 1.0)
+    assert report["images"] == SPLIT[1]
+    assert report["xnnpack"]["delegated"] == report["xnnpack"]["nodes"]
+    assert report["latency_ms"]["threads"] == 2
+    assert inspect(out)["labels"] == names
 
-    root = tmp_path_factory.mktemp("photos")
-    pictures = ((noise(40, 64, seed=3) + 1) * 127.5).astype(np.uint8)
-    for index, picture in enumerate(pictures):
-        folder = root / CLASSES[index % 10]
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(picture).save(folder / f"{index}.png")
-    return root
+
+QAT = ["--quantize=int8", "--qat_steps=3", "--hard_swish=composite"]
 
 
-@pytest.fixture(scope="module")
-def network(weights) -> list[str]:
-    return [*NETWORK, f"--weights={weights}"]
+def test_a_run_holds_what_its_export_needs(made):
+    recorded = json.loads((made(trained_run) / "run" / "run.json").read_text())["dataset"]
+    assert (recorded["train_images"], recorded["val_images"]) == SPLIT
+    assert recorded["class_names"] == sorted(LABELS)
+
+
+def test_a_run_is_given_its_own_pictures(made, monkeypatch, tmp_path):
+    """Those that trained it calibrate and train; those that judged it judge."""
+    found = []
+    monkeypatch.setattr(exporter, "export", lambda *asked: found.append(Asked(*asked)) or REPORT)
+    assert call(f"--run={made(trained_run)}/run", *QAT, f"--out={tmp_path}/m.tflite") == 0
+    (asked,) = found
+    assert asked.spec.replace(name="") == tiny.SHALLOW.replace(name="")
+    assert asked.class_names == tuple(sorted(LABELS))
+    assert asked.calibration.shape == (SPLIT[0], 32, 32, 3)
+    ((shown, labels),) = asked.evaluation
+    assert (shown.shape, labels.shape) == ((SPLIT[1], 32, 32, 3), (SPLIT[1],))
+    batch = next(asked.training.batches(0))
+    assert batch.shape == (SPLIT[0], 32, 32, 3)
+    every = {picture.tobytes() for picture in (*asked.calibration, *shown.numpy())}
+    assert len(every) == sum(SPLIT)
+    assert asked.training.steps == 3
+    assert asked.model(asked.calibration, training=False).shape == (SPLIT[0], 3)
 
 
 @pytest.mark.slow
-def test_int8(network, photos, tmp_path, capsys):
-    """Both files are written, what is printed last is the report, and evaluate reads the file."""
-    out = tmp_path / "new" / "m.tflite"
-    source = f"--calibration=folder:{photos}"
-    assert call(*network, source, "--quantize=int8", f"--out={out}", "--json") == 0
-    printed, stderr = capsys.readouterr()
+def test_a_run_is_trained_in_int8(made, tmp_path, capsys):
+    out, run = tmp_path / "m.tflite", made(trained_run) / "run"
+    with quick_timing():
+        assert call(f"--run={run}", *QAT, f"--out={out}", "--json") == 0
+    printed = capsys.readouterr().out
     report = last_json(printed)
-    assert sorted(path.name for path in out.parent.iterdir()) == ["m.report.json", "m.tflite"]
-    assert json.loads(out.with_suffix(".report.json").read_text()) == report
-    assert "int8 by post-training quantisation on up to 512 pictures" in printed
-    assert "Warning: Calibrated on 30 pictures" in stderr
-    assert "XNNPACK has no int8 HARD_SWISH" in " ".join(printed.split())
-    assert (report["quantize"], report["method"], report["hard_swish"]) == (
-        "int8",
-        "ptq",
-        "composite",
-    )
-    # A fourth is held out of these forty, and what calibrates never judges.
-    assert report["images"] == 10
+    assert (report["method"], report["qat_steps"], report["images"]) == ("qat", 3, SPLIT[1])
+    assert report["xnnpack"]["partitions"] == 1
+    assert f"training, 3 steps on {SPLIT[0]} pictures" in printed
+    assert "step 3/3  divergence" in printed
+    assert inspect(out)["labels"] == sorted(LABELS)
+    # The checkpoints are gone.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.report.json", "m.tflite"]
 
-    judge = [f"--model_file={out}", f"--dataset=folder:{photos}", "--json"]
-    assert cli.call(evaluate.main, evaluate.define_flags, ["evaluate", *judge]) == 0
+
+@pytest.mark.slow
+def test_int8_in_a_process_of_its_own(weights, made, tmp_path, capsys):
+    """What is printed last is the report, and evaluate reads the file."""
+    out, source = tmp_path / "m.tflite", f"folder:{made(photos)}"
+    flags = [*weights, "--quantize=int8", f"--calibration={source}", f"--out={out}", "--json"]
+    command = [sys.executable, "export_tflite.py", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = last_json(done.stdout)
+    assert json.loads(out.with_suffix(".report.json").read_text()) == report
+    said = words(done.stdout)
+    assert "int8 by post-training quantisation on up to 512 pictures" in said
+    assert f"Warning: Calibrated on {SPLIT[0]} pictures" in done.stderr
+    assert "XNNPACK has no int8 HARD_SWISH" in said
+    assert (report["quantize"], report["method"]) == ("int8", "ptq")
+    assert "qat_steps" not in report
+    assert report["xnnpack"]["partitions"] == 1
+    assert report["float_islands"] == 0
+    # A fourth is held out, and what calibrates never judges.
+    assert report["images"] == SPLIT[1]
+
+    judge = ["evaluate", f"--model_file={out}", f"--dataset={source}", "--json"]
+    assert cli.call(evaluate.main, evaluate.define_flags, judge) == 0
     found = last_json(capsys.readouterr().out)
     assert found["top1"] == report["top1"]["exported"]
     assert found["images"] == report["images"]
 
 
-@pytest.fixture(scope="module")
-def run(photos, tmp_path_factory) -> Path:
-    """The folder of a run of train.py: a few blocks, a few steps."""
-    from mnv3_tf.training.run import train
-    from mnv3_tf.training.settings import Settings
+# -- what is refused -------------------------------------------------------------------------
 
-    root = tmp_path_factory.mktemp("trained")
-    small = resolve("small", 0.35, 32)
-    (root / "tiny.json").write_text(
-        small.replace(name="tiny", blocks=small.blocks[:4], hidden=16).to_json()
-    )
-    source, model = f"folder:{photos}", str(root / "tiny.json")
-    train(Settings(source, str(root / "run"), model, recipe="quick", epochs=1, batch_size=8))
-    return root / "run"
-
-
-INT8_OF_RUN = ["--quantize=int8", "--hard_swish=composite", "--json"]
-
-
-def check_trained(out: Path, printed: str, steps: int) -> dict:
-    report = last_json(printed)
-    assert (report["method"], report["qat_steps"]) == ("qat", steps)
-    assert report["xnnpack"]["partitions"] == 1
-    assert f"int8 by quantisation-aware training, {steps} steps on 30 pictures" in printed
-    assert f"step {steps}/{steps}  divergence" in printed
-    # The checkpoints are gone.
-    assert sorted(path.name for path in out.parent.iterdir()) == ["m.report.json", "m.tflite"]
-    return report
-
-
-def test_a_run_is_trained_in_int8_on_its_own_pictures(run, tmp_path, capsys):
-    out = tmp_path / "m.tflite"
-    assert call(f"--run={run}", "--qat_steps=3", f"--out={out}", *INT8_OF_RUN) == 0
-    report = check_trained(out, capsys.readouterr().out, 3)
-    assert report["images"] == 10
-
-
-def test_a_run_may_be_quantised_without_training(run, tmp_path, capsys):
-    out = tmp_path / "m.tflite"
-    assert call(f"--run={run}", "--method=ptq", f"--out={out}", *INT8_OF_RUN) == 0
-    printed = capsys.readouterr().out
-    report = last_json(printed)
-    assert report["method"] == "ptq"
-    assert "qat_steps" not in report
-    assert "int8 by post-training quantisation" in printed
-
-
-@pytest.mark.slow
-def test_training_on_any_pictures(network, photos, tmp_path, capsys):
-    out = tmp_path / "m.tflite"
-    source = f"--calibration=folder:{photos}"
-    flags = [source, "--method=qat", "--qat_steps=2", f"--out={out}", *INT8_OF_RUN]
-    assert call(*network, *flags) == 0
-    check_trained(out, capsys.readouterr().out, 2)
-
-
-def test_a_folder_of_someone_else_is_left_alone(network, photos, tmp_path, capsys):
-    (tmp_path / "m.qat").mkdir()
-    (tmp_path / "m.qat" / "thesis.txt").write_text("years of work")
-    source, out = f"--calibration=folder:{photos}", f"--out={tmp_path}/m.tflite"
-    assert call(*network, source, "--qat_steps=2", out, *INT8_OF_RUN) == 2
-    assert "m.qat exists and holds no job.json" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.rglob("*")] == ["m.qat", "thesis.txt"]
-
-
-def test_the_training_steps_without_being_told(monkeypatch):
-    """A --run is trained, for which its recipe's pictures are at hand; other networks are not."""
-    import absl.flags
-
-    from mnv3_tf.quantization import aware_training
-    from mnv3_tf.trained import Trained
-
-    def training(*arguments: str):
-        values = absl.flags.FlagValues()
-        export_tflite.define_flags(values)
-        values(["export_tflite.py", "--quantize=int8", "--out=x/m.tflite", *arguments])
-        trained = Trained(resolve("small"), None)
-        return export_tflite._training(values, trained, [[None] * 5])
-
-    assert training("--weights=w") is None
-    assert training("--run=r", "--method=ptq") is None
-    for flags in (["--run=r"], ["--weights=w", "--method=qat"]):
-        found = training(*flags)
-        assert (found.steps, found.checkpoints) == (aware_training.STEPS, Path("x/m.qat"))
-    assert training("--weights=w", "--qat_steps=7").steps == 7
-
-
-def test_float_without_any_pictures(network, tmp_path, capsys):
-    out = tmp_path / "m.tflite"
-    assert call(*network, f"--out={out}", "--json") == 0
-    report = last_json(capsys.readouterr().out)
-    assert (report["quantize"], report["images"], report["agreement"]) == ("none", 0, None)
-    assert report["xnnpack"]["delegated"] == report["xnnpack"]["nodes"]
-
-
-def test_float_on_pictures_with_names_of_its_own(network, photos, tmp_path, capsys):
-    from mnv3_tf.export.inspection import inspect
-
-    names = [f"name {index}" for index in range(10)]
-    (tmp_path / "labels.txt").write_text("\n".join(names) + "\n")
-    out = tmp_path / "m.tflite"
-    labels, dataset = f"--labels={tmp_path}/labels.txt", f"--dataset=folder:{photos}"
-    assert call(*network, dataset, labels, f"--out={out}", "--threads=2", "--json") == 0
-    report = last_json(capsys.readouterr().out)
-    assert report["agreement"] == 1.0
-    assert report["latency_ms"]["threads"] == 2
-    assert inspect(out)["labels"] == names
-
-
-def test_names_of_the_dataset_travel(network, photos, tmp_path):
-    from mnv3_tf.export.inspection import inspect
-
-    out = tmp_path / "m.tflite"
-    assert call(*network, f"--dataset=folder:{photos}", f"--out={out}") == 0
-    assert inspect(out)["labels"] == CLASSES
+INT8 = ["--out=m.tflite", "--weights=b", "--quantize=int8", "--calibration=folder:c"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "named"),
     [
         (["--weights=w.h5"], "--out is missing"),
         (["--weights=w.h5", "--out=m.bin"], "--out=m.bin must end in .tflite"),
@@ -215,7 +411,6 @@ def test_names_of_the_dataset_travel(network, photos, tmp_path):
         (["--out=m.tflite", "--weights=b", "--method=ptq"], "are of int8; give --quantize=int8"),
         (["--out=m.tflite", "--weights=b", "--qat_steps=9"], "are of int8; give --quantize=int8"),
         ([*INT8, "--method=ptq", "--qat_steps=9"], "--qat_steps is of --method=qat; leave it out"),
-        ([*INT8, "--qat_steps=0"], "qat_steps"),
         (["--out=m.tflite", "--weights=b", "--quantize=int4"], "--quantize=int4 is not one of"),
         (["--out=m.tflite", "--weights=b", "--hard_swish=x"], "--hard_swish=x is not one of"),
         (["--out=m.tflite", "--weights=b", "--input_type=uint8"], "needs --quantize=int8"),
@@ -223,60 +418,36 @@ def test_names_of_the_dataset_travel(network, photos, tmp_path):
         (["--out=m.tflite", "--run=/nowhere"], "/nowhere"),
         (["--out=m.tflite", "--weights=b", "--model=resnet"], "Unknown model 'resnet'"),
         (["--out=m.tflite", "--weights=b", "--width=0"], "Width multiplier 0.0"),
-        (["--out=m.tflite", "--weights=b", "--threads=0"], "threads"),
     ],
 )
-def test_bad_arguments_are_one_sentence(arguments, sentence, tmp_path, monkeypatch, capsys):
+def test_bad_arguments(arguments, named, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert call(*arguments) == 2
-    out, err = capsys.readouterr()
-    assert sentence in err
-    assert len(err.strip().splitlines()) == 1
-    assert out == ""
-    assert not list(tmp_path.iterdir())
+    check_command(export_tflite, arguments, named, capsys, tmp_path)
 
 
-@pytest.mark.parametrize("flag", ["--labels=/nowhere/l.txt", "--dataset=folder:/nowhere"])
-def test_files_that_are_absent(flag, network, tmp_path, capsys):
-    assert call(*network, flag, f"--out={tmp_path}/m.tflite") == 2
-    err = capsys.readouterr().err
-    assert "/nowhere" in err
-    assert len(err.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("name", ["qat_steps", "calibration_images", "threads"])
+def test_bounds_of_flags(name, toolkit, capsys):
+    assert call(*INT8, f"--{name}=0") == 2
+    assert name in capsys.readouterr().err
+    assert not toolkit.asked
+    more = ["--method=qat"] if name == "qat_steps" else []
+    assert call(*INT8, *more, f"--{name}=1") == 0
 
 
-def test_labels_of_another_number(network, tmp_path, capsys):
+def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, capsys):
+    content = (made(exported, "classify") / "m.tflite").read_bytes()
+    monkeypatch.setattr(exporter, "convert", lambda *_: content)
+    loaded = Trained(*load_network(made(network, "classify")))
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
-    out = tmp_path / "out" / "m.tflite"
-    assert call(*network, f"--labels={tmp_path}/labels.txt", f"--out={out}") == 2
-    err = capsys.readouterr().err
-    assert "2" in err
-    assert "10" in err
-    assert not out.parent.exists() or not list(out.parent.iterdir())
-
-
-def test_an_out_that_cannot_be_written(network, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert call(*network, f"--out={tmp_path}/file/m.tflite") == 2
-    assert f"Cannot write {tmp_path}/file/m.tflite" in capsys.readouterr().err
-
-
-def test_a_head_of_another_size(weights, tmp_path, capsys):
-    network = [*NETWORK[:3], "--num_classes=4", f"--weights={weights}"]
-    assert call(*network, f"--out={tmp_path}/m.tflite") == 2
+    out = f"--out={tmp_path}/m.tflite"
+    assert call(*weights, "--num_classes=4", out) == 2
     assert "no head of 4 classes" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_in_a_process_of_its_own_on_shapes(network, tmp_path):
-    out = tmp_path / "m.tflite"
-    flags = [*network, "--quantize=int8", "--calibration=shapes", f"--out={out}", "--json"]
-    done = subprocess.run(
-        [sys.executable, "export_tflite.py", *flags], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    report = last_json(done.stdout)
-    assert report["images"] == 1000
-    assert report["xnnpack"]["partitions"] == 1
-    assert report["float_islands"] == 0
+    monkeypatch.setattr(trained, "load_weights", lambda spec, weights: loaded)
+    for arguments, named in (
+        (["--labels=/nowhere/l.txt", out], "--labels=/nowhere/l.txt does not exist"),
+        (["--dataset=folder:/nowhere", out], "/nowhere"),
+        ([f"--labels={tmp_path}/labels.txt", out], "2 class names for 3 classes"),
+        ([f"--out={tmp_path}/file/m.tflite"], f"Cannot write {tmp_path}/file/m.tflite"),
+    ):
+        check_command(export_tflite, [*weights, *arguments], named, capsys, tmp_path)

@@ -26,3 +26,19 @@ def test_cells_of_a_table_may_keep_their_line():
     assert "<table><tr>" in page.table(*cells)
     assert '<table class="lines"><tr>' in page.table(*cells, wrap=False)
     assert ".lines td { white-space: nowrap; }" in page.document("", [])
+
+
+def test_every_part_is_escaped_and_in_its_place():
+    parts = [
+        page.heading("a & b"),
+        page.preformatted("<x>\n y"),
+        page.facts([("CPU", "<fast>"), ("RAM", "2 GB")]),
+    ]
+    text = page.document("t", parts)
+    assert "<h1>t</h1>\n" + "\n".join(parts) + "\n</body>" in text
+    assert parts == [
+        "<h2>a &amp; b</h2>",
+        '<pre class="scroll">&lt;x&gt;\n y</pre>',
+        '<div class="scroll"><table class="facts"><tr><td>CPU</td><td>&lt;fast&gt;</td></tr>'
+        "<tr><td>RAM</td><td>2 GB</td></tr></table></div>",
+    ]

@@ -1,22 +1,21 @@
 """The command, end to end, on tiny files of every task."""
 
 import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-import colour_tasks
 import numpy as np
 import pytest
-from colour_tasks import picture, save
+from colour_tasks import colour_file, picture, save
+from commands import run
+from looking import in_process
 from PIL import Image
+from refusals import check_command
 
 from mnv3_tf import cli, predict
 from mnv3_tf.export import metadata
 
 NAMES = ["rot", "grün", "blau"]
+BLACK_TOO = ["schwarz", *NAMES]
 CORNER = ("red", (0, 0, 24, 16))
 MIDDLE = ("blue", (96, 64, 120, 80))
 
@@ -29,22 +28,27 @@ def last_json(capsys) -> dict:
     return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
 
 
+LABELS = {"classify": NAMES, "detect": NAMES, "scores": BLACK_TOO, "classes": BLACK_TOO}
+
+
+def named_files(made, folder: Path) -> None:
+    for kind, names in LABELS.items():
+        content = (made(colour_file, kind) / "m.tflite").read_bytes()
+        (folder / f"{kind}.tflite").write_bytes(metadata.add_metadata(content, names))
+
+
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("files")
-    named = {
-        "classify": (colour_tasks.classifier(), NAMES),
-        "detect": (colour_tasks.detector(), NAMES),
-        "scores": (colour_tasks.segmenter(), ["schwarz", *NAMES]),
-        "classes": (colour_tasks.segmenter("classes"), ["schwarz", *NAMES]),
-    }
-    paths = {}
-    for kind, (content, names) in named.items():
-        paths[kind] = folder / f"{kind}.tflite"
-        paths[kind].write_bytes(metadata.add_metadata(content, names))
-        paths[f"foreign {kind}"] = folder / f"foreign_{kind}.tflite"
-        paths[f"foreign {kind}"].write_bytes(content)
-    return paths
+def files(made) -> dict[str, Path]:
+    ours = {kind: made(named_files) / f"{kind}.tflite" for kind in LABELS}
+    others = {f"foreign {kind}": made(colour_file, kind) / "m.tflite" for kind in LABELS}
+    return ours | others | {"detect raw": made(colour_file, "detect raw") / "m.tflite"}
+
+
+@pytest.fixture(autouse=True)
+def at_once():
+    """Nothing here crashes."""
+    with in_process():
+        yield
 
 
 def flag(path: Path) -> str:
@@ -232,55 +236,36 @@ def test_bad_input(files, tmp_path, closed_folder, capsys):
     (tmp_path / "file").write_text("")
     model = flag(files["classify"])
     cases = [
-        ([], "--model_file is missing"),
-        ([model], "Which pictures"),
         ([model, tmp_path / "empty"], "holds no pictures"),
         ([flag(tmp_path / "none.tflite"), shown], "none.tflite: No such file"),
         ([flag(shown), shown], "is not a .tflite file"),
         ([flag(tmp_path / "damaged.tflite"), shown], "cut short or damaged"),
-        ([model, shown, "--score=2"], "score"),
-        ([model, shown, "--top=0"], "top"),
         ([model, shown.parent, f"--out={shown.parent}"], "is the folder of the pictures"),
         ([model, shown, f"--out={tmp_path / 'file'}"], "is a file; choose a folder"),
         ([model, shown, f"--out={closed_folder / 'out'}"], "choose a folder that you can write"),
-        ([model, shown, "--ous=x"], "ous"),
+        ([flag(files["detect raw"]), shown], "does not tell the anchors"),
     ]
-    for arguments, message in cases:
-        assert call(*arguments) == 2, arguments
-        assert message in capsys.readouterr().err.splitlines()[-1]
-
-
-def test_wrong_networks_are_told(files, tmp_path, capsys):
-    content = colour_tasks.detector(whole=False)
-    (tmp_path / "raw.tflite").write_bytes(content)
-    shown = save(picture((64, 64), CORNER), tmp_path / "a.png")
-    assert call(flag(tmp_path / "raw.tflite"), shown) == 2
-    assert "does not tell the anchors" in capsys.readouterr().err
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, *arguments]
-    root = Path(__file__).parents[1]
-    return subprocess.run(
-        command, cwd=root, capture_output=True, text=True, env=dict(os.environ), check=False
-    )
-
-
-def test_help_comes_at_once():
-    begun = time.perf_counter()
-    done = run("-m", "mnv3_tf.predict", "--help")
-    assert time.perf_counter() - begun < 1.5
-    assert done.returncode == 0
-    assert "--score" in done.stdout
+    for arguments, named in cases:
+        words = [f"--image={word}" if isinstance(word, Path) else word for word in arguments]
+        check_command(predict, words, named, capsys, tmp_path)
+    for words, named in (([], "--model_file is missing; give"), ([model], "Which pictures? Give")):
+        assert call(*words) == 2
+        assert capsys.readouterr().err.startswith(named)
+    for wrong in ("--score=2", "--score=-0.1", "--top=0", "--threads=0", "--ous=x"):
+        assert call(model, shown, wrong) == 2
+        assert wrong.strip("-").partition("=")[0] in capsys.readouterr().err
 
 
 def test_tensorflow_is_not_needed(files, tmp_path):
     shown = save(picture((64, 64), CORNER), tmp_path / "a.png")
     code = (
         "import sys; from mnv3_tf import cli, predict\n"
-        "status = cli.call(predict.main, predict.define_flags, sys.argv, 'image')\n"
-        "assert status == 0 and 'tensorflow' not in sys.modules"
+        "for file in sys.argv[1:]:\n"
+        "    words = ['predict', '--model_file=' + file, "
+        f"'{shown}', '--out={tmp_path / 'out'}']\n"
+        "    assert cli.call(predict.main, predict.define_flags, words, 'image') == 0\n"
+        "assert 'tensorflow' not in sys.modules"
     )
-    for kind in ("classify", "detect", "scores"):
-        done = run("-c", code, flag(files[kind]), str(shown), f"--out={tmp_path / kind}")
-        assert done.returncode == 0, done.stderr
+    models = [str(files[kind]) for kind in ("classify", "detect", "scores")]
+    status, _, err = run("-c", code, *models)
+    assert status == 0, err

@@ -28,3 +28,23 @@ def test_long_names_give_way_and_no_figure_does(shown) -> None:
 def test_long_facts_are_wrapped_whole(shown) -> None:
     lines = shown(tables.facts, "Title", [("build", "x" * 100)])
     assert sum(line.count("x") for line in lines) == 100
+
+
+def test_texts_stand_left_and_figures_right(shown) -> None:
+    lines = shown(tables.show, "Title", ["name", "x", "y"], [["a", 1, 22222], ["long", 33, "4"]])
+    assert lines[0].strip() == "Title"
+    rows = [line.rstrip() for line in lines if line.split()[:1] in (["name"], ["a"], ["long"])]
+    assert [row.split() for row in rows] == [
+        ["name", "x", "y"],
+        ["a", "1", "22222"],
+        ["long", "33", "4"],
+    ]
+    assert rows[1].index("1") == rows[2].index("33") + 1
+    assert len(rows[1]) == len(rows[2])
+
+
+def test_facts_need_no_header(shown) -> None:
+    lines = shown(tables.facts, "Title", [("CPU", "a fast one"), ("memory", "2 GB")])
+    words = [line.split() for line in lines if line.split()]
+    assert words[0] == ["Title"]
+    assert words[-2:] == [["CPU", "a", "fast", "one"], ["memory", "2", "GB"]]

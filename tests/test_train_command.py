@@ -1,4 +1,4 @@
-"""train.py as a user meets it: a process of its own."""
+"""train.py as a user meets it."""
 
 import json
 import os
@@ -8,47 +8,115 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from commands import run, start
+from making import photos
+from refusals import check_command
 
-FLAGS = [
-    "--dataset=shapes",
-    "--model=small",
-    "--width=0.35",
-    "--resolution=32",
-    "--steps=130",
-    "--batch_size=64",
-    "--recipe=quick",
-    "--seed=5",
-    "--deterministic",
-    "--checkpoint_every=20",
-]
+import train
+from mnv3_tf import cli
+from mnv3_tf.tasks import Head
+from mnv3_tf.training import run as training
+from mnv3_tf.training.settings import Settings
+
+SUMMARY = {"val_top1": 0.75, "best_epoch": 3, "images_per_s": 12.6, "wall_s": 34.4}
 
 
-def test_help_answers_at_once():
-    begin = time.perf_counter()
-    status, out, _ = run("train.py", "--help")
-    assert time.perf_counter() - begin < 1.5
-    assert status == 0
-    for name in ("task", "recipe", "deterministic", "checkpoint_every", "strategy", "overwrite"):
-        assert f"--{name}" in out or f"--[no]{name}" in out
+@pytest.fixture
+def asked(monkeypatch) -> list[Settings]:
+    """Instead of training: the settings of each run."""
+    found = []
+
+    def keep(settings: Settings) -> dict:
+        found.append(settings)
+        return SUMMARY
+
+    monkeypatch.setattr(training, "train", keep)
+    return found
+
+
+def call(*arguments: str) -> int:
+    return cli.call(train.main, train.define_flags, ["train.py", *arguments])
+
+
+def test_what_is_asked_without_more_words(asked, capsys):
+    assert call("--dataset=shapes", "--out=x") == 0
+    assert asked == [Settings("shapes", "x", override=[])]
+    said = "x: val top-1 0.7500 in epoch 3, 13 images/s, 34 s.\n"
+    assert capsys.readouterr().out == said
+
+
+def test_every_flag(asked, capsys):
+    words = {
+        "dataset": "masks:d",
+        "out": "x",
+        "model": "small",
+        "width": 0.5,
+        "resolution": "96x128",
+        "task": "segment",
+        "data_dir": "/d",
+        "recipe": "segment_quick",
+        "weights": "w.h5",
+        "epochs": 3,
+        "steps": 4,
+        "batch_size": 5,
+        "learning_rate": 0.25,
+        "seed": 6,
+        "held_out": 0.125,
+        "checkpoint_every": 7,
+        "keep_checkpoints": 8,
+        "strategy": "one",
+        "precision": "bfloat16",
+    }
+    flags = [f"--{name}={value}" for name, value in words.items()]
+    head = ["--tail=half", "--head=raspp", "--head_filters=64", "--output_stride=32"]
+    more = ["--override=ema_decay=0.9", "--override=seed=1", "--deterministic", "--overwrite"]
+    devices = ["--sync_batch_norm", "--jit_compile", "--pooling=global"]
+    assert call(*flags, *head, *more, *devices, "--json") == 0
+    given = words | {
+        "resolution": (96, 128),
+        "head": Head(
+            tail="half", head="raspp", head_filters=64, output_stride=32, pooling="global"
+        ),
+        "override": ["ema_decay=0.9", "seed=1"],
+        "deterministic": True,
+        "overwrite": True,
+        "sync_batch_norm": True,
+        "jit_compile": True,
+    }
+    assert asked == [Settings(**given)]
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == SUMMARY
+
+
+def test_teachers_teach(asked):
+    assert call("--dataset=shapes", "--out=x", "--teacher=runs/large") == 0
+    assert asked == [Settings("shapes", "x", teacher="runs/large", override=[])]
+
+
+def test_without_a_validation_set(monkeypatch, capsys):
+    monkeypatch.setattr(training, "train", lambda settings: SUMMARY | {"val_top1": None})
+    assert call("--dataset=shapes", "--out=x") == 0
+    assert capsys.readouterr().out == "x: trained, without a validation set.\n"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "named"),
     [
         ([], "--dataset is missing"),
         (["--dataset=shapes"], "--out is missing"),
         (["--dataset=shapes", "--out=x", "--task=dance"], "Unknown task 'dance'"),
         (["--dataset=folder:x", "--out=x", "--task=segment"], "--task=segment needs masks"),
         (["--dataset=shapes", "--out=x", "--strategy=many"], "Unknown --strategy=many"),
-        (["--dataset=shapes", "--out=x", "--epochs=many"], "many"),
+        (["--dataset=shapes", "--out=x", "--precision=int8"], "Unknown --precision=int8"),
+        (["--dataset=shapes", "--out=x", "--resolution=wide"], "wide"),
     ],
 )
-def test_bad_arguments_are_one_sentence(arguments, sentence):
-    status, out, err = run("train.py", *arguments)
-    assert (status, out) == (2, "")
-    assert sentence in err
-    assert len(err.strip().splitlines()) == 1
+def test_bad_arguments(arguments, named, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    check_command(train, arguments, named, capsys, tmp_path)
+
+
+# -- a kill ----------------------------------------------------------------------------------
 
 
 def contents(folder: Path) -> tuple[dict[str, np.ndarray], list[dict]]:
@@ -72,34 +140,45 @@ def contents(folder: Path) -> tuple[dict[str, np.ndarray], list[dict]]:
     return weights, [{k: v for k, v in row.items() if k != "images_per_s"} for row in rows]
 
 
-def train_with_kills(out: Path) -> int:
-    """Kills the run in each of its two epochs, lets it end, returns the number of kills."""
-    kills = 0
-    for checkpoints in (2, 7):
-        process = start("train.py", *FLAGS, f"--out={out}")
-        deadline = time.monotonic() + 300
-        while process.poll() is None and time.monotonic() < deadline:
-            index = out / "checkpoints" / "checkpoint"
-            if index.exists() and f"ckpt-{checkpoints}" in index.read_text():
-                time.sleep(0.1)
-                os.kill(process.pid, signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.01)
-        process.communicate(timeout=300)
-    status, _, err = run("train.py", *FLAGS, f"--out={out}")
-    assert status == 0, err
-    return kills
+STEPS_OF_AN_EPOCH, STEPS, EVERY, KILLED_AFTER = 4, 80, 3, 20
+
+
+def killed(flags: list[str], out: Path) -> bool:
+    """A run that is killed after that many checkpoints, in the middle of an epoch."""
+    process = start("train.py", *flags, f"--out={out}")
+    index, deadline = out / "checkpoints" / "checkpoint", time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < deadline:
+        if index.exists() and f"ckpt-{KILLED_AFTER}" in index.read_text():
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            return True
+        time.sleep(0.005)
+    return False
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_twice_ends_with_the_bits_of_an_undisturbed_one(tmp_path):
-    status, _, err = run("train.py", *FLAGS, f"--out={tmp_path / 'undisturbed'}")
-    assert status == 0, err
-    assert train_with_kills(tmp_path / "killed") == 2
+def test_a_run_that_was_killed_ends_with_the_bits_of_an_undisturbed_one(made, tmp_path):
+    (tmp_path / "model.json").write_text(tiny.SHALLOW.to_json())
+    flags = [
+        f"--dataset=folder:{made(photos)}",
+        f"--model={tmp_path / 'model.json'}",
+        f"--steps={STEPS}",
+        "--batch_size=4",
+        "--recipe=quick",
+        "--seed=5",
+        "--deterministic",
+        f"--checkpoint_every={EVERY}",
+    ]
+    assert killed(flags, tmp_path / "killed")
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    for folder in ("killed", "undisturbed"):
+        status, _, err = run("train.py", *flags, f"--out={tmp_path / folder}")
+        assert status == 0, err
     weights, rows = contents(tmp_path / "killed")
     wanted_weights, wanted_rows = contents(tmp_path / "undisturbed")
-    assert [row["step"] for row in rows] == [93, 130]
+    assert [row["step"] for row in rows] == list(
+        range(STEPS_OF_AN_EPOCH, STEPS + 1, STEPS_OF_AN_EPOCH)
+    )
     assert rows == wanted_rows
     assert weights.keys() == wanted_weights.keys()
     for name, value in weights.items():

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
+from making import exported
 from random_network import noise, randomise, settle
 
 from benchmark import int8, latency
@@ -198,11 +200,28 @@ def test_results_and_plots_are_written(monkeypatch, tmp_path):
     assert (tmp_path / "accuracy.png").read_bytes().startswith(PNG)
 
 
-def test_bars_say_how_they_compare(monkeypatch):
-    float32, stock, _, ours = map(int8._bar, timed_rows(monkeypatch)["rows"])
+def test_bars_say_how_they_compare(monkeypatch, tmp_path):
+    from benchmark import plots
+
+    drawn: dict[str, Any] = {}
+    for kind in ("latency", "accuracy"):
+        monkeypatch.setattr(
+            plots, f"plot_{kind}", lambda *given, kind=kind: drawn.update({kind: given})
+        )
+    int8.write_results(timed_rows(monkeypatch), resolve("small", 1.0, 96), tmp_path)
+    bars, title, path = drawn["latency"]
+    float32, stock, stand_in, ours = bars
     assert float32["text"] == "1.00 ms  1.00x float, 0.25x stock"
     assert stock["text"] == "does not load under XNNPACK"
     assert ours["text"] == "0.50 ms  0.50x float, 0.12x stock"
+    assert [bar["quantize"] for bar in bars] == ["none", "stock", "stock", "ptq"]
+    assert stand_in["name"] == "stock_random"
+    assert title == "small, 96x96, A processor, 1 thread"
+    assert path == tmp_path / "latency.png"
+    rows, title, path = drawn["accuracy"]
+    assert [row["file"] for row in rows] == ["float", "stock", "composite_uint8"]
+    assert title == "small, 96x96: top-1 on 500 pictures (one is 0.2 points)"
+    assert path == tmp_path / "accuracy.png"
 
 
 def test_without_pictures_there_is_no_accuracy(monkeypatch, tmp_path, capsys):
@@ -257,13 +276,11 @@ def network(tmp_path_factory) -> list[str]:
     from mnv3_tf.models import build
 
     folder = tmp_path_factory.mktemp("network")
-    small = resolve("small", 0.35, 32, 4)
-    spec = small.replace(name="tiny", blocks=small.blocks[:4], hidden=32)
-    (folder / "tiny.json").write_text(spec.to_json())
-    settle(randomise(build(spec)), noise(32, 32)).save_weights(folder / "w.weights.h5")
-    pictures = ((noise(40, 32, seed=3) + 1) * 127.5).astype(np.uint8)
+    (folder / "tiny.json").write_text(tiny.SHALLOW.to_json())
+    settle(randomise(build(tiny.SHALLOW)), noise(32, 32)).save_weights(folder / "w.weights.h5")
+    pictures = ((noise(30, 32, seed=3) + 1) * 127.5).astype(np.uint8)
     for index, picture in enumerate(pictures):
-        place = folder / "photos" / f"kind {index % 4}"
+        place = folder / "photos" / f"kind {index % 3}"
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(place / f"{index}.png")
     return [
@@ -276,26 +293,138 @@ def network(tmp_path_factory) -> list[str]:
     ]
 
 
+@pytest.fixture
+def asked(made, monkeypatch) -> dict[str, Any]:
+    """What each file is to be made of, by name; instead, all are copies of two that are ready."""
+    from benchmark import stock
+    from mnv3_tf.export import exporter
+
+    said: dict[str, Any] = {}
+    ready = {
+        "none": made(exported, "classify"),
+        "int8": made(exported, "classify", quantize="int8"),
+    }
+
+    def export(spec, model, options, out, *pictures):
+        said[out.stem] = (spec, model, options, *pictures)
+        folder = ready[options.quantize]
+        out.parent.mkdir(exist_ok=True)
+        out.write_bytes((folder / "m.tflite").read_bytes())
+        return json.loads((folder / "m.report.json").read_text())
+
+    def convert_stock(model, calibration, output):
+        said["stock_random" if "stock" in said else "stock"] = (model, calibration, output)
+        return (ready["int8"] / "m.tflite").read_bytes()
+
+    monkeypatch.setattr(exporter, "export", export)
+    monkeypatch.setattr(stock, "convert_stock", convert_stock)
+    return said
+
+
+ALL = ["float", "stock", "stock_random", "fused", "composite", "equalized", "uint8", "qat", "relu6"]
+
+
+def timed(monkeypatch) -> None:
+    fake_latency(monkeypatch, {file: [1000.0 + place] * 5 for place, file in enumerate(ALL)})
+
+
+def refuse_stock(monkeypatch) -> None:
+    from mnv3_tf.export import inspection
+
+    honest = inspection.inspect
+
+    def inspect(path: Path) -> dict[str, Any]:
+        found = honest(path)
+        if Path(path).stem == "stock":
+            found["xnnpack"] |= {"error": "too fine a scale", "partitions": None}
+        return found
+
+    monkeypatch.setattr(inspection, "inspect", inspect)
+
+
+def test_what_is_made_of_a_trained_network(network, asked, monkeypatch, tmp_path, capsys):
+    timed(monkeypatch)
+    refuse_stock(monkeypatch)
+    more = [
+        "--methods=stock,ptq,qat",
+        "--qat_steps=2",
+        "--output=logits",
+        "--threads=2",
+        "--seed=3",
+    ]
+    more += ["--calibration_images=20", f"--out={tmp_path / 'out'}", "--json"]
+    assert call(*network, *more) == 0
+    printed = capsys.readouterr().out
+    results = json.loads(printed.splitlines()[-1])
+    assert json.loads((tmp_path / "out" / "results.json").read_text()) == results
+    assert results["schema_version"] == 1
+    assert results["command"].startswith("python -m benchmark int8 --model=")
+    assert all(argument in results["command"] for argument in [*network, *more])
+    rows = {row["file"]: row for row in results["rows"]}
+    assert list(rows) == list(asked) == ALL
+    settings = results["settings"]
+    assert [settings[key] for key in ("threads", "rounds", "burst_ms", "seed")] == [2, 5, 5, 3]
+    for file, row in rows.items():
+        assert f"Made {tmp_path / 'out' / file}.tflite" in printed
+        assert row["network"] == (
+            "settled random" if file in ("stock_random", "relu6") else "trained"
+        )
+        assert row["method"] == (None if file == "float" else "stock" if "stock" in file else "ptq")
+    for file in set(ALL) - {"stock", "stock_random"}:
+        spec, model, options, names, calibration, evaluation, training = asked[file]
+        assert names is None
+        assert (options.output, options.threads) == ("logits", 2)
+        assert options.quantize == ("none" if file == "float" else "int8")
+        assert spec.name == ("shallow_relu6" if file == "relu6" else "shallow")
+        assert model.name == spec.name
+        # A fifth of the thirty pictures judges, and calibration never sees it.
+        assert len(calibration) == 20
+        assert sum(len(labels) for _, labels in evaluation) == (0 if file == "relu6" else 6)
+        assert (training is None) == (file != "qat")
+    training = asked["qat"][-1]
+    assert (training.steps, training.checkpoints) == (2, tmp_path / "out" / "checkpoints")
+    assert asked["stock"][2] == asked["stock_random"][2] == "logits"
+    assert len(asked["stock"][1]) == len(asked["stock_random"][1]) == 20
+    # A file that does not load is judged by the built-in kernels.
+    assert (rows["stock"]["kernels"], rows["stock"]["images"]) == ("built-in", 6)
+    assert rows["stock"]["median_us"] is None
+    assert rows["stock_random"]["images"] == 0
+    assert rows["stock_random"]["kernels"] == "xnnpack"
+    assert results["warnings"][0] == "stock does not load under XNNPACK: too fine a scale"
+    assert rows["composite"]["ratio"]["stock"]["value"] == pytest.approx(1004 / 1002)
+
+
+def test_what_is_made_of_a_random_network(network, asked, monkeypatch, tmp_path):
+    timed(monkeypatch)
+    assert call(network[0], "--methods=ptq", f"--out={tmp_path}", "--seed=4") == 0
+    assert list(asked) == ["float", "fused", "composite", "equalized", "uint8", "relu6"]
+    for _, _, options, _, calibration, evaluation, _ in asked.values():
+        assert options.output == "probabilities"
+        assert calibration.shape == (32, 32, 32, 3)
+        assert evaluation == ()
+    models = [asked[file][1] for file in ("float", "relu6")]
+    kernels = [model.get_layer("conv").get_weights()[0] for model in models]
+    np.testing.assert_array_equal(*kernels)  # of the same seed
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {row["network"] for row in rows} == {"settled random"}
+
+
 @pytest.mark.slow
 def test_the_whole_comparison(network, tmp_path, capfd):
     out = tmp_path / "out"
-    assert call(*network, f"--out={out}", "--json") == 0
-    printed = capfd.readouterr().out
-    results = json.loads(printed.splitlines()[-1])
-    assert json.loads((out / "results.json").read_text()) == results
-    assert results["command"].startswith("python -m benchmark int8 ")
-    assert all(argument in results["command"] for argument in network)
+    more = ["--methods=stock,ptq,qat", "--qat_steps=2", f"--out={out}", "--json"]
+    assert call(*network, *more) == 0
+    results = json.loads(capfd.readouterr().out.splitlines()[-1])
     rows = {row["file"]: row for row in results["rows"]}
-    assert list(rows) == ["float", "stock", "fused", "composite", "equalized", "uint8", "relu6"]
-    assert [row["method"] for row in rows.values()] == [None, "stock", *["ptq"] * 5]
+    assert list(rows) == [file for file in ALL if file != "stock_random"]
+    assert [row["method"] for row in rows.values()] == [None, "stock", *["ptq"] * 4, "qat", "ptq"]
     for file, found in rows.items():
         assert (out / f"{file}.tflite").stat().st_size == found["bytes"]
         assert found["median_us"] > 0
-        # A fifth of the forty pictures, which calibration never saw.
-        assert found["images"] == (0 if file == "relu6" else 8)
+        assert found["images"] == (0 if file == "relu6" else 6)
     assert rows["float"]["agreement"] == 1.0
     assert (rows["stock"]["lowering"], rows["fused"]["lowering"]) == ("fused", "fused")
-    assert rows["composite"]["partitions"] == rows["relu6"]["partitions"] == 1
+    assert [rows[file]["partitions"] for file in ("composite", "qat", "relu6")] == [1, 1, 1]
     assert rows["stock"]["partitions"] > 5
     assert rows["uint8"]["input"] == "uint8"
     assert rows["relu6"]["network"] == "settled random"
@@ -303,19 +432,6 @@ def test_the_whole_comparison(network, tmp_path, capfd):
         rows["composite"]["median_us"] / rows["float"]["median_us"], rel=0.3
     )
     assert (out / "accuracy.png").exists()
-
-
-@pytest.mark.slow
-def test_qat_joins_in(network, tmp_path, capfd):
-    arguments = ["--methods=qat", "--qat_steps=2", f"--out={tmp_path}", "--json"]
-    assert call(*network, *arguments) == 0
-    rows = json.loads(capfd.readouterr().out.splitlines()[-1])["rows"]
-    assert [(row["file"], row["method"]) for row in rows] == [
-        ("float", None),
-        ("qat", "qat"),
-        ("relu6", "ptq"),
-    ]
-    assert rows[1]["partitions"] == 1
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """A network whose classes need no training, and pictures of them."""
 
+from pathlib import Path
+
 import numpy as np
+from artefacts import Artefacts
 
 
 def colour_network():
@@ -28,3 +31,26 @@ def colour_pictures(count: int = 12) -> tuple[np.ndarray, np.ndarray]:
     pictures = rng.integers(0, 120, (count, 32, 32, 3))
     pictures[np.arange(count), :, :, labels] += rng.integers(60, 120, (count, 32, 32))
     return pictures.astype(np.uint8), labels
+
+
+def colour_files(made: Artefacts, folder: Path) -> None:
+    """float.tflite; and uint8.tflite, by TensorFlow's own quantisation."""
+    from mnv3_tf.export.convert import convert
+
+    network = colour_network()
+    (folder / "float.tflite").write_bytes(convert(network, "none", output="logits"))
+    (folder / "uint8.tflite").write_bytes(_convert_uint8(network))
+
+
+def _convert_uint8(model) -> bytes:
+    import tensorflow as tf
+
+    pictures = colour_pictures(24)[0].astype(np.float32) / 127.5 - 1
+    # The extremes make the input's scale 1/127.5, so that bytes go straight in.
+    pictures[0, 0, 0], pictures[0, 0, 1] = -1, 1
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([picture[np.newaxis]] for picture in pictures)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    return converter.convert()

@@ -3,7 +3,8 @@
 import colour_tasks
 import numpy as np
 import pytest
-from colour_tasks import SIDE
+import tiny
+from colour_tasks import SIDE, colour_file
 
 from mnv3_tf.detection.agreement import agreement
 from mnv3_tf.errors import UserError
@@ -16,14 +17,20 @@ CORNER = ("red", (0, 0, 24, 16))
 MIDDLE = ("blue", (96, 64, 120, 80))
 
 
-@pytest.fixture(scope="module")
-def contents():
-    return {
-        "classify": colour_tasks.classifier(),
-        "detect": colour_tasks.detector(),
-        "scores": colour_tasks.segmenter(),
-        "classes": colour_tasks.segmenter("classes"),
-    }
+@pytest.fixture(autouse=True)
+def at_once(looked_at_here):
+    """Nothing here crashes."""
+
+
+@pytest.fixture
+def contents(made):
+    """Content by kind."""
+
+    class Contents(dict):
+        def __missing__(self, kind):
+            return (made(colour_file, kind) / "m.tflite").read_bytes()
+
+    return Contents()
 
 
 def opened(folder, content):
@@ -122,8 +129,8 @@ def test_masks_have_the_size_of_the_picture(contents, tmp_path, form):
     assert model.segment(np.zeros((0, SIDE, SIDE, 3))).shape == (0, SIDE, SIDE)
 
 
-def test_one_score_is_how_sure_the_figure_is(tmp_path):
-    model = opened(tmp_path, colour_tasks.red_figure())
+def test_one_score_is_how_sure_the_figure_is(contents, tmp_path):
+    model = opened(tmp_path, contents["red"])
     assert (model.task, model.num_classes) == ("segment", 2)
     own = colour_tasks.picture((SIDE, SIDE), ("red", (8, 0, 16, 40)), ("blue", (30, 0, 40, 40)))
     np.testing.assert_array_equal(model.answer(own), own[..., 0] > 0)
@@ -146,17 +153,17 @@ def test_our_raw_files_find_what_the_operator_finds(tmp_path):
 
 
 def test_raw_files_without_their_spec_are_refused(tmp_path):
-    spec = resolve_spec("detect", "small", 0.35, 96, 3)
+    spec = tiny.DETECTOR
     raw = post_process.in_order(skeleton.network(spec))
     with pytest.raises(UserError, match="does not tell the anchors"):
         opened(tmp_path, raw)
-    for other in (spec.replace(resolution=128), spec.replace(extra_filters=(64, 64))):
+    for other in (spec.replace(resolution=128), spec.replace(extra_filters=(16, 16))):
         with pytest.raises(UserError, match="does not tell the anchors"):
             opened(tmp_path, metadata.add_metadata(raw, None, spec=other.to_json()))
 
 
 def test_a_spec_of_another_file_is_not_believed(contents, tmp_path):
-    spec = resolve_spec("classify", "small", 0.35, 96, 3)
+    spec = tiny.CLASSIFIER
     model = opened(tmp_path, metadata.add_metadata(contents["detect"], None, spec=spec.to_json()))
     assert (model.task, model.spec) == ("detect", None)
 

@@ -4,11 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from random_network import noise, randomise, settle
+import tiny
+from ai_edge_litert import schema_py_generated as schema
+from int8_twins import int8_file
+from making import LABELS, pictures
+from PIL import Image
+from random_network import noise
+from refusals import check_command
 
 from mnv3_tf import cli
 from mnv3_tf import inspect as command
-from mnv3_tf.errors import UserError
+from mnv3_tf.cost import operators
+from mnv3_tf.errors import Failure
+from mnv3_tf.export import skeleton
 from mnv3_tf.export.compare import (
     Moments,
     compare,
@@ -17,6 +25,7 @@ from mnv3_tf.export.compare import (
     open_pair,
     worst_layers,
 )
+from mnv3_tf.export.packing import pack_model
 from mnv3_tf.export.runtime import TensorInfo
 from mnv3_tf.export.tensors import LayerTensor, counted, layer_names
 from mnv3_tf.networks import resolve
@@ -115,37 +124,44 @@ def test_what_a_hard_swish_erases_is_left_out():
 
 
 @pytest.fixture(scope="module")
-def networks(tmp_path_factory):
-    """Path by kind, of one network: float, and int8 in both forms, and with a broken layer."""
-    from mnv3_tf.export.convert import convert
-    from mnv3_tf.export.lowering import lowered_model
-    from mnv3_tf.models import build
-    from mnv3_tf.quantization.calibration import calibrate
-    from mnv3_tf.quantization.scheme import fake_quantized
-
-    spec = resolve("small", 0.35, 64, 10)
-    spec = spec.replace(blocks=spec.blocks[:5], hidden=64)
-    trained = settle(randomise(build(spec)), noise(16, 64))
-    fused, composite = (lowered_model(spec, trained, form) for form in ("fused", "composite"))
-    ranges = calibrate(composite, noise(16, 64))
-    name = "expanded_conv_2_project"
-    narrow = ranges | {name: (ranges[name][0] / 4, ranges[name][1] / 4)}
-    contents = {
-        "float": convert(fused, "none", output="logits"),
-        "fused": convert(
-            fake_quantized(fused, calibrate(fused, noise(16, 64))), "int8", "uint8", "logits"
-        ),
-        "composite": convert(fake_quantized(composite, ranges), "int8", "int8"),
-        "broken": convert(fake_quantized(composite, narrow), "int8", "uint8", "logits"),
+def networks(made, file, tmp_path_factory):
+    """Path by kind, of one network: float, with int8 weights, int8, and with a broken layer."""
+    paths = {
+        "float": file("fused"),
+        "dynamic": file("dynamic"),
+        "composite": made(int8_file, "composite") / "m.tflite",
+        "broken": tmp_path_factory.mktemp("compare") / "broken.tflite",
     }
-    folder = tmp_path_factory.mktemp("compare")
-    for kind, content in contents.items():
-        (folder / f"{kind}.tflite").write_bytes(content)
-    return {kind: folder / f"{kind}.tflite" for kind in contents}
+
+    def narrow(graph):
+        """A quarter of the range, which clips a lot."""
+        made = [graph.tensors[operator.outputs[0]] for operator in graph.operators]
+        (tensor,) = (t for t in made if layer_names(t.name.decode())[0] == BROKEN)
+        tensor.quantization.scale = tensor.quantization.scale / 4
+
+    paths["broken"].write_bytes(edited(paths["composite"].read_bytes(), narrow))
+    return paths
+
+
+BROKEN = "expanded_conv_2_project"
+
+
+def edited(content, change):
+    """The file after `change(main subgraph)`."""
+    tree = schema.ModelT.InitFromPackedBuf(content, 0)
+    change(tree.subgraphs[0])
+    return pack_model(tree)
+
+
+@pytest.fixture(autouse=True)
+def at_once(looked_at_here):
+    """Nothing here crashes."""
 
 
 def rows_of(networks, reference, file, **options):
-    found = compare(*open_pair(networks[reference], networks[file]), noise(8, 64), **options)
+    found = compare(
+        *open_pair(networks[reference], networks[file]), pictures("classify", 8), **options
+    )
     return found, {row["name"]: row for row in found["layers"]}
 
 
@@ -156,10 +172,10 @@ def test_a_file_agrees_with_itself(networks):
     assert all(row["gain"] == pytest.approx(1) for row in rows.values())
     assert found["unmatched"] == []
     assert found["agreement"] == 1
-    assert found["divergence"] == pytest.approx(0, abs=1e-9)
+    assert found["divergence"] == pytest.approx(0, abs=1e-7)  # of probabilities in float32
 
 
-@pytest.mark.parametrize("form", ["fused", "composite"])
+@pytest.mark.parametrize("form", ["dynamic", "composite"])
 def test_either_form_is_compared_with_float(networks, form):
     found, rows = rows_of(networks, "float", form)
     gain = 6 if form == "composite" else 1
@@ -197,13 +213,10 @@ def test_one_gain_for_a_tensor_can_be_asked_for(networks):
     assert all(row["sqnr_db"] == row["sqnr_db_one_gain"] for row in rows.values())
 
 
-def test_a_foreign_file_is_matched(networks, shared, tmp_path):
+def test_a_foreign_file_is_matched(shared, tmp_path):
     """Slim's 8-bit Small against ours with random weights: the same layers, other values."""
-    from mnv3_tf.export.convert import convert
-    from mnv3_tf.models import build
-
     ours = tmp_path / "ours.tflite"
-    ours.write_bytes(convert(build(resolve("small"), "fused"), "none"))
+    ours.write_bytes(edited(skeleton.network(resolve("small")), name_layers))
     theirs = shared / "mnv3_small_imagenet" / "v3-small_224_1.0_uint8.tflite"
     found = compare(*open_pair(ours, theirs), noise(1, 224))
     names = {row["name"] for row in found["layers"]}
@@ -211,6 +224,17 @@ def test_a_foreign_file_is_matched(networks, shared, tmp_path):
     assert {"conv_1", "expanded_conv_7_depthwise_hard_swish", "conv_2_hard_swish"} <= names
     # It has a class more.
     assert found["agreement"] is found["divergence"] is None
+
+
+def name_layers(graph):
+    """As the converter names the outputs of `resolve("small")`."""
+    names = []
+    for op in operators(resolve("small")):
+        names.append(op.name)
+        if op.activation == "hard_swish":
+            names.append(f"{op.name}_hard_swish")
+    for operator, name in zip(graph.operators, names, strict=False):
+        graph.tensors[operator.outputs[0]].name = f"small/{name}/op".encode()
 
 
 # -- the command -----------------------------------------------------------------------------
@@ -228,57 +252,102 @@ def test_the_command_names_the_worst_and_draws_them(networks, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     text = "\n".join(lines[:-1])
     assert "4 pictures of noise" in text
-    assert "The 15 worst of" in text
-    after = lines[next(i for i, line in enumerate(lines) if "Where most is lost" in line) + 4 :]
-    assert after[0].split()[0] == "expanded_conv_2_project"
+    assert f"Drawn in {out}." in " ".join(text.split())
     report = json.loads(lines[-1])
     assert report["quantize"] == "int8"  # the report on the file itself is still there
     compared = report["compare"]
+    rows = compared["layers"]
     assert (compared["images"], compared["dataset"]) == (4, None)
+    assert (compared["reference"], compared["per_channel"]) == (str(networks["float"]), True)
+    title = next(i for i, line in enumerate(lines) if f"The 15 worst of {len(rows)}" in line)
+    lost = next(i for i, line in enumerate(lines) if "Where most is lost" in line)
+    against = next(i for i, line in enumerate(lines) if "Against" in line)
+    assert shown(lines[title:lost], rows) == [row["name"] for row in worst_layers(rows, 15)]
+    assert shown(lines[lost:against], rows) == [row["name"] for row in largest_drops(rows, 6)]
+    assert shown(lines[lost:against], rows)[0] == BROKEN
+    (row,) = (row for row in rows if row["name"] == BROKEN)
+    figures = [f"{row['sqnr_db']:.1f}", f"{row['drop_db']:.1f}", f"{row['gain']:.3g}"]
+    assert [BROKEN, str(row["index"]), *figures] in [line.split() for line in lines]
+    assert f"{compared['agreement']:.4f}" in text
+    assert f"{compared['divergence']:.4f} nats" in text
+    missing = compared["unmatched"]
+    assert f"{len(missing)}: {', '.join(missing[:3])}, ..." in " ".join(text.split())
     assert out.read_bytes().startswith(b"\x89PNG")
-    assert run(*arguments, "--all") == 0
-    everything = capsys.readouterr().out
-    assert all(f"{row['name']} " in everything for row in compared["layers"])
+    assert run(*arguments, "--all", "--noper_channel") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[-1])["compare"]["per_channel"] is False
+    lost = next(i for i, line in enumerate(lines) if "Where most is lost" in line)
+    assert shown(lines[:lost], rows) == [row["name"] for row in rows]
 
 
-def test_the_command_takes_real_pictures(networks, capsys):
-    arguments = [networks["fused"], f"--compare={networks['float']}", "--dataset=shapes"]
-    assert run(*arguments, "--images=3", "--json") == 0
+def shown(lines, rows):
+    """The layers of a table, in its order."""
+    names = {row["name"] for row in rows}
+    return [line.split()[0] for line in lines if line.split() and line.split()[0] in names]
+
+
+def test_without_being_told_there_are_32_pictures(networks, monkeypatch, capsys):
+    from mnv3_tf.export import compare as comparing
+
+    def count(expected, found, images, per_channel):
+        raise Failure(f"{len(images)} of {images.shape[1]}, {per_channel}.")
+
+    monkeypatch.setattr(comparing, "compare", count)
+    assert run(networks["dynamic"], f"--compare={networks['float']}") == 1
+    assert capsys.readouterr().err == "32 of 32, True.\n"
+
+
+def test_the_noise_is_lively_and_always_the_same():
+    pictures = command.noise(3, 16)
+    assert (pictures.shape, pictures.dtype) == ((3, 16, 16, 3), np.float32)
+    np.testing.assert_array_equal(pictures, command.noise(3, 16))
+    assert 0.3 < pictures.std() < 0.6
+    assert -1 <= pictures.min() < -0.9 < 0.9 < pictures.max() <= 1
+    # Gradients: opposite sides differ more than neighbours do.
+    sides = np.abs(pictures[:, :, 0].mean(1) - pictures[:, :, -1].mean(1))
+    assert sides.max() > 0.3
+
+
+def test_the_command_takes_real_pictures(networks, tmp_path, capsys):
+    for index, picture in enumerate(pictures("classify", 12)):
+        folder = tmp_path / "photos" / LABELS[index % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(((picture + 1) * 127.5).astype(np.uint8)).save(folder / f"{index}.png")
+    source = f"folder:{tmp_path / 'photos'}"
+    arguments = [networks["dynamic"], f"--compare={networks['float']}", f"--dataset={source}"]
+    assert run(*arguments, "--images=2", "--json") == 0
     lines = capsys.readouterr().out.splitlines()
     compared = json.loads(lines[-1])["compare"]
-    assert (compared["images"], compared["dataset"]) == (3, "shapes")
+    assert (compared["images"], compared["dataset"]) == (2, source)
     assert not any("pictures of noise" in line for line in lines)
 
 
 def test_what_cannot_be_compared_is_one_sentence(networks, tmp_path, capsys):
     small = networks["float"]
-    cut = tmp_path / "cut.tflite"
-    cut.write_bytes(small.read_bytes()[:5000])
-    other, stranger = tmp_path / "other.tflite", tmp_path / "stranger.tflite"
-    import tf_keras
 
-    from mnv3_tf.export.convert import convert
-    from mnv3_tf.models import build
+    def stored(name, content):
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
 
-    spec = resolve("small", 0.35, 96, 10)
-    model = build(spec.replace(blocks=spec.blocks[:1]), "fused")
-    other.write_bytes(convert(model, "none"))
-    x = tf_keras.Input((64, 64, 3))
-    y = tf_keras.layers.Conv2D(2, 64, name="matcher")(x)
-    stranger.write_bytes(convert(tf_keras.Model(x, y), "none", output="logits"))
+    cut = stored("cut.tflite", small.read_bytes()[:5000])
+    larger = skeleton.network(tiny.CLASSIFIER.replace(resolution=64))
+    other = stored("other.tflite", larger)
+    stranger = stored("stranger.tflite", skeleton.network(tiny.CLASSIFIER))
+    oblong = stored("oblong.tflite", skeleton.network(tiny.SEGMENTER))
     wrong = {
         "cut short": [small, f"--compare={cut}"],
-        "of one resolution": [small, f"--compare={other}"],
+        f"{small} takes pictures of 32 pixels and {other} of 64": [small, f"--compare={other}"],
+        "not one square RGB picture": [small, f"--compare={oblong}"],
         "no layer in common": [small, f"--compare={stranger}"],
         "Cannot read": [small, "--compare=nothing.tflite"],
-        "--compare=float.tflite": [small, "--dataset=shapes"],
-        "must end in .png": [small, f"--compare={small}", "--out=x.svg"],
+        "--dataset belongs to a comparison; give --compare": [small, "--dataset=shapes"],
+        "--out belongs to": [small, "--out=x.png"],
+        "--all belongs to": [small, "--all"],
+        "--out=x.svg must end in .png": [small, f"--compare={small}", "--out=x.svg"],
         "Unknown dataset": [small, f"--compare={small}", "--dataset=photos"],
     }
-    for message, arguments in wrong.items():
-        assert run(*arguments) == 2, message
-        out, err = capsys.readouterr()
-        assert message in err
-        assert (out, err.count("\n")) == ("", 1)
-    with pytest.raises(UserError, match="resolution"):
-        open_pair(small, other)
+    for named, (model, *others) in wrong.items():
+        words = [f"--model_file={model}", *others]
+        check_command(command, words, named, capsys, tmp_path)
+    assert run(small, f"--compare={small}", "--images=0") == 2
+    assert "--images=0" in capsys.readouterr().err

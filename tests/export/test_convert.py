@@ -91,6 +91,47 @@ def test_weights_shrink(quantize, tmp_path):
     assert (answers.argmax(-1) == expected.argmax(-1)).all()
 
 
+@pytest.fixture(scope="module")
+def two_outputs() -> tf_keras.Model:
+    """Box codes and class logits of 16 anchors."""
+    layers = tf_keras.layers
+    x = tf_keras.Input((16, 16, 3))
+    y = layers.AveragePooling2D(4, name="pool")(layers.Activation("linear", name="input")(x))
+    codes, logits = (layers.Conv2D(4, 1, name=name)(y) for name in ("codes", "logits"))
+    return randomise(tf_keras.Model(x, [layers.Reshape((-1, 4))(part) for part in (codes, logits)]))
+
+
+@pytest.mark.parametrize("scores", ["sigmoid", "softmax"])
+def test_a_detectors_scores(scores, two_outputs, tmp_path):
+    path = written(convert(two_outputs, "none", output="raw", scores=scores), tmp_path)
+    (picture,) = noise(1, 16)
+    codes, logits = (part.numpy() for part in two_outputs(picture[None]))
+    powers = np.exp(logits)
+    if scores == "sigmoid":
+        expected = powers / (1 + powers)
+    else:
+        expected = powers / powers.sum(-1, keepdims=True)
+    found = TFLiteModel(path).answers(picture)
+    if not np.allclose(found[0], codes, atol=1e-4):  # the order is the converter's
+        found.reverse()
+    np.testing.assert_allclose(found[0], codes, atol=1e-4)
+    np.testing.assert_allclose(found[1], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_classes_are_whole_numbers(quantize, model, tmp_path):
+    given = fake_quantized(model, RANGES) if quantize == "int8" else model
+    path = written(convert(given, quantize, "uint8", "classes"), tmp_path)
+    found = inspect(path)
+    assert found["input"]["dtype"] == ("uint8" if quantize == "int8" else "float32")
+    assert found["output"] == {"dtype": "int32", "shape": [1], "scale": None, "zero_point": None}
+    pictures = noise(8, 16)
+    file = TFLiteModel(path)
+    expected = given(file.input.seen(pictures)).numpy().argmax(-1)
+    assert (file.predict(pictures)[:, 0] == expected).mean() >= 0.75
+    assert len(set(expected)) > 1
+
+
 def test_nothing_is_printed(model, capfd):
     convert(model, "none")
     assert capfd.readouterr().out == ""

@@ -1,144 +1,182 @@
-"""Detectors and segmentation networks as files: true to the network, and in one partition."""
+"""Detectors and segmentation networks as files: what is behind them, and how they are judged."""
 
-import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from dense_network import DENSE
-from random_network import randomise, settle
+import tiny
+from contracts import Network, check_file, check_float, check_one_partition
+from making import LABELS, exported, judged, load_network, network, pictures
+from refusals import refused as refuses
 
-from mnv3_tf.errors import UserError
-from mnv3_tf.export import metadata
+from mnv3_tf.detection.agreement import agreement
+from mnv3_tf.export import accuracy, post_process
 from mnv3_tf.export.answering import open_model
 from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.models import build
-from mnv3_tf.tasks import Head, resolve_spec
+from mnv3_tf.segmentation.metrics import IGNORED
 
-CASES = {
-    "detect": ("detect", 64, Head("full")),
-    "lraspp": ("segment", (64, 96), Head("full", head_filters=16)),
-    "raspp": ("segment", (64, 96), Head("full", head="raspp", head_filters=16)),
-}
-LABELS = ("one", "two", "three")
+DETECTOR, SEGMENTER = tiny.DETECTOR, tiny.SEGMENTER
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """By case: the spec and a network of it, as lively as a trained one, with pictures."""
-    path = tmp_path_factory.mktemp("spec") / "dense.json"
-    path.write_text(DENSE.to_json())
-    made = {}
-    for case, (task, resolution, head) in CASES.items():
-        spec = resolve_spec(task, str(path), 1.0, resolution, 3, head)
-        rng = np.random.default_rng(0)
-        pictures = rng.uniform(-1, 1, (80, *spec.image_size, 3)).astype(np.float32)
-        made[case] = spec, settle(randomise(build(spec)), pictures[:32]), pictures
-    return made
+def file_of(made, task: str, **options) -> Path:
+    return made(exported, task, **options) / "m.tflite"
 
 
-def truth_of(spec, pictures, model):
-    """A batch whose labels are what the network itself says, so that it is right about them."""
-    if spec.task == "segment":
-        return [(pictures, tf.argmax(model(pictures, training=False), -1, tf.int32))]
-    count = len(pictures)
-    boxes = np.zeros((count, 2, 4), np.float32)
-    boxes[:, 0] = (0.1, 0.1, 0.6, 0.7)
-    classes = np.full((count, 2), -1, np.int32)
-    classes[:, 0] = np.arange(count) % 3
-    sizes = np.full((count, 2), 64, np.int32)
-    targets = {"boxes": boxes, "classes": classes, "crowd": classes == -2, "size": sizes}
-    return [(pictures, targets)]
-
-
-def exported(trained, case, tmp_path, **options):
-    spec, model, pictures = trained[case]
-    out = tmp_path / "m.tflite"
-    report = export(
-        spec,
-        model,
-        ExportOptions(**options),
-        out,
-        LABELS,
-        pictures,
-        truth_of(spec, pictures[:4], model),
+def test_boxes_found_inside_are_those_found_outside(made):
+    inside, outside = (
+        open_model(file_of(made, "detect", **options)).detect(pictures("detect", 3))
+        for options in ({}, {"output": "raw"})
     )
-    assert json.loads((tmp_path / "m.report.json").read_text()) == report
-    return out, report
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_float_file_answers_as_the_network(trained, case, tmp_path):
-    out, report = exported(trained, case, tmp_path)
-    spec, _, pictures = trained[case]
-    behind = int(spec.task == "detect")  # the operator that finds boxes is no delegate's
-    xnnpack = report["xnnpack"]
-    assert xnnpack["partitions"] == 1
-    assert xnnpack["nodes"] - xnnpack["delegated"] == behind
-    assert report["images"] == 4
-    assert (report["task"], report["spec_hash"]) == (spec.task, spec.hash)
-    assert metadata.read_spec(out) == spec
-    assert metadata.read_labels(out) == list(LABELS)
-    if spec.task == "segment":
-        assert report["miou"] == {"float": 1.0, "exported": pytest.approx(1.0, abs=1e-3)}
-        assert report["agreement"] > 0.999
-        assert open_model(out).segment(pictures[:2]).shape == (2, 64, 96)
-    else:
-        assert report["map"]["exported"] == pytest.approx(report["map"]["float"], abs=0.02)
-    assert min(row["sqnr_db"] for row in report["layers"]) > 60
-
-
-SLOW = ("detect", "raspp")
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES]
-)
-def test_int8_is_one_partition_and_near(trained, case, tmp_path):
-    _, report = exported(trained, case, tmp_path, quantize="int8")
-    spec, xnnpack = trained[case][0], report["xnnpack"]
-    # The camera's bytes come in by one QUANTIZE, and go out by another, or by the box finder.
-    assert xnnpack["partitions"] == 1
-    assert xnnpack["nodes"] - xnnpack["delegated"] == 2
-    assert report["input"]["dtype"] == "uint8"
-    assert report["method"] == "ptq"
-    assert report["simulation"]["first_parting"] is None
-    if spec.task == "segment":
-        assert report["agreement"] > 0.8
-    assert np.median([row["sqnr_db"] for row in report["layers"]]) > 15
-
-
-def test_boxes_found_inside_are_those_found_outside(trained, tmp_path):
-    spec, model, pictures = trained["detect"]
-    found = []
-    for output in ("detections", "raw"):
-        out = tmp_path / f"{output}.tflite"
-        export(spec, model, ExportOptions(output=output), out, LABELS)
-        found.append(open_model(out).detect(pictures[:3]))
-    for inside, outside in zip(*found, strict=True):
+    for ours, theirs in zip(inside, outside, strict=True):
         # The operator keeps one class of each anchor: what both keep is the same.
-        best = outside.scores[:5]
-        assert inside.scores[0] == pytest.approx(best[0], abs=1e-5)
-        np.testing.assert_allclose(inside.boxes[0], outside.boxes[0], atol=1e-4)
+        assert ours.scores[0] == pytest.approx(theirs.scores[0], abs=1e-5)
+        np.testing.assert_allclose(ours.boxes[0], theirs.boxes[0], atol=1e-4)
+        assert ours.classes[0] == theirs.classes[0]
 
 
-def test_classes_are_the_arg_max_of_scores(trained, tmp_path):
-    spec, model, pictures = trained["lraspp"]
-    answers = []
-    for output in ("scores", "classes"):
-        out = tmp_path / f"{output}.tflite"
-        report = export(spec, model, ExportOptions(output=output), out, LABELS)
-        answers.append(open_model(out).segment(pictures[:3]))
-        assert report["xnnpack"]["partitions"] == 1
-    np.testing.assert_array_equal(*answers)
+def test_classes_are_the_arg_max_of_scores(made):
+    scores = open_model(file_of(made, "segment")).segment(pictures("segment", 3))
+    folder = made(exported, "segment", output="classes")
+    report = check_file(SEGMENTER, folder / "m.tflite", LABELS)
+    assert report["xnnpack"]["partitions"] == 1
+    assert report["output"]["dtype"] == "int32"
+    classes = open_model(folder / "m.tflite").segment(pictures("segment", 3))
+    assert classes.shape == (3, SEGMENTER.height, SEGMENTER.width)
+    np.testing.assert_array_equal(scores, classes)
 
 
-@pytest.mark.parametrize(
-    ("case", "output", "known"),
-    [("detect", "logits", "detections, raw"), ("lraspp", "raw", "scores, classes")],
-)
-def test_an_output_of_another_task_is_refused(trained, case, output, known, tmp_path):
-    spec, model, _ = trained[case]
-    with pytest.raises(UserError, match=f"--output={output} is not one of {known}"):
-        export(spec, model, ExportOptions(output=output), tmp_path / "m.tflite")
-    assert not list(tmp_path.iterdir())
+def test_the_head_without_a_skip(no_timing, tmp_path):
+    spec = SEGMENTER.replace(head="raspp")
+    raspp, out = Network(spec), tmp_path / "m.tflite"
+    batches = [judged(spec, raspp.model, raspp.pictures)]
+    export(spec, raspp.model, ExportOptions(), out, LABELS, evaluation=batches)
+    report = check_file(spec, out, LABELS)
+    check_float(report)
+    check_one_partition(report)
+    assert report["agreement"] > 0.999
+
+
+# -- how they are judged ---------------------------------------------------------------------
+
+
+def test_masks_are_compared_where_the_truth_is_known(made):
+    spec, model = load_network(made(network, "segment"))
+    path = file_of(made, "segment", output="classes")
+    shown = pictures("segment", 3)
+    file = open_model(path).segment(shown)
+    # A truth of which the file knows half, and the network as much; a part is not known.
+    labels = file.copy()
+    labels[:, ::2] = (labels[:, ::2] + 1) % spec.num_classes
+    labels[:, :8] = IGNORED
+    # Another network: its first two classes are swapped.
+    kernels = {name: model.get_layer(name).get_weights() for name in ("logits", "skip_logits")}
+    for name, values in kernels.items():
+        model.get_layer(name).set_weights([value[..., [1, 0, 2]] for value in values])
+    batches = [(shown[:2], labels[:2]), (shown[2:], labels[2:])]
+    found = accuracy.compare_masks(spec, model, path, batches)
+    ours, real = np.array([1, 0, 2])[file], labels != IGNORED
+    assert found["images"] == 3
+    assert found["agreement"] == pytest.approx((ours == file)[real].mean(), abs=1e-3)
+    for name, answers in (("float", ours), ("exported", file)):
+        right = (answers == labels)[real].mean()
+        assert found["pixel_accuracy"][name] == pytest.approx(right, abs=1e-3), name
+        unions = [
+            ((answers == c) & (labels == c)).sum() / (((answers == c) | (labels == c)) & real).sum()
+            for c in range(spec.num_classes)
+        ]
+        assert found["miou"][name] == pytest.approx(np.mean(unions), abs=1e-3), name
+
+
+def test_boxes_are_compared_with_the_truth_and_with_each_other(made):
+    spec, model = load_network(made(network, "detect"))
+    path, shown = file_of(made, "detect"), pictures("detect", 3)
+    keras = accuracy.detector_of(spec, model)(shown)
+    file = open_model(path).detect(shown)
+    # The truth is what the file is surest of, in the one picture that is not left out.
+    best = {
+        "boxes": np.stack([found.boxes[:1] for found in file]),
+        "classes": np.stack([found.classes[:1] for found in file]),
+        "crowd": np.zeros((3, 1), bool),
+        "size": np.tile(np.array(spec.image_size, np.int32), (3, 1)),
+    }
+    batches = [
+        (shown[:2], {name: value[:2] for name, value in best.items()}),
+        (shown[2:], {name: value[2:] for name, value in best.items()}),
+    ]
+    found = accuracy.compare_detections(spec, model, path, batches)
+    assert found["images"] == 3
+    pairs = [agreement(ours, theirs) for ours, theirs in zip(keras, file, strict=True)]
+    agreed, expected = (sum(part) for part in zip(*pairs, strict=True))
+    assert expected > 0
+    assert found["agreement"] == agreed / expected
+    assert found["map50"]["exported"] > 0.3
+    assert found["map"]["exported"] <= found["map50"]["exported"] <= 1
+
+
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_without_pictures_nothing_is_claimed(task, made):
+    spec, model = load_network(made(network, task))
+    compare = {"detect": accuracy.compare_detections, "segment": accuracy.compare_masks}[task]
+    found = compare(spec, model, file_of(made, task), [])
+    assert found.pop("images") == 0
+    assert found.pop("agreement") is None
+    assert list(found.values()) == [{"float": None, "exported": None}] * 2
+
+
+# -- the operator behind a detector ----------------------------------------------------------
+
+
+def last_operator(content: bytes):
+    from ai_edge_litert import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = tree.subgraphs[0]
+    return tree, graph, graph.operators[-1]
+
+
+def test_the_operator_is_told_what_to_keep(made):
+    from flatbuffers import flexbuffers
+
+    raw = file_of(made, "detect", output="raw").read_bytes()
+    anchors = DETECTOR.anchors()
+    keep = post_process.Suppression(score=0.3, overlap=0.4, total=7)
+    tree, graph, operator = last_operator(post_process.append(raw, anchors, keep))
+    options = flexbuffers.GetRoot(bytearray(operator.customOptions)).AsMap
+    told = {key.AsKey: options[key.AsKey].Value for key in options.Keys}
+    assert told == pytest.approx(
+        {
+            "max_detections": 7,
+            "max_classes_per_detection": 1,
+            "detections_per_class": 7,
+            "use_regular_nms": False,
+            "nms_score_threshold": 0.3,
+            "nms_iou_threshold": 0.4,
+            "num_classes": 3,
+            "y_scale": 10.0,
+            "x_scale": 10.0,
+            "h_scale": 5.0,
+            "w_scale": 5.0,
+        }
+    )
+    stored = tree.buffers[graph.tensors[operator.inputs[2]].buffer].data
+    np.testing.assert_array_equal(np.frombuffer(bytes(stored), np.float32), anchors.ravel())
+    shapes = [(graph.tensors[t].name, list(graph.tensors[t].shape)) for t in graph.outputs]
+    assert shapes == [
+        (b"boxes", [1, 7, 4]),
+        (b"classes", [1, 7]),
+        (b"scores", [1, 7]),
+        (b"count", [1]),
+    ]
+    assert post_process.Suppression() == post_process.Suppression(0.01, 0.6, 100)
+
+
+def test_raw_outputs_have_names_and_an_order(made):
+    tree, graph, _ = last_operator(file_of(made, "detect", output="raw").read_bytes())
+    assert [graph.tensors[tensor].name for tensor in graph.outputs] == [b"box_codes", b"scores"]
+    assert [graph.tensors[tensor].shape[-1] for tensor in graph.outputs] == [4, 4]
+    assert not tree.signatureDefs
+
+
+def test_a_file_without_boxes_is_no_detector(made):
+    with refuses("gives box codes and scores, and this one has 1 outputs of another kind"):
+        post_process.in_order(file_of(made, "classify").read_bytes())

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 from random_network import randomise
 
 from mnv3_tf import cli
@@ -15,9 +16,12 @@ from mnv3_tf.models import build
 pytestmark = pytest.mark.usefixtures("no_timing")
 
 
+SPEC = tiny.SHALLOW
+
+
 @pytest.fixture(scope="module")
-def model(tiny_spec):
-    return randomise(build(tiny_spec))
+def model():
+    return randomise(build(SPEC))
 
 
 @pytest.mark.parametrize(
@@ -62,13 +66,13 @@ def test_options_that_do_not_go_together(options, sentence):
     assert "\n" not in str(caught.value)
 
 
-def test_int8_needs_pictures(tiny_spec, model, tmp_path):
+def test_int8_needs_pictures(model, tmp_path):
     with pytest.raises(UserError, match="Calibration needs pictures"):
-        export(tiny_spec, model, ExportOptions("int8"), tmp_path / "m.tflite")
+        export(SPEC, model, ExportOptions("int8"), tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_the_runtime_refuses_is_not_kept(tiny_spec, model, tmp_path, monkeypatch):
+def test_a_file_that_the_runtime_refuses_is_not_kept(model, tmp_path, monkeypatch):
     honest = inspection.inspect
 
     def refusing(path: Path) -> dict[str, Any]:
@@ -78,12 +82,12 @@ def test_a_file_that_the_runtime_refuses_is_not_kept(tiny_spec, model, tmp_path,
     monkeypatch.setattr(inspection, "inspect", refusing)
     (tmp_path / "m.tflite").write_text("what was there")
     with pytest.raises(UserError, match=r"m\.tflite does not load under XNNPACK: rescale 337"):
-        export(tiny_spec, model, ExportOptions(), tmp_path / "m.tflite")
+        export(SPEC, model, ExportOptions(), tmp_path / "m.tflite")
     assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
     assert (tmp_path / "m.tflite").read_text() == "what was there"
 
 
-def test_a_failure_while_measuring_leaves_nothing(tiny_spec, model, tmp_path, monkeypatch):
+def test_a_failure_while_measuring_leaves_nothing(model, tmp_path, monkeypatch):
     from mnv3_tf.export import exporter
 
     def fail(*_: Any) -> None:
@@ -91,14 +95,14 @@ def test_a_failure_while_measuring_leaves_nothing(tiny_spec, model, tmp_path, mo
 
     monkeypatch.setattr(exporter, "layer_sqnr", fail)
     with pytest.raises(RuntimeError):
-        export(tiny_spec, model, ExportOptions(), tmp_path / "m.tflite")
+        export(SPEC, model, ExportOptions(), tmp_path / "m.tflite")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written(tiny_spec, model, tmp_path):
+def test_a_place_that_cannot_be_written(model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"Cannot write .*file/m\.tflite"):
-        export(tiny_spec, model, ExportOptions(), tmp_path / "file" / "m.tflite")
+        export(SPEC, model, ExportOptions(), tmp_path / "file" / "m.tflite")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

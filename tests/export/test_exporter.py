@@ -1,322 +1,226 @@
-"""One contract for every network that is exported: what the file is, and what its report says."""
+"""What an export asks of quantisation and of the file, and what it leaves behind.
 
-import json
+That a file of every kind is what its report says is among the contracts.
+"""
+
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
-from random_network import noise, randomise, settle
+import tiny
+from contracts import Network, check_file, check_one_partition
+from random_network import noise
+from refusals import refused as refuses
 
-from mnv3_tf.errors import UserError
-from mnv3_tf.export import inspection
+from mnv3_tf.export import exporter
 from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.export.int8 import Training
+from mnv3_tf.export.int8 import Int8, Training, quantize
 from mnv3_tf.export.runtime import TFLiteModel
-from mnv3_tf.models import build
-from mnv3_tf.networks import NETWORKS, resolve
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.quantization.scheme import fake_quantized
 
 pytestmark = pytest.mark.usefixtures("no_timing")
 
-SIDE, CLASSES = 64, 10
-NAMES = tuple(f"class {index}" for index in range(CLASSES))
-
-CONTRACT = {  # keys of the report, and of its parts
-    "sha256": None,
-    "bytes": None,
-    "quantize": None,
-    "method": None,
-    "hard_swish": None,
-    "input": {"dtype", "shape", "scale", "zero_point"},
-    "output": {"dtype", "shape", "scale", "zero_point"},
-    "ops": None,
-    "float_islands": None,
-    "xnnpack": {"nodes", "delegated", "partitions"},
-    "images": None,
-    "top1": {"float", "exported"},
-    "agreement": None,
-    "divergence": None,
-    "simulation": None,
-    "latency_ms": {"threads", "median", "p95"},
-    "layers": None,
-}
+SPEC = tiny.SHALLOW.replace(resolution=36)
+"""Its sides are odd from the second block on."""
+LABELS = ("one", "two", "three")
 
 
-def trained(spec: NetworkSpec) -> Any:
-    return settle(randomise(build(spec)), noise(32, spec.resolution))
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return Network(SPEC, count=8)
 
 
-def exported(spec: NetworkSpec, out: Path, **options: Any) -> tuple[Any, dict[str, Any]]:
-    model = trained(spec)
-    pictures = noise(16, spec.resolution, seed=7)
-    labels = model(pictures).numpy().argmax(-1)
-    calibration = noise(32, spec.resolution) if options.get("quantize") == "int8" else None
-    evaluation = [(pictures, labels)]
-    report = export(spec, model, ExportOptions(**options), out, NAMES, calibration, evaluation)
-    return model, report
+@pytest.fixture(scope="module")
+def truth(network) -> list[tuple[Any, Any]]:
+    """A batch about which the network is right."""
+    return [(network.pictures, network.expected[0].argmax(-1))]
 
 
-def check_report(report: dict[str, Any], out: Path) -> None:
-    for key, parts in CONTRACT.items():
-        assert key in report
-        if parts:
-            assert parts <= set(report[key]), key
-    assert json.loads(out.with_suffix(".report.json").read_text()) == report
-    assert sorted(path.name for path in out.parent.iterdir()) == [
-        out.with_suffix(".report.json").name,
-        out.name,
-    ]
-    found = inspection.inspect(out)
-    assert (found["sha256"], found["bytes"]) == (report["sha256"], out.stat().st_size)
-    assert found["ops"] == report["ops"]
-    assert found["labels"] == list(NAMES)
-    assert report["images"] == 16
-    assert report["input"]["shape"] == [1, *report["input"]["shape"][1:]]
-    assert report["layers"]
-    assert {*report["layers"][0]} == {"name", "sqnr_db"}
+# -- what quantisation is asked for ----------------------------------------------------------
 
 
-def check_one_partition(report: dict[str, Any]) -> None:
-    share = report["xnnpack"]
-    assert share["partitions"] == 1
-    assert share["delegated"] == share["nodes"]
-    assert share["outside"] == {}
-    assert report["float_islands"] == 0
-
-
-def check_partition_of_int8(report: dict[str, Any]) -> None:
-    assert report["float_islands"] == 0
-    assert report["xnnpack"]["partitions"] == 1
-    # XNNPACK has no int8 SOFTMAX, and leaves uint8 to int8 at both ends to the built-in kernels.
-    outside = report["xnnpack"]["outside"]
-    assert set(outside) <= {"SOFTMAX", "QUANTIZE"}
-    assert max(outside.values()) <= 2
-
-
-def check_float(spec: NetworkSpec, out: Path) -> None:
-    model, report = exported(spec, out)
-    check_report(report, out)
-    check_one_partition(report)
-    assert report["agreement"] == report["top1"]["float"] == report["top1"]["exported"] == 1.0
-    assert (report["quantize"], report["method"]) == ("none", None)
-    assert report["simulation"] is None
-    assert report["divergence"] == pytest.approx(0, abs=1e-6)
-    assert not {"stem", "bias_correction", "qat_steps", "simplified"} & set(report)
-    assert report["input"]["dtype"] == report["output"]["dtype"] == "float32"
-    pictures = noise(4, spec.resolution, seed=9)
-    logits = model(pictures).numpy().astype(np.float64)
-    expected = np.exp(logits - logits.max(-1, keepdims=True))
-    expected /= expected.sum(-1, keepdims=True)
-    np.testing.assert_allclose(TFLiteModel(out).predict(pictures), expected, atol=1e-4)
-    assert min(layer["sqnr_db"] for layer in report["layers"]) > 60
-
-
-def check_int8(spec: NetworkSpec, out: Path) -> None:
-    _, report = exported(spec, out, quantize="int8")
-    check_report(report, out)
-    assert report["quantize"] == "int8"
-    assert report["method"] == "ptq"
-    assert report["bias_correction"] is None  # of so few pictures
-    assert len(report["warnings"]) == 1
-    assert "qat_steps" not in report
-    assert set(report["simplified"]) == {
-        "squeeze_excite_removed",
-        "constant_gates",
-        "constant_hidden",
-    }
-    if spec.stem.activation == "hard_swish":
-        tried = report["stem"]["divergence"]
-        assert report["stem"]["chosen"] in tried
-        assert set(tried) == {"composite", "equalized"}
-    else:
-        assert "stem" not in report
-    # Random networks are no judges of agreement, but no layer may compute something else.
-    assert report["simulation"]["first_parting"] is None
-    assert 0 <= report["simulation"]["top1"] <= 1
-    assert 0.5 <= report["simulation"]["agreement"] <= 1
-    assert report["divergence"] > 0
-    check_partition_of_int8(report)
-    assert "HARD_SWISH" not in report["ops"]
-    assert "DEQUANTIZE" not in report["ops"]
-    assert report["input"]["dtype"] == report["output"]["dtype"] == "uint8"
-    assert report["input"]["scale"] == pytest.approx(1 / 127.5, rel=1e-3)
-    assert report["input"]["zero_point"] in (127, 128)
-    assert (report["output"]["scale"], report["output"]["zero_point"]) == (1 / 256, 0)
-    if set(report["ops"]) >= {"ADD", "MUL"} and report["hard_swish"] != "none":
-        assert report["hard_swish"] == "composite"
-    assert report["agreement"] >= 0.5  # of ten classes; random networks are harder than trained
-    TFLiteModel(out, delegate=False).invoke()
-
-
-# The whole registry takes minutes; the smallest network stands for it in the quick run.
-EVERY = pytest.mark.parametrize(
-    "name",
-    [name if name == "small" else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS],
-)
-
-
-@EVERY
-def test_float(name, tmp_path):
-    check_float(resolve(name, 0.35, SIDE, CLASSES), tmp_path / "m.tflite")
-
-
-@pytest.mark.slow
-@EVERY
-def test_int8(name, tmp_path):
-    check_int8(resolve(name, 0.35, SIDE, CLASSES), tmp_path / "m.tflite")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["large", "small"])
-def test_full_width(name, tmp_path):
-    spec = resolve(name, 1.0, 96, CLASSES)
-    check_float(spec, tmp_path / "float" / "m.tflite")
-    check_int8(spec, tmp_path / "int8" / "m.tflite")
-
-
-TINY = resolve("small", 0.35, SIDE, CLASSES)
-TINY = TINY.replace(name="tiny", blocks=TINY.blocks[:5], hidden=64)
-"""Every kind of operator of a MobileNetV3, and few of each."""
-
-
-def test_a_side_that_is_no_multiple_of_32(tmp_path):
-    spec = TINY.replace(resolution=100)
-    check_float(spec, tmp_path / "float" / "m.tflite")
-    check_int8(spec, tmp_path / "int8" / "m.tflite")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("lowering", ["fused", "composite", "equalized"])
-@pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_all_lowerings_of_small(quantize, lowering, tmp_path):
-    spec = resolve("small", 0.35, SIDE, CLASSES)
-    out = tmp_path / "m.tflite"
-    _, report = exported(spec, out, quantize=quantize, hard_swish=lowering)
-    # "equalized" is composite but for the stem's gate, which is a convolution.
-    assert report["hard_swish"] == ("fused" if lowering == "fused" else "composite")
-    assert report["hard_swish_reason"] == "asked for"
-    assert ("HARD_SWISH" in report["ops"]) == (lowering == "fused")
-    assert report["float_islands"] == 0
-    assert (report["xnnpack"]["partitions"] == 1) == ((quantize, lowering) != ("int8", "fused"))
-    assert report["agreement"] >= (1.0 if quantize == "none" else 0.5)
-
-
-@pytest.mark.parametrize("quantize", ["float16", "dynamic"])
-def test_float16_and_dynamic(quantize, tmp_path):
-    out = tmp_path / "m.tflite"
-    _, report = exported(TINY, out, quantize=quantize)
-    check_report(report, out)
-    assert report["quantize"] == inspection.inspect(out)["quantize"] == quantize
-    assert report["input"]["dtype"] == "float32"
-    assert report["method"] is None
-    assert report["agreement"] >= 0.8
+class Asked(Exception):
+    """Instead of quantising: the arguments."""
 
 
 @pytest.mark.parametrize(
-    ("input_type", "scale", "zero_points"),
-    [("int8", 1 / 127.5, (-1, 0)), ("float32", None, (None,))],
+    ("options", "lowering", "may_equalize_stem"),
+    [
+        ({}, "composite", True),
+        ({"target": "gpu"}, "fused", True),
+        ({"hard_swish": "composite"}, "composite", False),
+        ({"hard_swish": "equalized"}, "equalized", False),
+    ],
 )
-def test_other_input_types(input_type, scale, zero_points, tmp_path):
-    options = {"hard_swish": "composite", "input_type": input_type}
-    _, report = exported(TINY, tmp_path / "m.tflite", quantize="int8", **options)
-    for side in ("input", "output"):
-        assert report[side]["dtype"] == input_type
-    assert report["input"]["scale"] == (scale and pytest.approx(scale, rel=1e-3))
-    assert report["input"]["zero_point"] in zero_points
-    assert report["float_islands"] == 0
+def test_what_is_asked_of_quantisation(options, lowering, may_equalize_stem, tmp_path, monkeypatch):
+    def ask(*arguments: Any, **named: Any) -> None:
+        raise Asked(arguments, named)
+
+    monkeypatch.setattr(exporter, "quantize", ask)
+    pictures, training = noise(2, 36), Training(lambda start: iter(()))
+    trained: Any = "the network"
+    asked = ExportOptions("int8", **options)
+    with pytest.raises(Asked) as caught:
+        export(SPEC, trained, asked, tmp_path / "m.tflite", None, pictures, (), training)
+    arguments, named = caught.value.args
+    assert arguments == (SPEC, trained, lowering)
+    assert named["may_equalize_stem"] == may_equalize_stem
+    assert named["pictures"] is pictures
+    assert named["training"] is training
+    assert not list(tmp_path.iterdir())
 
 
-def test_logits(tmp_path):
-    model, report = exported(TINY, tmp_path / "m.tflite", output="logits")
-    assert "SOFTMAX" not in report["ops"]
-    pictures = noise(2, SIDE, seed=5)
-    expected = model(pictures).numpy()
-    found = TFLiteModel(tmp_path / "m.tflite").predict(pictures)
-    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+# -- int8 that is ready, written in every way ------------------------------------------------
 
 
-def test_int8_logits(tmp_path):
-    options = {"hard_swish": "composite", "output": "logits"}
-    _, report = exported(TINY, tmp_path / "m.tflite", quantize="int8", **options)
-    assert "SOFTMAX" not in report["ops"]
-    assert report["xnnpack"]["partitions"] == 1
+@pytest.fixture(scope="module")
+def ready(network) -> Int8:
+    return quantize(SPEC, network.model, "composite", False, network.pictures)
 
 
-def test_quantisation_aware_training(tmp_path):
-    """Its checkpoints are there while they may be needed, and gone when the file is written."""
-    out, folder = tmp_path / "m.tflite", tmp_path / "m.qat"
-    model, pictures = trained(TINY), noise(16, SIDE)
-    seen = []
+@pytest.fixture
+def at_once(ready, monkeypatch) -> None:
+    """What is exported in int8 is `ready`."""
+    monkeypatch.setattr(exporter, "quantize", lambda *_, **__: ready)
 
-    def batches(start: int) -> Iterator[np.ndarray]:
-        for step in range(start, 3):
-            seen.append((step, (folder / "job.json").is_file()))
-            yield noise(8, SIDE, seed=step)
 
-    report = export(
-        TINY,
-        model,
-        ExportOptions("int8", "composite"),
-        out,
-        NAMES,
-        pictures,
-        [(pictures, model(pictures).numpy().argmax(-1))],
-        Training(batches, steps=3, checkpoints=folder),
-    )
-    assert seen == [(0, True), (1, True), (2, True)]
-    check_report(report, out)  # which finds nothing beside the file and its report
-    assert (report["method"], report["qat_steps"]) == ("qat", 3)
-    assert not {"stem", "bias_correction"} & set(report)
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("options", "outside"),
+    [
+        ({"input_type": "int8"}, {"SOFTMAX": 1}),
+        ({"input_type": "float32"}, None),  # whose ends are pieces by themselves
+        ({"output": "logits", "threads": 2}, {"QUANTIZE": 2}),
+    ],
+)
+def test_both_ends_of_int8_files(options, outside, network, truth, ready, tmp_path):
+    out = tmp_path / "m.tflite"
+    options = ExportOptions("int8", **options)
+    export(SPEC, network.model, options, out, LABELS, network.pictures, truth)
+    report = check_file(SPEC, out, LABELS)
+    if outside:
+        check_one_partition(report, **outside)
+    assert report["method"] == "ptq"
+    assert report["warnings"] == ready.notes["warnings"]
     assert report["simulation"]["first_parting"] is None
-    check_partition_of_int8(report)
+    assert report["latency_ms"]["threads"] == options.threads
+    assert ("SOFTMAX" in report["ops"]) == (options.output is None)
+    assert report["images"] == 8
+    given, answered = report["input"], report["output"]
+    assert given["dtype"] == answered["dtype"] == options.stored_input
+    if options.stored_input == "float32":
+        assert given["scale"] is None
+    else:
+        assert given["scale"] == pytest.approx(1 / 127.5, rel=1e-3)
+        assert given["zero_point"] == {"int8": 0, "uint8": 128}[options.stored_input]
+    if options.stored_input == "int8":
+        assert (answered["scale"], answered["zero_point"]) == (1 / 256, -128)
+    # What the report compares are the answers of the file, whatever they are.
+    simulated = ready.quantized(TFLiteModel(out).input.seen(network.pictures)).numpy()
+    right = (simulated.argmax(-1) == truth[0][1]).mean()
+    assert report["simulation"]["top1"] == pytest.approx(right)
+    assert 0 < report["divergence"] < 0.2
 
 
-def test_checkpoints_outlive_a_failed_export(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("at_once")
+def test_checkpoints_outlive_a_failed_export_alone(network, tmp_path, monkeypatch):
     """So that the same command need not train again."""
-    from mnv3_tf.export import exporter
+    out, folder = tmp_path / "m.tflite", tmp_path / "m.qat"
+    training = Training(lambda start: iter(()), steps=1, checkpoints=folder)
+    folder.mkdir()
+    (folder / "job.json").touch()
 
     def fail(*_: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(exporter, "convert", fail)
-    training = Training(
-        lambda start: iter([noise(8, SIDE)]), steps=1, checkpoints=tmp_path / "m.qat"
-    )
-    options, out = ExportOptions("int8", "composite"), tmp_path / "m.tflite"
-    with pytest.raises(RuntimeError, match="out of memory"):
-        export(TINY, trained(TINY), options, out, None, noise(8, SIDE), (), training)
-    assert (tmp_path / "m.qat" / "job.json").is_file()
+    def run() -> dict[str, Any]:
+        options = ExportOptions("int8")
+        return export(SPEC, network.model, options, out, None, network.pictures, (), training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter, "convert", fail)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            run()
+    assert (folder / "job.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["m.qat"]
+    assert run()["method"] == "qat"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.report.json", "m.tflite"]
 
 
-def test_a_network_that_has_exploded_is_refused(tmp_path):
-    model = trained(TINY)
-    norm = model.get_layer("expanded_conv_2_project_bn")
-    norm.gamma.assign(norm.gamma * 1e6)
-    options, out = ExportOptions("int8", "composite"), tmp_path / "m.tflite"
-    with pytest.raises(UserError, match=r"m\.tflite does not load under XNNPACK"):
-        export(TINY, model, options, out, None, noise(8, SIDE))
+def test_what_the_runtime_refuses_is_told_with_what_was_odd(ready, network, tmp_path, monkeypatch):
+    ranges = dict(ready.ranges) | {"expanded_conv_project": (-1e-7, 1e-7)}
+    odd = replace(
+        ready,
+        quantized=fake_quantized(ready.lowered, ranges),
+        notes={"warnings": ["All pictures are alike."]},
+    )
+    monkeypatch.setattr(exporter, "quantize", lambda *_, **__: odd)
+    out = tmp_path / "m.tflite"
+    with refuses(out, "does not load under XNNPACK", "All pictures are alike."):
+        export(SPEC, network.model, ExportOptions("int8"), out, None, network.pictures)
     assert not list(tmp_path.iterdir())
 
 
-def test_without_pictures_to_judge_by(tmp_path):
+# -- from end to end -------------------------------------------------------------------------
+
+
+def test_fused_int8_is_in_pieces_under_xnnpack(network, truth, tmp_path):
+    """Other targets take HARD_SWISH as one operator."""
+    out, options = tmp_path / "m.tflite", ExportOptions("int8", target="nnapi")
+    export(SPEC, network.model, options, out, LABELS, network.pictures, truth)
+    report = check_file(SPEC, out, LABELS)
+    assert report["hard_swish"] == "fused"
+    assert report["hard_swish_reason"] == "nnapi computes HARD_SWISH as one operator"
+    assert report["target"] == "nnapi"
+    assert report["ops"]["HARD_SWISH"] == report["xnnpack"]["outside"]["HARD_SWISH"] == 5
+    assert report["xnnpack"]["partitions"] > 1
+    assert report["simulation"]["first_parting"] is None
+    assert report["agreement"] >= 0.5
+
+
+def test_without_pictures_to_judge_by(network, tmp_path):
     out = tmp_path / "m.tflite"
-    report = export(TINY, trained(TINY), ExportOptions(), out)
+    export(SPEC, network.model, ExportOptions(hard_swish="equalized"), out)
+    report = check_file(SPEC, out)
+    check_one_partition(report)
     assert (report["images"], report["agreement"]) == (0, None)
     assert report["top1"] == {"float": None, "exported": None}
-    assert inspection.inspect(out)["labels"] is None
-    assert report["layers"]
+    # "equalized" is composite but for the stem's gate, which is a convolution.
+    assert (report["hard_swish"], report["hard_swish_reason"]) == ("composite", "asked for")
 
 
-def test_pictures_that_can_be_read_once_are_all_judged(tmp_path):
-    model, pictures = trained(TINY), noise(4, SIDE)
+def test_pictures_that_can_be_read_once_are_all_judged(network, truth, tmp_path):
+    out, (pictures, right) = tmp_path / "m.tflite", truth[0]
 
     def once() -> Iterator[tuple[Any, Any]]:
-        yield pictures, np.zeros(4, int)
-        yield pictures, np.zeros(4, int)
+        yield pictures, right
+        yield pictures[:4], (right[:4] + 1) % 3
 
-    report = export(TINY, model, ExportOptions(), tmp_path / "m.tflite", evaluation=once())
-    assert report["images"] == 8
-    assert report["layers"]
+    options = ExportOptions(hard_swish="composite")
+    report = export(SPEC, network.model, options, out, evaluation=once())
+    assert report == check_file(SPEC, out)
+    assert report["images"] == 12
+    assert report["top1"] == {"float": pytest.approx(8 / 12), "exported": pytest.approx(8 / 12)}
+    assert report["agreement"] == 1.0
+    assert report["hard_swish"] == "composite"
+
+
+@pytest.mark.parametrize(
+    ("spec", "output", "known"),
+    [
+        (tiny.CLASSIFIER, "raw", "probabilities, logits"),
+        (tiny.DETECTOR, "logits", "detections, raw"),
+        (tiny.SEGMENTER, "raw", "scores, classes"),
+    ],
+)
+def test_an_output_of_another_task_is_refused(spec, output, known, tmp_path):
+    network: Any = None
+    with refuses(f"--output={output} is not one of {known}"):
+        export(spec, network, ExportOptions(output=output), tmp_path / "m.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_gives_by_itself_what_its_task_is_about():
+    asked = {task: ExportOptions().output_of(task) for task in ("classify", "detect", "segment")}
+    assert asked == {"classify": "probabilities", "detect": "detections", "segment": "scores"}

@@ -1,15 +1,16 @@
 import hashlib
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
+from making import LABELS
+from refusals import check_command
+from refusals import refused as refuses
 
 from mnv3_tf import cli
 from mnv3_tf import inspect as command
-from mnv3_tf.errors import UserError
+from mnv3_tf.cost import cost
 from mnv3_tf.export import inspection
 from mnv3_tf.export.inspection import Graph, OperatorNode, TensorNode, inspect
 
@@ -38,38 +39,36 @@ def graph(tensors, operators, inputs=(0,), outputs=None):
         ("uint8", "int8", "none"),
     ],
 )
-def test_kinds_are_told_apart(files, kind, quantize, hard_swish):
-    report = inspect(files[kind])
+def test_kinds_are_told_apart(file, kind, quantize, hard_swish):
+    report = inspect(file(kind))
     assert (report["quantize"], report["hard_swish"]) == (quantize, hard_swish)
     assert report["float_islands"] == 0
     assert report["xnnpack"]["error"] is None
     assert report["xnnpack"]["nodes"] == sum(report["ops"].values()) == len(report["operators"])
 
 
-def test_a_float_network_is_one_partition(files, tiny_spec):
-    from mnv3_tf.cost import cost
-
-    report = inspect(files["fused"])
+def test_a_float_network_is_one_partition(file):
+    report = inspect(file("fused"))
     share = report["xnnpack"]
     assert (share["partitions"], share["delegated"], share["outside"]) == (1, share["nodes"], {})
-    kinds = [operator.kind for operator in cost(tiny_spec).operators]
+    kinds = [operator.kind for operator in cost(tiny.CLASSIFIER).operators]
     assert report["ops"]["CONV_2D"] == kinds.count("conv")
     assert report["ops"]["DEPTHWISE_CONV_2D"] == kinds.count("depthwise")
     assert report["ops"]["MEAN"] == kinds.count("mean")
-    content = files["fused"].read_bytes()
+    content = file("fused").read_bytes()
     assert report["bytes"] == len(content)
     assert report["sha256"] == hashlib.sha256(content).hexdigest()
     assert report["input"] == {
         "dtype": "float32",
-        "shape": [1, 64, 64, 3],
+        "shape": [1, 32, 32, 3],
         "scale": None,
         "zero_point": None,
     }
-    assert report["output"]["shape"] == [1, 5]
+    assert report["output"]["shape"] == [1, 3]
 
 
-def test_a_quantised_input_has_scale_and_zero_point(files):
-    report = inspect(files["uint8"])
+def test_a_quantised_input_has_scale_and_zero_point(file):
+    report = inspect(file("uint8"))
     assert report["input"]["dtype"] == "uint8"
     assert report["input"]["scale"] == pytest.approx(1 / 127.5, rel=1e-3)
     assert report["input"]["zero_point"] in (127, 128)
@@ -162,20 +161,23 @@ def test_hard_swish_patterns(operators, expected):
     assert inspection.find_hard_swish(graph(tensors, operators, outputs=(3,))) == expected
 
 
-def test_bad_files_are_told_in_one_sentence(files, tmp_path):
-    whole = files["fused"].read_bytes()
-    contents = {
+def test_bad_files_are_told_in_one_sentence(file, tmp_path):
+    whole = file("fused").read_bytes()
+    contents = {  # the last three are seen without reading on
         "cut": whole[:-1000],
+        "noise": whole[:8] + np.random.default_rng(0).bytes(5000),
         "stub": whole[:40],
         "empty": b"",
         "text": b"this is not a model, but a text file",
-        "noise": whole[:8] + np.random.default_rng(0).bytes(5000),
     }
     for name, content in contents.items():
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(content)
-        with pytest.raises(UserError, match=name):
+        with refuses(path):
             inspect(path)
+
+
+# -- the command -----------------------------------------------------------------------------
 
 
 def run_command(*arguments):
@@ -183,30 +185,50 @@ def run_command(*arguments):
     return cli.call(command.main, command.define_flags, argv, bare="model_file")
 
 
-def test_the_command_prints_json_last(files, capsys):
-    assert run_command(files["uint8"], "--json", "--ops") == 0
+def test_the_command_tells_the_same(file, capsys):
+    path = file("uint8")
+    report = inspect(path)
+    assert run_command(path, "--json", "--ops") == 0
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 for line in lines if "tflite" not in line and "{" not in line)
-    assert json.loads(lines[-1])["quantize"] == "int8"
+    assert json.loads(lines[-1]) == report
+    words = [line.split() for line in lines]
+    share = report["xnnpack"]
+    for row in (
+        ["quantised", "int8"],
+        ["h-swish", "none"],
+        ["float", "islands", "0"],
+        ["labels", "none"],
+        ["size", f"{path.stat().st_size / 1e6:.2f}", "MB"],
+        ["output", "uint8", "1x3,", "scale", f"{report['output']['scale']:.6g},"],
+        ["XNNPACK", str(share["delegated"]), "of", str(share["nodes"]), "operators,"],
+        ["sha256", report["sha256"][:16] + "..."],
+        ["CONV_2D", "2"],
+        *(["QUANTIZE", str(count)] for op, count in share["outside"].items() if op == "QUANTIZE"),
+    ):
+        assert any(line[: len(row)] == row for line in words), row
+    assert any(line[:5] == ["1", "CONV_2D", "+", "RELU6", "int8"] for line in words)
 
 
-def test_the_command_leaves_with_2_for_a_cut_file(files, tmp_path, capsys):
+def test_the_command_lists_operators_when_asked_and_names_labels(file, capsys):
+    assert run_command(file("fused")) == 0
+    printed = capsys.readouterr().out
+    assert "In order" not in printed
+    assert "3 (one, two, three, ...)" in printed
+    assert f"{len(inspect(file('fused'))['operators'])} operators, 1 partition" in printed
+    assert inspect(file("fused"))["labels"] == list(LABELS)
+
+
+def test_what_the_command_says_of_a_refused_file(refused, capsys):
+    assert run_command(refused) == 0
+    printed = capsys.readouterr().out
+    assert "refuses it: " in printed
+    assert any(line.split() == ["CONV_2D", "2", "?"] for line in printed.splitlines())
+
+
+def test_the_command_refuses(file, tmp_path, capsys):
     path = tmp_path / "cut.tflite"
-    path.write_bytes(files["uint8"].read_bytes()[:1000])
-    assert run_command(path, "--json") == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    assert str(path) in captured.err
+    path.write_bytes(file("uint8").read_bytes()[:1000])
+    check_command(command, [f"--model_file={path}", "--json"], path, capsys, tmp_path)
     assert run_command() == 2
-    assert "Which file?" in capsys.readouterr().err
-
-
-def test_help_imports_neither_tensorflow_nor_litert():
-    code = (
-        "import sys; from mnv3_tf import cli, inspect;"
-        "cli.call(inspect.main, inspect.define_flags, ['inspect', '--help']);"
-        "sys.exit(any(m.startswith(('tensorflow', 'ai_edge_litert')) for m in sys.modules))"
-    )
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code], cwd=root, check=True, stdout=subprocess.DEVNULL)
+    assert capsys.readouterr().err == f"Which file? Give one: {command.USAGE}\n"

@@ -1,149 +1,140 @@
 """The lowered network answers as the trained one does, whatever its weights and statistics."""
 
-import itertools
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tf_keras
+import tiny
+from contracts import Network, check_layers, check_lowering
 from random_network import noise, randomise, relative_error, settle
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.convert import convert
-from mnv3_tf.export.lowering import _not_constant, lower_weights, lowered_model
+from mnv3_tf.export.lowering import lower_weights, lowered_model
 from mnv3_tf.export.runtime import open_interpreter
 from mnv3_tf.models import build
-from mnv3_tf.networks import NETWORKS, resolve
 from mnv3_tf.quantization.calibration import calibrate
-from mnv3_tf.quantization.equalization import _scalable_tensors
 from mnv3_tf.quantization.scheme import fake_quantized
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tasks import Head, resolve_spec
 from mnv3_tf.weights import collect
 
-LOWERINGS = pytest.mark.parametrize("lowering", ["fused", "composite", "equalized"])
-SIDE = 64
-
-
-def check(spec: NetworkSpec, lowering: str) -> None:
-    pictures = noise(4, spec.resolution)
-    trained = settle(randomise(build(spec)), pictures)
-    lowered = lowered_model(spec, trained, lowering)
-    assert not [layer for layer in lowered.layers if "batch_norm" in layer.name]
-    expected = trained(pictures).numpy()
-    assert np.ptp(expected) > 0.1
-    assert relative_error(expected, lowered(pictures)) <= 1e-4
-
-
-@LOWERINGS
-@pytest.mark.parametrize("name", NETWORKS)
-def test_same_logits(name, lowering):
-    check(resolve(name, 0.35, SIDE, 10), lowering)
-
-
-VARIANTS = {
-    "hard_swish_everywhere": lambda spec: spec.with_activation("hard_swish"),
-    "swish": lambda spec: spec.with_activation("swish"),
-    "relu6": lambda spec: spec.with_activation("relu6"),
-    "hard_swish_from_block_8": lambda spec: spec.with_activation("hard_swish", 8),
-    "old_last_stage": lambda spec: spec.with_old_last_stage(),
-    "wide_stem": lambda spec: spec.with_stem(32),
-    "symmetric": lambda spec: spec.replace(padding="symmetric"),
-    "sigmoid_gate": lambda spec: spec.replace(gate="sigmoid"),
-    "other_epsilon": lambda spec: spec.replace(batch_norm_epsilon=1e-5),
-    "odd_side": lambda spec: spec.replace(resolution=100),
-    "two_classes": lambda spec: spec.replace(num_classes=2),
-    "hard_swish_residual_of_the_stem": lambda spec: spec.with_block(0, stride=1),
+TINY = tiny.CLASSIFIER
+VARIANTS = {  # of what no network with a name has, and the lowerings that may mistake it
+    "hard_swish_everywhere": (
+        TINY.with_activation("hard_swish"),
+        ("fused", "composite", "equalized"),
+    ),
+    "swish": (TINY.with_activation("swish"), ("composite",)),
+    "relu_before_block_2": (TINY.with_activation("hard_swish", 2), ("composite",)),
+    "old_last_stage": (TINY.with_old_last_stage(), ("composite",)),
+    # The residual then adds a tensor that is six times too large.
+    "residual_of_the_stem": (TINY.with_block(0, stride=1), ("composite", "equalized")),
+    "wide_stem": (TINY.with_stem(32), ("equalized",)),
+    "no_squeeze_excite": (TINY.without_squeeze_excite(), ("composite",)),
+    "symmetric": (TINY.replace(padding="symmetric", resolution=50), ("composite",)),
+    "other_numbers": (
+        TINY.replace(batch_norm_epsilon=1e-5, resolution=50, num_classes=2, gate="sigmoid"),
+        ("composite",),
+    ),
 }
 
 
-@LOWERINGS
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_same_logits_of_variants(variant, lowering):
-    spec = VARIANTS[variant](resolve("small", 0.35, SIDE, 10))
-    if variant == "hard_swish_residual_of_the_stem":
-        # The residual then adds a tensor that is six times too large.
-        assert next(spec.placed_blocks()).residual
-    check(spec, lowering)
+def test_variants(variant):
+    spec, lowerings = VARIANTS[variant]
+    network = Network(spec)
+    check_layers(network)
+    for lowering in lowerings:
+        check_lowering(network, lowering)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "lowering"), zip(NETWORKS, itertools.cycle(["fused", "composite", "equalized"]))
-)
-def test_same_logits_at_full_size(name, lowering):
-    check(resolve(name), lowering)
+def test_the_residual_of_the_stem_is_one():
+    spec, _ = VARIANTS["residual_of_the_stem"]
+    assert next(spec.placed_blocks()).residual
 
 
-# -- channels scaled each by itself ----------------------------------------------------------
-
-
-@pytest.mark.parametrize("lowering", ["composite", "equalized"])
-@pytest.mark.parametrize("name", NETWORKS)
-def test_gains_of_channels_keep_the_logits(name, lowering):
-    """Whatever the gains: of the stem, expansions, depthwise convolutions and bottlenecks."""
-    spec, pictures = resolve(name, 0.35, SIDE, 10), noise(4, SIDE)
-    trained = settle(randomise(build(spec)), pictures)
-    plain = lowered_model(spec, trained, lowering)
-    rng = np.random.default_rng(3)
-    gains = {
-        convolution: np.exp(
-            rng.uniform(0, np.log(64), plain.get_layer(convolution).output.shape[-1])
-        )
-        for convolution, _ in _scalable_tensors(spec, lowering)
-    }
-    scaled = lowered_model(spec, trained, lowering, gains)
-    expected = trained(pictures).numpy()
-    assert np.ptp(expected) > 0.1
-    assert relative_error(expected, scaled(pictures)) <= 1e-4
-    for convolution, gain in gains.items():
-        # It is this very convolution that they scale, by so much, whatever feeds it.
-        bias = plain.get_layer(convolution).bias.numpy()
-        np.testing.assert_allclose(scaled.get_layer(convolution).bias, bias * gain, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["small", "large"])
-def test_the_stem_that_is_equalized_has_a_gate_of_its_own(name):
-    spec = resolve(name, 0.35, SIDE, 10)
-    trained = randomise(build(spec))
-    filters = spec.stem.filters
-    gain = np.geomspace(1, 64, filters)
-    lowered = lowered_model(spec, trained, "equalized", {"conv": gain})
-    plain = lowered_model(spec, trained, "composite")
+def test_the_stem_that_is_equalized_has_a_gate_of_its_own():
+    trained = randomise(build(TINY))
+    gain = np.geomspace(1, 64, TINY.stem.filters)
+    lowered = lowered_model(TINY, trained, "equalized", {"conv": gain})
+    plain = lowered_model(TINY, trained, "composite")
+    pictures = noise(1, TINY.resolution)
     for layer, factor in (("conv", gain), ("conv_gate", 1.0)):
-        found = tf_keras.Model(lowered.inputs, lowered.get_layer(layer).output)(noise(1, SIDE))
-        expected = tf_keras.Model(plain.inputs, plain.get_layer("conv").output)(noise(1, SIDE))
+        found = tf_keras.Model(lowered.inputs, lowered.get_layer(layer).output)(pictures)
+        expected = tf_keras.Model(plain.inputs, plain.get_layer("conv").output)(pictures)
         shift = 3.0 if layer == "conv_gate" else 0.0
         assert relative_error(expected.numpy() * factor + shift, found) <= 1e-5
     others = {layer.name for layer in lowered.layers} ^ {layer.name for layer in plain.layers}
     assert others == {"conv_gate", "conv_gate_relu6", "conv_shifted_relu6"}
 
 
-@pytest.mark.parametrize("name", ["v2", "mnasnet_a1", "small_minimalistic"])
-def test_without_h_swish_in_the_stem_there_is_nothing_to_equalize_it_for(name):
-    spec = resolve(name, 0.35, SIDE, 10)
+def test_without_h_swish_in_the_stem_there_is_nothing_to_equalize_it_for():
+    spec = tiny.SHALLOW.with_activation("hard_swish", 1)
+    assert spec.stem.activation == "relu"
     equalized, composite = (build(spec, how) for how in ("equalized", "composite"))
     assert [x.name for x in equalized.layers] == [x.name for x in composite.layers]
 
 
-def test_the_trained_network_is_left_as_it_was():
-    spec = resolve("small", 0.35, 32, 4)
-    trained = randomise(build(spec))
-    before = [value.copy() for value in trained.get_weights()]
-    lower_weights(spec, collect(trained), "composite")
-    for value, kept in zip(trained.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(value, kept)
+def test_large_windows_are_averaged_alike_by_cutting_and_by_pooling(tmp_path):
+    (tmp_path / "backbone.json").write_text(tiny.BACKBONE.to_json())
+    head = Head("full", head_filters=16)
+    spec = resolve_spec("segment", str(tmp_path / "backbone.json"), 1.0, (800, 1120), 3, head)
+    network = Network(spec, count=1)
+    lowered = lowered_model(spec, network.model, "composite")
+    network.check_answers(lowered)
+    kinds = [{type(layer).__name__ for layer in model.layers} for model in (network.model, lowered)]
+    assert ["AveragePooling2D" in found for found in kinds] == [True, False]
+    assert ["Cropping2D" in found for found in kinds] == [False, True]
 
 
-@pytest.mark.parametrize("damage", [np.nan, np.inf])
-def test_damaged_weights_are_traced_to_their_layer(damage):
-    spec = resolve("small", 0.35, 32, 4)
-    weights = collect(randomise(build(spec)))
-    weights["expanded_conv_2_expand_bn"]["beta"][3] = damage
-    with pytest.raises(UserError, match="weights of layer expanded_conv_2_expand are not finite"):
-        lower_weights(spec, weights, "composite")
+# -- weights ---------------------------------------------------------------------------------
+
+
+@cache
+def weights():
+    return collect(randomise(build(TINY)))
+
+
+def changed(layer: str, name: str, value: np.ndarray) -> dict:
+    return weights() | {layer: weights()[layer] | {name: value}}
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "damage"),
+    [
+        ("expanded_conv_2_expand_bn", "beta", np.nan),
+        ("expanded_conv_2_expand", "kernel", np.inf),
+        ("expanded_conv_3_squeeze_excite_conv", "bias", np.nan),
+    ],
+)
+def test_damaged_weights_are_traced_to_their_layer(layer, name, damage):
+    value = weights()[layer][name].copy()
+    value.flat[3] = damage
+    convolution = layer.removesuffix("_bn")
+    with pytest.raises(UserError, match=f"weights of layer {convolution} are not finite"):
+        lower_weights(TINY, changed(layer, name, value), "composite")
 
 
 # -- a bias whose values are all the same ----------------------------------------------------
+
+
+def lowered_bias(bias: list[float]) -> np.ndarray:
+    """What becomes of the last layer's bias, which nothing else changes."""
+    given = changed("logits", "bias", np.array(bias, np.float32))
+    kernel = given["logits"]["kernel"][..., : len(bias)]
+    given["logits"] = given["logits"] | {"kernel": kernel}
+    return lower_weights(TINY, given, "composite")["logits"]["bias"]
+
+
+@pytest.mark.parametrize(
+    ("bias", "changed"), [([3, 3, 3], True), ([3, 3, 2], False), ([0, 0], False), ([3], False)]
+)
+def test_constant_biases_are_nudged(bias, changed):
+    found = lowered_bias(bias)
+    assert (len(set(found.tolist())) > len(set(bias))) == changed
+    np.testing.assert_allclose(found, bias, rtol=1e-6)
 
 
 def stored_bias(bias: np.ndarray, folder: Path) -> np.ndarray:
@@ -167,24 +158,14 @@ def stored_bias(bias: np.ndarray, folder: Path) -> np.ndarray:
 
 
 def test_the_converter_still_mistakes_a_constant_bias(tmp_path):
-    """When a TensorFlow mends it, this fails, and `lowering._not_constant` can go."""
+    """When a TensorFlow mends it, this fails, and lowering need not nudge biases any more."""
     found = stored_bias(np.full(2, 3.0, np.float32), tmp_path)
     assert found == pytest.approx([3.0, 3.0 * 0.02], rel=0.01)
 
 
 def test_a_bias_that_is_not_quite_constant_is_safe(tmp_path):
-    found = stored_bias(_not_constant(np.full(2, 3.0, np.float32)), tmp_path)
+    found = stored_bias(lowered_bias([3.0, 3.0]), tmp_path)
     assert found == pytest.approx([3.0, 3.0], rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("bias", "changed"), [([3, 3, 3], True), ([3, 3, 2], False), ([0, 0], False), ([3], False)]
-)
-def test_constant_biases_are_nudged(bias, changed):
-    given = np.array(bias, np.float32)
-    found = _not_constant(given.copy())
-    assert (len(set(found.tolist())) > len(set(bias))) == changed
-    np.testing.assert_allclose(found, given, rtol=1e-6)
 
 
 def gates(path, layer: str, pictures: np.ndarray) -> np.ndarray:
@@ -209,9 +190,8 @@ def gates(path, layer: str, pictures: np.ndarray) -> np.ndarray:
 def test_the_gates_of_a_fresh_network_survive_int8(tmp_path):
     """A fresh bias is zero, so that the +3 of the hard sigmoid makes it constant."""
     tf_keras.utils.set_random_seed(0)
-    spec = resolve("small", 0.35, SIDE, 10)
-    spec = spec.replace(blocks=spec.blocks[:1])
-    pictures = noise(16, SIDE)
+    spec = TINY.replace(blocks=TINY.blocks[:1], last_conv=0, hidden=0)
+    pictures = noise(8, spec.resolution)
     trained = settle(build(spec), pictures)
     name = "expanded_conv_squeeze_excite_conv_1"
     assert not trained.get_layer(name).bias.numpy().any()

@@ -20,35 +20,35 @@ def with_names(path, folder, names=NAMES):
 
 
 @pytest.mark.parametrize("kind", ["float", "uint8"])
-def test_names_come_back_and_predictions_stay(files, tmp_path, kind):
-    labelled = with_names(files[kind], tmp_path)
+def test_names_come_back_and_predictions_stay(file, tmp_path, kind):
+    labelled = with_names(file(kind), tmp_path)
     assert metadata.read_labels(labelled) == NAMES
     assert inspect(labelled)["labels"] == NAMES
     pictures = colour_pictures()[0].astype(np.float32) / 127.5 - 1
     np.testing.assert_array_equal(
-        TFLiteModel(labelled).predict(pictures), TFLiteModel(files[kind]).predict(pictures)
+        TFLiteModel(labelled).predict(pictures), TFLiteModel(file(kind)).predict(pictures)
     )
 
 
-def test_a_file_without_names_has_none(files, tmp_path):
-    assert metadata.read_labels(files["float"]) is None
+def test_a_file_without_names_has_none(file, tmp_path):
+    assert metadata.read_labels(file("float")) is None
     unnamed = tmp_path / "unnamed.tflite"
-    unnamed.write_bytes(metadata.add_metadata(files["float"].read_bytes(), None))
+    unnamed.write_bytes(metadata.add_metadata(file("float").read_bytes(), None))
     assert metadata.read_labels(unnamed) is None
 
 
-def test_adding_again_replaces(files):
-    once = metadata.add_metadata(files["float"].read_bytes(), NAMES)
+def test_adding_again_replaces(file):
+    once = metadata.add_metadata(file("float").read_bytes(), NAMES)
     assert metadata.add_metadata(once, NAMES) == once
     other = metadata.add_metadata(once, ["a", "b", "c"])
     assert metadata.labels_of(other) == ["a", "b", "c"]
     assert metadata.labels_of(metadata.add_metadata(once, None)) is None
 
 
-def test_weights_are_on_16_byte_boundaries(files):
+def test_weights_are_on_16_byte_boundaries(file):
     from ai_edge_litert import schema_py_generated as schema
 
-    content = metadata.add_metadata(files["float"].read_bytes(), NAMES)
+    content = metadata.add_metadata(file("float").read_bytes(), NAMES)
     model = schema.Model.GetRootAs(content, 0)
     buffers = [model.Buffers(i) for i in range(model.BuffersLength())]
     starts = [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
@@ -57,8 +57,8 @@ def test_weights_are_on_16_byte_boundaries(files):
 
 
 @pytest.mark.parametrize("cut", [1, 30, 100, 140])
-def test_a_cut_in_the_names_is_noticed(files, tmp_path, cut):
-    path = with_names(files["float"], tmp_path)
+def test_a_cut_in_the_names_is_noticed(file, tmp_path, cut):
+    path = with_names(file("float"), tmp_path)
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(UserError, match="cut short"):
         inspect(path)
@@ -72,16 +72,16 @@ def test_a_cut_in_the_names_is_noticed(files, tmp_path, cut):
         (["a", "b\nc", "d"], "is not one line"),
     ],
 )
-def test_bad_names_are_refused(files, names, message):
+def test_bad_names_are_refused(file, names, message):
     with pytest.raises(UserError, match=message):
-        metadata.add_metadata(files["float"].read_bytes(), names)
+        metadata.add_metadata(file("float").read_bytes(), names)
 
 
 @pytest.mark.parametrize("kind", ["float", "uint8"])
-def test_mediapipe_names_the_right_class(files, tmp_path, mediapipe_answers, kind):
+def test_mediapipe_names_the_right_class(file, tmp_path, mediapipe_answers, kind):
     from PIL import Image
 
-    labelled = with_names(files[kind], tmp_path)
+    labelled = with_names(file(kind), tmp_path)
     pictures, labels = colour_pictures(6)
     paths = [tmp_path / f"{i}.png" for i in range(len(pictures))]
     for picture, path in zip(pictures, paths, strict=True):

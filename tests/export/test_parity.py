@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
-from random_network import noise, randomise, settle
+from int8_twins import int8_file, twins
+from making import load_network, network, pictures
+from random_network import noise, randomise
 
 from mnv3_tf.export.convert import convert
+from mnv3_tf.export.inspection import inspect
 from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.export.parity import (
     Parity,
@@ -14,9 +17,6 @@ from mnv3_tf.export.parity import (
     layer_steps,
     parting_of,
 )
-from mnv3_tf.models import build
-from mnv3_tf.networks import resolve
-from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.scheme import fake_quantized, quantized_layers, range_layer
 
 
@@ -91,34 +91,50 @@ def test_without_pictures_nothing_is_claimed():
 
 
 @pytest.fixture(scope="module")
-def lowered():
-    spec = resolve("small", 0.35, 64, 10)
-    spec = spec.replace(blocks=spec.blocks[:5], hidden=64)
-    trained = settle(randomise(build(spec)), noise(16, 64))
-    return lowered_model(spec, trained, "composite")
+def composite(made):
+    return twins(made, "composite")
 
 
-def test_a_float_file_is_all_but_exact(lowered, tmp_path):
-    (tmp_path / "m.tflite").write_bytes(convert(lowered, "none"))
-    found = layer_sqnr(tmp_path / "m.tflite", lowered, noise(2, 64))
-    assert len(found) > 20
+@pytest.fixture(scope="module")
+def lowered(composite):
+    return composite[0]
+
+
+@pytest.fixture(scope="module")
+def quantized(composite):
+    return composite[1]
+
+
+@pytest.fixture(scope="module")
+def twin_file(composite):
+    return composite[2]
+
+
+def test_a_float_file_is_exact_and_a_broken_layer_shows(made, file):
+    path = file("composite")
+    spec, trained = load_network(made(network, "classify"))
+    lowered = lowered_model(spec, trained, "composite")
+    shown = pictures("classify", 2)
+    found = layer_sqnr(path, lowered, shown)
+    assert len(found) > 40
     assert min(layer["sqnr_db"] for layer in found) > 80
 
-
-@pytest.fixture(scope="module")
-def quantized(lowered):
-    return fake_quantized(lowered, calibrate(lowered, noise(16, 64)))
-
-
-@pytest.fixture(scope="module")
-def int8_file(quantized, tmp_path_factory):
-    path = tmp_path_factory.mktemp("int8") / "m.tflite"
-    path.write_bytes(convert(quantized, "int8", "uint8"))
-    return path
+    layer = lowered.get_layer("expanded_conv_3_project")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([-kernel, bias])
+    found = {layer["name"]: layer["sqnr_db"] for layer in layer_sqnr(path, lowered, shown)}
+    assert found["expanded_conv_2_project"] > 80
+    assert found["expanded_conv_3_project"] < 10
 
 
-def test_an_int8_file_is_measured_at_each_of_its_tensors(lowered, int8_file):
-    found = layer_sqnr(int8_file, lowered, noise(16, 64)[:4])
+def test_the_int8_file_is_one_piece_of_int8(made):
+    found = inspect(made(int8_file, "composite") / "m.tflite")
+    assert (found["quantize"], found["hard_swish"]) == ("int8", "composite")
+    assert (found["float_islands"], found["xnnpack"]["partitions"]) == (0, 1)
+
+
+def test_an_int8_file_is_measured_at_each_of_its_tensors(lowered, twin_file):
+    found = layer_sqnr(twin_file, lowered, pictures("classify", 4))
     names = [layer["name"] for layer in found]
     order = [layer.name for layer in lowered.layers]
     places = {name: order.index(name) for name in names}
@@ -135,23 +151,6 @@ def test_an_int8_file_is_measured_at_each_of_its_tensors(lowered, int8_file):
     levels = [layer["sqnr_db"] for layer in found]
     assert 5 < min(levels) < max(levels) < 60
     assert levels[0] > levels[-1]  # errors add up on the way
-
-
-def test_a_broken_layer_shows(lowered, tmp_path):
-    (tmp_path / "m.tflite").write_bytes(convert(lowered, "none"))
-    import tf_keras
-
-    other = tf_keras.models.clone_model(lowered)
-    other.set_weights(lowered.get_weights())
-    layer = other.get_layer("expanded_conv_3_project")
-    kernel, bias = layer.get_weights()
-    layer.set_weights([-kernel, bias])
-    found = {
-        layer["name"]: layer["sqnr_db"]
-        for layer in layer_sqnr(tmp_path / "m.tflite", other, noise(2, 64))
-    }
-    assert found["expanded_conv_2_project"] > 80
-    assert found["expanded_conv_3_project"] < 10
 
 
 def test_what_a_hard_swish_erases_is_no_noise(tmp_path):
@@ -186,18 +185,18 @@ def test_what_a_hard_swish_erases_is_no_noise(tmp_path):
     assert found["a"] > 25 > 15 > found["b"]
 
 
-def test_each_layer_is_within_a_step_of_its_fake_quantised_twin(quantized, int8_file):
-    steps = layer_steps(int8_file, quantized, noise(4, 64))
+def test_each_layer_is_within_a_step_of_its_fake_quantised_twin(quantized, twin_file):
+    steps = layer_steps(twin_file, quantized, pictures("classify", 4))
     assert [row["name"] for row in steps[:3]] == ["input", "conv", "conv_shifted_relu6"]
     assert len(steps) > 30
     assert max(row["max_steps"] for row in steps) == 1
     assert {row["share_beyond_one_step"] for row in steps} == {0.0}
     # Although what is handed down from layer to layer grows.
     assert steps[1]["steps_off"] == 0 < max(row["steps_off"] for row in steps)
-    assert first_parting(int8_file, quantized, noise(4, 64)) is None
+    assert first_parting(twin_file, quantized, pictures("classify", 4)) is None
 
 
-def test_the_first_layer_that_parts_is_named(lowered, quantized, int8_file):
+def test_the_first_layer_that_parts_is_named(lowered, quantized, twin_file):
     """The bias of one channel is not what was exported: all that follows is off as well."""
     layer = quantized.get_layer("quant_expanded_conv_2_project")
     bias = next(weight for weight in layer.weights if "bias" in weight.name)
@@ -207,8 +206,10 @@ def test_the_first_layer_that_parts_is_named(lowered, quantized, int8_file):
     wrong[0] += 5 * (high - low) / 255
     try:
         bias.assign(wrong)
-        found = first_parting(int8_file, quantized, noise(4, 64))
-        steps = {row["name"]: row for row in layer_steps(int8_file, quantized, noise(4, 64))}
+        found = first_parting(twin_file, quantized, pictures("classify", 4))
+        steps = {
+            row["name"]: row for row in layer_steps(twin_file, quantized, pictures("classify", 4))
+        }
     finally:
         bias.assign(kept)
     assert (found["name"], found["op"]) == ("expanded_conv_2_project", "CONV_2D")
@@ -217,7 +218,7 @@ def test_the_first_layer_that_parts_is_named(lowered, quantized, int8_file):
     # The next layers inherit it, which is not their fault.
     assert steps["expanded_conv_3_expand"]["steps_off"] > 0.05
     assert steps["expanded_conv_3_expand"]["max_steps"] <= 1
-    assert steps["expanded_conv_2_depthwise_relu"]["max_steps"] <= 1
+    assert steps["expanded_conv_2_depthwise"]["max_steps"] <= 1
 
 
 @pytest.mark.parametrize(

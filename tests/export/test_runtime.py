@@ -12,17 +12,17 @@ def as_real(pictures):
     return pictures.astype(np.float32) / 127.5 - 1
 
 
-def test_float_file_predicts_what_keras_does(files):
+def test_float_file_predicts_what_keras_does(file):
     pictures, _ = colour_pictures()
     expected = colour_network().predict(as_real(pictures), batch_size=1, verbose=0)
     for delegate in (True, False):
-        model = TFLiteModel(files["float"], delegate=delegate)
+        model = TFLiteModel(file("float"), delegate=delegate)
         np.testing.assert_allclose(model.predict(as_real(pictures)), expected, atol=1e-5)
 
 
-def test_uint8_file_is_fed_and_read_in_its_own_scale(files):
+def test_uint8_file_is_fed_and_read_in_its_own_scale(file):
     pictures, labels = colour_pictures()
-    model = TFLiteModel(files["uint8"])
+    model = TFLiteModel(file("uint8"))
     assert model.input.dtype == "uint8"
     found = model.predict(as_real(pictures))
     expected = colour_network().predict(as_real(pictures), batch_size=1, verbose=0)
@@ -50,19 +50,19 @@ def test_other_scales_round_to_nearest_and_clip():
     np.testing.assert_allclose(tensor.dequantize(stored), [0, 0.5, -1.0, 58.5])
 
 
-def test_no_pictures_give_no_predictions(files):
-    assert TFLiteModel(files["float"]).predict(np.zeros((0, 32, 32, 3))).shape == (0, 3)
+def test_no_pictures_give_no_predictions(file):
+    assert TFLiteModel(file("float")).predict(np.zeros((0, 32, 32, 3))).shape == (0, 3)
 
 
-def test_wrong_resolution_is_named(files):
+def test_wrong_resolution_is_named(file):
     with pytest.raises(UserError, match=r"takes 1x32x32x3 and got 1x16x16x3"):
-        TFLiteModel(files["float"]).predict(np.zeros((1, 16, 16, 3), np.float32))
+        TFLiteModel(file("float")).predict(np.zeros((1, 16, 16, 3), np.float32))
 
 
 @pytest.mark.parametrize("kind", ["float", "uint8", "composite"])
-def test_good_files_load(files, kind):
-    runtime.check_loads(files[kind])
-    runtime.check_loads(files[kind], delegate=False)
+def test_good_files_load(file, kind):
+    runtime.check_loads(file(kind))
+    runtime.check_loads(file(kind), delegate=False)
 
 
 def test_memory_follows_the_weights(tmp_path):
@@ -79,8 +79,8 @@ def test_a_file_that_xnnpack_refuses_is_told_with_its_operator(refused):
         runtime.check_loads(refused)
 
 
-def test_bad_files_are_told_in_one_sentence(files, tmp_path):
-    whole = files["fused"].read_bytes()
+def test_bad_files_are_told_in_one_sentence(file, tmp_path):
+    whole = file("fused").read_bytes()
     contents = {
         "cut": whole[: len(whole) // 2],
         "header_only": whole[:64],
@@ -126,7 +126,7 @@ def test_sample_is_in_microseconds_and_warm_up_settles():
     assert 10 <= len(calls) <= 250
 
 
-def test_latency_is_in_milliseconds(files):
-    latency = runtime.measure_latency(TFLiteModel(files["fused"]), seconds=0.1)
+def test_latency_is_in_milliseconds(file):
+    latency = runtime.measure_latency(TFLiteModel(file("fused")), seconds=0.1)
     assert latency["threads"] == 1
     assert 0.005 < latency["median"] <= latency["p95"] < 1000

@@ -5,10 +5,17 @@ import sys
 
 import numpy as np
 import pytest
+import tiny
+from int8_twins import int8_file
 
 from mnv3_tf.cost import cost, operators
 from mnv3_tf.export import inspection, packing, runtime, skeleton
 from mnv3_tf.networks import NETWORKS, resolve
+
+
+@pytest.fixture(autouse=True)
+def at_once(looked_at_here) -> None:
+    """Nothing here crashes."""
 
 
 def small(network: str):
@@ -30,32 +37,38 @@ def written(tmp_path, content: bytes):
     return path
 
 
-def exported(tmp_path, spec, quantize: str):
-    from benchmark.settled import noise_pictures, settled_classifier
-    from mnv3_tf.export.exporter import ExportOptions, export
+def without(kinds, operators) -> list[tuple]:
+    return [op for op in operators if op[0] not in kinds]
 
-    pictures = noise_pictures(spec.resolution)
-    model = settled_classifier(spec, pictures)
-    options = ExportOptions(
-        quantize,
-        hard_swish=skeleton.FASTEST[quantize],
-        input_type="int8" if quantize == "int8" else None,
-    )
-    export(spec, model, options, tmp_path / "export.tflite", calibration=pictures)
-    return tmp_path / "export.tflite"
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_operators_are_those_of_an_export(quantize, made, file, tmp_path) -> None:
+    real = file("fused") if quantize == "none" else made(int8_file, "composite") / "m.tflite"
+    path = written(tmp_path, skeleton.network(tiny.CLASSIFIER, quantize))
+    # The export takes and gives a camera's bytes.
+    assert listed(path) == [op for op in listed(real) if op[0] != "QUANTIZE"]
+    outside = {} if quantize == "none" else {"SOFTMAX": 1}
+    assert look(path)["xnnpack"]["outside"] == outside
+    if quantize == "none":  # such a small int8 file is mostly names
+        assert path.stat().st_size == pytest.approx(real.stat().st_size, rel=0.15)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("network", "quantize"), [*((name, "none") for name in NETWORKS), ("small", "int8")]
-)
-def test_operators_are_those_of_an_export(network, quantize, tmp_path) -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+def test_operators_are_those_of_the_converter(network, tmp_path) -> None:
+    from mnv3_tf.export.convert import convert
+    from mnv3_tf.export.lowering import lowered_model
+    from mnv3_tf.models import build
+
     spec = small(network)
-    made = written(tmp_path, skeleton.network(spec, quantize))
-    real = exported(tmp_path, spec, quantize)
-    assert listed(made) == listed(real)
-    assert look(made)["xnnpack"] == look(real)["xnnpack"]
-    assert made.stat().st_size == pytest.approx(real.stat().st_size, rel=0.15)
+    kinds = {(b.kernel, b.squeeze > 0, b.activation, b.stride): b for b in spec.blocks}
+    spec = spec.replace(blocks=tuple(kinds.values()))
+    path = written(tmp_path, skeleton.network(spec))
+    real = tmp_path / "real.tflite"
+    real.write_bytes(convert(lowered_model(spec, build(spec), "fused"), "none"))
+    assert listed(path) == listed(real)
+    assert look(path)["xnnpack"] == look(real)["xnnpack"]
+    assert path.stat().st_size == pytest.approx(real.stat().st_size, rel=0.15)
 
 
 @pytest.mark.parametrize("quantize", ["none", "int8"])
@@ -90,16 +103,14 @@ def test_each_lowering_of_hard_swish(lowering, per_swish, quantize, tmp_path) ->
 
 @pytest.mark.parametrize("quantize", ["none", "int8"])
 def test_every_operator_by_itself(quantize, tmp_path) -> None:
-    listed = (*operators(small("mnasnet_a1")), *operators(small("small")))
-    kinds = {(op.kind, op.kernel, op.stride, op.activation): op for op in listed}
+    found = (*operators(small("mnasnet_a1")), *operators(small("small")))
+    kinds = {(op.kind, op.kernel, op.stride, op.activation): op for op in found}
     for op in kinds.values():
         path = written(tmp_path, skeleton.single(op, quantize))
-        interpreter = runtime.open_interpreter(str(path))
-        nodes = interpreter._interpreter.NumNodes()
-        interpreter.allocate_tensors()
-        parts = runtime.partition_members(interpreter._get_ops_details(), nodes)
-        assert list(map(len, parts.values())) == [nodes], op
-        assert list(interpreter.get_output_details()[0]["shape"]) == [1, *op.output], op
+        share = look(path)["xnnpack"]
+        assert (share["partitions"], share["delegated"]) == (1, share["nodes"]), op
+        output = runtime.open_interpreter(path).get_output_details()[0]
+        assert list(output["shape"]) == [1, *op.output], op
 
 
 def test_constants_are_aligned() -> None:
@@ -114,9 +125,12 @@ def test_constants_are_aligned() -> None:
         assert (start - base) % packing.ALIGNMENT == 0
 
 
-def test_the_size_follows_the_parameters() -> None:
-    spec = small("large")
-    assert len(skeleton.network(spec)) == pytest.approx(4 * cost(spec).params, rel=0.1)
+@pytest.mark.parametrize(("quantize", "size"), [("none", 4), ("int8", 1)])
+def test_the_size_follows_the_parameters(quantize, size) -> None:
+    spec = resolve("large", resolution=64, num_classes=10)
+    expected = size * cost(spec).params
+    # Each filter of int8 has a scale and a bias of its own besides.
+    assert len(skeleton.network(spec, quantize)) == pytest.approx(expected, rel=0.15)
 
 
 def test_it_needs_no_tensorflow() -> None:

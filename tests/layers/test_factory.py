@@ -103,6 +103,71 @@ def test_symmetric_padding_grows_with_dilation():
     assert depthwise(5, 1, 2).output_shape[1:3] == (11, 12)
 
 
+X = np.linspace(-8, 8, 33, dtype=np.float32)[None]
+
+
+@pytest.mark.parametrize(
+    ("activation", "expected"),
+    [
+        ("linear", X),
+        ("relu", np.maximum(X, 0)),
+        ("relu6", np.clip(X, 0, 6)),
+        ("swish", X / (1 + np.exp(-X))),
+        ("sigmoid", 1 / (1 + np.exp(-X))),
+        ("hard_sigmoid", np.clip(X + 3, 0, 6) / 6),
+        ("hard_swish", X * np.clip(X + 3, 0, 6) / 6),
+    ],
+)
+def test_activations(activation, expected):
+    x = tf_keras.Input((33,))
+    y = LayerFactory().activation(x, "a", activation)
+    np.testing.assert_allclose(tf_keras.Model(x, y)(X), expected, atol=1e-6)
+    if activation != "linear":
+        assert y.node.layer.name == f"a_{activation}"
+
+
+PICTURES = np.random.default_rng(3).normal(size=(2, 5, 7, 3)).astype(np.float32)
+
+
+def test_cutting_and_averaging_windows():
+    graph = OperatorGraph(5, 7)
+    graph.average_pool("pool", "head", IMAGE, (3, 5), (2, 1))
+    found = model_of(graph.operators)(PICTURES).numpy()
+    assert found.shape == (2, 2, 3, 3)
+    for row, column in np.ndindex(2, 3):
+        window = PICTURES[:, 2 * row : 2 * row + 3, column : column + 5]
+        np.testing.assert_allclose(found[:, row, column], window.mean((1, 2)), atol=1e-6)
+    graph = OperatorGraph(5, 7)
+    graph.cut("cut", "head", IMAGE, (1, 2), (3, 4))
+    np.testing.assert_array_equal(model_of(graph.operators)(PICTURES), PICTURES[:, 1:4, 2:6])
+    graph = OperatorGraph(5, 7)
+    graph.mean("mean", "head", IMAGE)
+    found = model_of(graph.operators)(PICTURES)
+    np.testing.assert_allclose(found, PICTURES.mean((1, 2), keepdims=True), atol=1e-6)
+
+
+def test_stretching_aligns_the_corners():
+    graph = OperatorGraph(5, 7)
+    graph.resize("resized", "head", IMAGE, 9, 19)
+    model = model_of(graph.operators)
+    found = model(PICTURES).numpy()
+    assert found.shape == (2, 9, 19, 3)
+    np.testing.assert_allclose(found[:, ::2, ::3], PICTURES, atol=1e-5)
+    between = (PICTURES[:, 0] + PICTURES[:, 1]) / 2
+    np.testing.assert_allclose(found[:, 1, ::3], between, atol=1e-5)
+    again = type(model.layers[-1]).from_config(model.layers[-1].get_config())
+    assert (again.height, again.width) == (9, 19)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_joining_along_an_axis(axis):
+    graph = OperatorGraph(5, 7)
+    half = graph.cut("half", "head", IMAGE, (0, 0), (5, 7))
+    graph.concatenate("joined", "head", [IMAGE, half], axis)
+    found = model_of(graph.operators)(PICTURES)
+    np.testing.assert_array_equal(found, np.concatenate([PICTURES] * 2, axis + 1))
+
+
 def test_an_unknown_activation_is_a_bug():
     with pytest.raises(ValueError, match="Unknown activation 'gelu'"):
         LayerFactory().activation(tf_keras.Input((4,)), "a", "gelu")
