@@ -10,8 +10,6 @@ ANCHORS = generate([(8, 8), (4, 4), (2, 2), (1, 1)])
 SQUARES = np.array([[0.25, 0.25, 0.5, 0.5], [0.25, 0.75, 0.5, 0.5]], np.float32)
 """Anchors that fill the upper quarters of the picture, left and right."""
 
-modes = pytest.mark.parametrize("mode", [lambda f: f, tf.function], ids=["eager", "graph"])
-
 
 def one(anchors, boxes, classes=None, crowd=None):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
@@ -19,19 +17,19 @@ def one(anchors, boxes, classes=None, crowd=None):
     return match(anchors, boxes, classes, crowd).numpy().tolist()
 
 
-@modes
-@pytest.mark.parametrize("seed", range(3))
-def test_it_is_what_loops_say(mode, seed):
+@pytest.mark.parametrize("seed", range(2))
+def test_it_is_what_loops_say(seed):
     rng = np.random.default_rng(seed)
     boxes = random_boxes(rng, 6, 9)
     classes = rng.integers(-1, 4, (6, 9)).astype(np.int32)
     crowd = rng.random((6, 9)) < 0.3
     classes[0] = -1  # a picture of nothing
-    found = mode(match)(ANCHORS, boxes, classes, crowd)
     expected = [matches(ANCHORS, *picture) for picture in zip(boxes, classes, crowd, strict=True)]
-    assert found.dtype == tf.int32
     assert {-2, -1, 0, 1} <= set(np.ravel(expected))
-    np.testing.assert_array_equal(found, expected)
+    for mode in (lambda f: f, tf.function):
+        found = mode(match)(ANCHORS, boxes, classes, crowd)
+        assert found.dtype == tf.int32
+        np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(match(ANCHORS, boxes[1], classes[1], crowd[1]), expected[1])
 
 

@@ -57,9 +57,8 @@ def by_loops(codes, scores, score_threshold=1e-8, iou_threshold=0.6, per_class=1
 
 
 @settings
-@pytest.mark.parametrize("seed", range(3))
-def test_numpy_is_what_loops_say(seed, limits):
-    for codes, scores in zip(*answers(seed), strict=True):
+def test_numpy_is_what_loops_say(limits):
+    for codes, scores in zip(*answers(0), strict=True):
         found = detect(codes, scores, ANCHORS, **limits)
         expected = by_loops(codes, scores, **limits)
         np.testing.assert_array_equal(found.classes, [label for _, label, _ in expected])

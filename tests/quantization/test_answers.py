@@ -49,30 +49,43 @@ def test_divergence_of_boxes(scores, rng):
     )
 
 
+def squared_gradients(surprise, *answer):
+    """Means over many draws, of an answer (1, ...)."""
+    many = [tf.repeat(tf.constant(part), 20_000, 0) for part in answer]
+    with tf.GradientTape() as tape:
+        tape.watch(many)
+        given = many if len(many) > 1 else many[0]
+        found = surprise(given, tf.constant([3, 7]))
+    assert found.shape == (20_000,)
+    return [np.square(part).mean(0) for part in tape.gradient(found, many)]
+
+
 @pytest.mark.parametrize("scores", ["sigmoid", "softmax"])
 def test_draws_have_the_fisher_information_of_the_answer(scores, rng):
     """Mean squared gradients of many draws: p (1 - p) of a logit, the object's chance of a code."""
-    codes, logits = tf.constant(arrays(rng, 1, 3, 4)), tf.constant(arrays(rng, 1, 3, 2))
-    sums = [0.0, 0.0]
-    draws = 3000
-
-    @tf.function
-    def gradients(seed):
-        with tf.GradientTape() as tape:
-            tape.watch([codes, logits])
-            loss = Boxes(scores).surprise([codes, logits], seed)
-        return tape.gradient(loss, [codes, logits])
-
-    for number in range(draws):
-        of_codes, of_logits = gradients(tf.constant([number, 7]))
-        sums = [sums[0] + of_codes.numpy() ** 2, sums[1] + of_logits.numpy() ** 2]
-    p = 1 / (1 + np.exp(-logits.numpy())) if scores == "sigmoid" else softmax(logits.numpy())
+    codes, logits = arrays(rng, 1, 3, 4), arrays(rng, 1, 3, 2)
+    of_codes, of_logits = squared_gradients(Boxes(scores).surprise, codes, logits)
+    p = (1 / (1 + np.exp(-logits)) if scores == "sigmoid" else softmax(logits))[0]
     objects = p[..., 1:].max(-1, keepdims=True)
-    np.testing.assert_allclose(sums[1] / draws, p * (1 - p), atol=0.03)
-    np.testing.assert_allclose(sums[0] / draws, np.broadcast_to(objects**2, (1, 3, 4)), atol=0.1)
+    np.testing.assert_allclose(of_logits, p * (1 - p), atol=0.01)
+    np.testing.assert_allclose(of_codes, np.broadcast_to(objects**2, (3, 4)), atol=0.04)
+
+
+def test_each_of_many_pixels_counts_by_its_part(rng):
+    logits = arrays(rng, 1, 2, 3, 4)
+    (found,) = squared_gradients(Classes().surprise, logits)
+    p = softmax(logits)[0]
+    np.testing.assert_allclose(found * 6**2, p * (1 - p), atol=0.01)
 
 
 def test_each_task_has_its_answer():
     assert isinstance(answer_of(resolve_spec("classify", "small")), Classes)
     assert isinstance(answer_of(resolve_spec("segment", "small")), Classes)
-    assert isinstance(answer_of(resolve_spec("detect", "small")), Boxes)
+    detector = resolve_spec("detect", "small")
+    assert isinstance(answer_of(detector), Boxes)
+    for scores in ("sigmoid", "softmax"):
+        found = answer_of(detector.replace(scores=scores))
+        answers = [[np.ones((1, 2, k), np.float32) * by for k in (4, 3)] for by in (1, 2)]
+        np.testing.assert_array_equal(
+            found.divergence(*answers), Boxes(scores).divergence(*answers)
+        )

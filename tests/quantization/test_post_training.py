@@ -2,59 +2,54 @@
 
 import numpy as np
 import pytest
-from random_network import noise, randomise, settle
+import tensorflow as tf
+from toy_network import toy_network, toy_pictures, toy_quantized, toy_ranges
 
-from mnv3_tf.export.lowering import lowered_model
-from mnv3_tf.models import build
-from mnv3_tf.networks import resolve
 from mnv3_tf.quantization import post_training
-from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Rates
-from mnv3_tf.quantization.post_training import steps_for, tune
-from mnv3_tf.quantization.scheme import fake_quantized
+from mnv3_tf.quantization.post_training import FEWEST_PICTURES, Divergence, steps_for, tune
+
+IMAGES = toy_pictures(count=FEWEST_PICTURES)
 
 
-@pytest.fixture(scope="module")
-def network():
-    """(lowered model, its ranges, pictures) of the first blocks of a small network."""
-    small = resolve("small", 0.35, resolution=32, num_classes=5)
-    spec = small.replace(blocks=small.blocks[:4], hidden=32)
-    images = noise(post_training.FEWEST_PICTURES, 32)
-    lowered = lowered_model(spec, settle(randomise(build(spec)), images), "composite")
-    return lowered, calibrate(lowered, images), images
+@pytest.fixture
+def eagerly():
+    """A few steps take less time than tracing one."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def known(pictures) -> set[float]:
+    return {float(picture.sum()) for picture in pictures}
 
 
 def biases(model) -> np.ndarray:
     return np.concatenate([v.numpy() for v in model.variables if "bias" in v.name])
 
 
-def test_a_shifted_bias_comes_back(network, monkeypatch):
-    # Far enough off to stand out from what quantisation does to a random network.
+def test_a_shifted_bias_comes_back(monkeypatch):
     monkeypatch.setattr(post_training, "RATES", Rates(bias=1e-3))
-    lowered, ranges, images = network
-    quantized = fake_quantized(lowered, ranges)
-    logits = quantized.get_layer("quant_logits").layer
-    width = np.subtract(*reversed(ranges["logits"]))
-    logits.bias.assign_add(width * np.array([0.06, 0, 0, 0, -0.06], np.float32))
-    found = tune(quantized, lowered, ranges, images)
-    assert found.after < 0.5 * found.before
+    quantized = toy_quantized()
+    quantized.get_layer("quant_logits").layer.bias.assign_add([0.5, 0, 0, -0.5])
+    found = tune(quantized, toy_network(), toy_ranges(), IMAGES)
+    assert found.before > 0.01
+    assert 0 <= found.after < 0.2 * found.before
 
 
-def test_biases_that_do_not_help_are_put_back(network, monkeypatch):
-    lowered, ranges, images = network
-    quantized = fake_quantized(lowered, ranges)
+def test_biases_that_do_not_help_are_put_back(monkeypatch, eagerly):
+    quantized = toy_quantized()
     before = biases(quantized)
     monkeypatch.setattr(post_training, "RATES", Rates(bias=1.0))
-    found = tune(quantized, lowered, ranges, images)
-    assert found.after == found.before
+    found = tune(quantized, toy_network(), toy_ranges(), IMAGES, 2)
+    assert found.after == found.before > 0
     np.testing.assert_array_equal(biases(quantized), before)
 
 
-def test_a_handful_of_pictures_changes_nothing(network):
-    lowered, ranges, images = network
-    quantized = fake_quantized(lowered, ranges)
+def test_a_handful_of_pictures_changes_nothing():
+    quantized = toy_quantized()
     before = biases(quantized)
-    assert tune(quantized, lowered, ranges, images[:-1]) is None
+    assert tune(quantized, toy_network(), toy_ranges(), IMAGES[:-1]) is None
     np.testing.assert_array_equal(biases(quantized), before)
 
 
@@ -65,14 +60,33 @@ def test_a_larger_network_gets_fewer_steps(madds, steps):
     assert steps_for(madds) == steps
 
 
-def test_so_many_steps_are_made(network, monkeypatch):
-    lowered, ranges, images = network
-    made = []
+@pytest.mark.parametrize("after", [0.5, 1.0, 2.0])
+def test_judges_are_held_out_from_so_many_steps(after, monkeypatch):
+    """And what brought nothing is put back."""
+    stepped, judged, back = [], [], []
 
-    class Counting(post_training.Distiller):
+    class Recording:
+        def __init__(self, quantized, lowered, ranges, rates, steps, answer):
+            assert (rates, steps, answer) == (Rates(bias=1e-4), 7, "answer")
+
         def step(self, pictures):
-            made.append(len(pictures))
+            stepped.append(np.asarray(pictures))
 
-    monkeypatch.setattr(post_training, "Distiller", Counting)
-    tune(fake_quantized(lowered, ranges), lowered, ranges, images, 7)
-    assert made == [post_training.BATCH] * 7
+        def put_back(self):
+            back.append(True)
+
+    def divergence_from(lowered, quantized, answer):
+        assert answer == "answer"
+        return lambda pictures: judged.append(pictures) or [1.0, after][len(judged) - 1]
+
+    monkeypatch.setattr(post_training, "Distiller", Recording)
+    monkeypatch.setattr(post_training, "divergence_from", divergence_from)
+    found = tune(None, toy_network(), toy_ranges(), IMAGES, 7, answer="answer")
+    assert found == Divergence(1.0, min(after, 1.0))
+    assert bool(back) == (after >= 1)
+    assert [len(pictures) for pictures in stepped] == [post_training.BATCH] * 7
+    first, last = map(known, judged)
+    assert first == last
+    assert len(first) == int(0.2 * FEWEST_PICTURES)
+    assert first < known(IMAGES)
+    assert set.union(*map(known, stepped)) < known(IMAGES) - first

@@ -14,7 +14,7 @@ from mnv3_tf.networks import resolve
 from mnv3_tf.search.space import Architecture, Space
 from mnv3_tf.search.strategies import STRATEGIES, RegularisedEvolution, make, mutate
 
-SPACE = Space(resolve("small"), squeezes=(0.0,), layers=(0,))
+SPACE = Space(resolve("small"), squeezes=(0.0,), skips=(True,), layers=(0,))
 SIZES = [len(decision.choices) for decision in SPACE.decisions]
 EVERY = pytest.mark.parametrize("name", STRATEGIES)
 LEARNING = pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "random"])
@@ -37,69 +37,59 @@ def search(strategy, rounds: int, batch: int = 8) -> list[tuple[Architecture, fl
 
 
 @functools.cache
-def searched(name: str, seed: int) -> list[tuple[Architecture, float]]:
-    return search(make(name, SPACE, seed), 40)
+def searched(name: str) -> list[tuple[Architecture, float]]:
+    return search(make(name, SPACE), 28)
 
 
 @EVERY
-def test_equal_seeds_find_the_same_and_others_differ(name):
-    assert searched(name, 0)[:64] != searched(name, 1)[:64]
-    strategy = make(name, SPACE, 0)
-    again = search(strategy, 6)
-    # Asking changes nothing.
-    asked = strategy.ask(8)
-    assert strategy.ask(8) == asked
-    assert strategy.ask(3) == asked[:3]
-    assert again + search(strategy, 2) == searched(name, 0)[:64]
-
-
-@EVERY
-def test_what_is_proposed_is_of_the_space(name):
-    for architecture, _ in searched(name, 0):
-        assert all(type(index) is int for index in architecture)
-        SPACE.decode(architecture)
-
-
-@EVERY
-def test_a_stopped_search_goes_on_as_if_it_had_not_been(name):
-    resumed = make(name, SPACE, 1)
-    told = searched(name, 1)[:48]
+def test_equal_seeds_find_the_same_also_after_a_stop_and_others_differ(name):
+    resumed, told = make(name, SPACE, 0), searched(name)[:48]
+    first = resumed.ask(8)
+    assert first == [architecture for architecture, _ in told[:8]]
+    assert make(name, SPACE, 1).ask(8) != first
     for end in (5, 6, 20, 48):  # a journal's entries, however they are cut
         resumed.tell(told[:end])
         told = told[end:]
     assert told == []
-    assert search(resumed, 2) == searched(name, 1)[48:64]
+    # Asking changes nothing.
+    asked = resumed.ask(8)
+    assert resumed.ask(8) == asked
+    assert resumed.ask(3) == asked[:3]
+    assert search(resumed, 2) == searched(name)[48:64]
+
+
+@EVERY
+def test_what_is_proposed_is_of_the_space(name):
+    for architecture, _ in searched(name):
+        assert all(type(index) is int for index in architecture)
+        SPACE.decode(architecture)
 
 
 def test_random_search_draws_every_choice_and_repeats_nothing_in_a_large_space():
-    asked = make("random", SPACE).ask(300)
+    space = Space(resolve("small"))
+    asked = make("random", space).ask(300)
     assert len(set(asked)) == 300
-    for place, size in enumerate(SIZES):
+    for place, decision in enumerate(space.decisions):
+        size = len(decision.choices)
         counts = np.bincount([architecture[place] for architecture in asked], minlength=size)
         assert counts.min() > 300 / size / 2
 
 
 @LEARNING
 def test_it_finds_better_than_chance(name):
-    best = {
-        kind: [max(r for _, r in searched(kind, seed)) for seed in range(2)]
-        for kind in ("random", name)
-    }
-    assert min(best[name]) > max(best["random"])
-    assert np.mean(best[name]) > np.mean(best["random"]) + 0.15
+    best, chance = (max(r for _, r in searched(kind)) for kind in (name, "random"))
+    assert best > chance + 0.15
 
 
 @LEARNING
-@pytest.mark.parametrize("seed", [0, 1])
-def test_what_it_proposes_gets_better(name, seed):
-    rewards = [r for _, r in searched(name, seed)]
-    assert np.mean(rewards[-64:]) > np.mean(rewards[:64]) + 0.2
+def test_what_it_proposes_gets_better(name):
+    rewards = [r for _, r in searched(name)]
+    assert np.mean(rewards[-64:]) > np.mean(rewards[:64]) + 0.3
 
 
-@pytest.mark.parametrize("name", ["reinforce", "ppo"])
-def test_equal_rewards_teach_nothing(name):
+def test_equal_rewards_teach_nothing():
     """No division by their spread, and every choice stays about as likely."""
-    strategy = make(name, SPACE)
+    strategy = make("ppo", SPACE)
     for _ in range(10):
         strategy.tell([(architecture, 0.5) for architecture in strategy.ask(8)])
     asked = strategy.ask(200)

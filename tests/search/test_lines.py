@@ -1,15 +1,15 @@
 """The lines of a report: parts of the seed's latency, predicted and measured."""
 
 import numpy as np
-import pytest
-from tiny import TINY
+import tiny
 
 from mnv3_tf.cost import cost
 from mnv3_tf.export.inspection import inspect
 from mnv3_tf.search.latency import CountedLatency
 from mnv3_tf.search.lines import COLUMNS, compare, rows
 
-OTHER = TINY.with_expansion(1, 16)
+SPEC = tiny.SHALLOW
+OTHER = SPEC.with_expansion(1, 24)
 
 
 class DriftingTimer:
@@ -29,23 +29,26 @@ class DriftingTimer:
 
 
 def test_what_drifts_is_told_as_a_part_of_the_seed():
-    seed, other = compare([(TINY, 0.9), (OTHER, None)], CountedLatency(), DriftingTimer(), "none")
+    timer = DriftingTimer()
+    seed, other = compare([(SPEC, 0.9), (OTHER, None)], CountedLatency(), timer, "none")
+    assert (timer.precisions, timer.calls) == ({"none"}, 3)
     assert (seed["measured_us"], seed["measured_part"], other["measured_part"]) == (400, 1, 0.5)
-    assert other["predicted_part"] == cost(OTHER).madds / cost(TINY).madds
+    assert other["predicted_part"] == cost(OTHER).madds / cost(SPEC).madds
     cells = rows([seed, other], "MAdds")
     assert {len(row) for row in cells} == {len(COLUMNS)}
+    assert cells[0][:3] == ("shallow", "0.3 M MAdds", "0.400 ms  1.000")
     assert cells[1][2].endswith("0.500")
+    assert cells[0][3:5] == (f"{cost(SPEC).madds / 1e6:.1f}", f"{cost(SPEC).params / 1e6:.2f}")
     assert (cells[0][-1], cells[1][-1]) == ("0.9000", "-")
 
 
 def test_nothing_measured_is_said():
-    (line,) = compare([(TINY, 0.9)], CountedLatency(), None, "none")
+    (line,) = compare([(SPEC, 0.9)], CountedLatency(), None, "none")
     assert (line["measured_us"], line["measured_part"]) == (None, None)
     assert rows([line], "MAdds")[0][2] == "-"
 
 
-@pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_what_is_timed_has_the_precision_asked_for(quantize):
+def test_what_is_timed_has_the_precision_asked_for():
     timer = DriftingTimer()
-    compare([(TINY, 0.9), (OTHER, 0.8)], CountedLatency(), timer, quantize)
-    assert timer.precisions == {quantize}
+    compare([(SPEC, 0.9), (OTHER, 0.8)], CountedLatency(), timer, "int8")
+    assert timer.precisions == {"int8"}

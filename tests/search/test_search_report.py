@@ -5,9 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from mnv3_tf.networks import resolve
-from mnv3_tf.search import plots
 from mnv3_tf.search.report import write_report
 
 COLUMNS = ("change", "latency")
@@ -17,8 +16,8 @@ COLUMNS = ("change", "latency")
 def pictures(tmp_path) -> list[tuple[Path, str]]:
     found = []
     for name in ("small", "large"):
-        path = tmp_path / "plots" / f"{name}.png"
-        plots.draw_network(resolve(name), path)
+        path = tmp_path / f"{name}.png"
+        Image.new("RGB", (8, len(name))).save(path)
         found.append((path, f"The network {name}"))
     return found
 

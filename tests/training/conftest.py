@@ -1,7 +1,8 @@
-"""A network and a dataset so small that a training step takes milliseconds."""
+"""Trainings that take seconds: of tiny networks, or on from where one was that is made once."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,86 +12,79 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dense_network import DENSE
+import tiny
+from making import run_settings, trained, without_curves, written
+from PIL import Image
 
-from mnv3_tf.spec import Block, NetworkSpec, Stem
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 
 
-def save_picture(path: Path, pixels: np.ndarray) -> None:
-    from PIL import Image
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of a spec JSON: 32 pixels, two blocks, squeeze-excite and h-swish included."""
-    spec = NetworkSpec(
-        name="tiny",
-        stem=Stem(filters=8),
-        blocks=(
-            Block(3, 8, 8, 0.0, "relu", 1),
-            Block(3, 16, 16, 0.25, "hard_swish", 2),
-        ),
-        last_conv=24,
-        hidden=16,
-        resolution=32,
-    )
-    path = tmp_path_factory.mktemp("spec") / "tiny.json"
-    path.write_text(spec.to_json())
-    return str(path)
-
-
-@pytest.fixture(scope="session")
-def color_pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """`folder:` of reddish, greenish and bluish noise: 3 x 16 to train on and 3 x 5 to judge by."""
-    root = tmp_path_factory.mktemp("colors")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 16), ("val", 5)):
-        for channel, name in enumerate(("red", "green", "blue")):
-            for index in range(count):
-                pixels = rng.integers(0, 200, (40, 40, 3))
-                pixels[..., channel] += 55
-                save_picture(root / split / name / f"{index}.png", pixels.astype(np.uint8))
-    return f"folder:{root}"
+def finished(made) -> RunFolder:
+    """A run that nobody may change."""
+    return RunFolder(made(trained) / "run")
 
 
 @pytest.fixture
-def settings(tiny_model: str, color_pictures: str, tmp_path: Path) -> Callable[..., Settings]:
-    """Settings of a run of two epochs of six steps; arguments override."""
+def run(tmp_path: Path) -> RunFolder:
+    """Where `train` of this test writes."""
+    return RunFolder(tmp_path / "run")
 
-    def make(**changes: Any) -> Settings:
-        base = {
-            "dataset": color_pictures,
-            "out": str(tmp_path / "run"),
-            "model": tiny_model,
-            "recipe": "quick",
-            "epochs": 2,
-            "batch_size": 8,
-            "seed": 3,
-        }
-        return Settings(**(base | changes))
+
+@pytest.fixture
+def stopped(finished: RunFolder, run: RunFolder) -> Callable[..., RunFolder]:
+    """(number) -> `run`, as `finished` was when it had saved so many checkpoints.
+
+    The rows of its metrics and its best weights are those of the end, and nothing says which
+    checkpoint is the last but their names.
+    """
+
+    def make(number: int) -> RunFolder:
+        shutil.copytree(finished.path, run.path)
+        run.summary.unlink()
+        (run.checkpoints / "checkpoint").unlink()
+        for later in range(number + 1, 7):
+            for path in run.checkpoints.glob(f"ckpt-{later}.*"):
+                path.unlink()
+        return run
 
     return make
 
 
 @pytest.fixture
-def start(tiny_model: str, color_pictures: str) -> Iterator[Callable[..., subprocess.Popen]]:
+def train(made, run: RunFolder) -> Callable[..., dict[str, Any]]:
+    """(changes to the settings of `finished`) -> the summary of `run`."""
+
+    def call(**changes: Any) -> dict[str, Any]:
+        from mnv3_tf.training.run import train
+
+        with without_curves():
+            return train(run_settings(made, run.path, **changes))
+
+    return call
+
+
+@pytest.fixture
+def start(made) -> Iterator[Callable[..., subprocess.Popen]]:
     """(out, more flags, more of the environment) -> a running train.py, killed after the test."""
     started = []
 
     def run(out: str, *flags: str, **environment: str) -> subprocess.Popen:
-        command = [sys.executable, "-u", "train.py", f"--dataset={color_pictures}"]
-        command += [f"--model={tiny_model}", "--recipe=quick", "--batch_size=8", "--seed=3"]
-        alone = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        settings = run_settings(made, Path(out))
+        names = ("dataset", "out", "model", "recipe", "batch_size", "seed", "learning_rate")
         process = subprocess.Popen(
-            [*command, f"--out={out}", *flags],
+            [
+                *(sys.executable, "-u", "train.py"),
+                *(f"--{name}={getattr(settings, name)}" for name in names),
+                *(f"--override={change}" for change in settings.override),
+                *flags,
+            ],
             cwd=ROOT,
-            env=os.environ | alone | environment,
+            env=os.environ
+            | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+            | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -132,11 +126,14 @@ def wait_for() -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def dense_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+def dense_model(made) -> str:
     """The path of the spec JSON of a backbone for any task."""
-    path = tmp_path_factory.mktemp("spec") / "dense.json"
-    path.write_text(DENSE.to_json())
-    return str(path)
+    return str(made(written, tiny.BACKBONE) / "spec.json")
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
 
 
 def _scene(
@@ -166,8 +163,8 @@ def rectangles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         images, annotations = [], []
         for index in range(count):
             pixels, mask, boxes = _scene(rng, figures=index % 3)
-            save_picture(root / split / "images" / f"{index}.png", pixels)
-            save_picture(root / split / "masks" / f"{index}.png", mask)
+            _save(root / split / "images" / f"{index}.png", pixels)
+            _save(root / split / "masks" / f"{index}.png", mask)
             images.append({"id": index, "file_name": f"{index}.png", "width": 64, "height": 64})
             annotations += [
                 {"id": 100 * index + number, "image_id": index, "iscrowd": 0, **box}

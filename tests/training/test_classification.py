@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+import tiny
 
 from mnv3_tf.models import build
-from mnv3_tf.networks import resolve
 from mnv3_tf.training import losses
 from mnv3_tf.training.classification import Classification, measure
 from mnv3_tf.training.optimizers import phases
@@ -24,9 +24,12 @@ def test_accuracy_with_fewer_than_five_classes():
     assert (found.top1, found.top5) == (pytest.approx(2 / 3), 1.0)
 
 
+SPEC = tiny.SHALLOW.replace(num_classes=4)
+
+
 @pytest.fixture(scope="module")
-def network(tiny_model):
-    return build(resolve(tiny_model, num_classes=4))
+def network():
+    return build(SPEC)
 
 
 def batch():
@@ -44,13 +47,16 @@ def test_dropout_is_a_function_of_seed_and_step(network):
     assert len({loss(1, 5), loss(1, 6), loss(2, 5)}) == 3
 
 
-@pytest.mark.parametrize("drawn", ["drop_path", "mixup", "cutmix"])
-def test_so_is_all_else_that_is_drawn(drawn):
-    network = build(resolve("small", 0.35, 32, 4))
+@pytest.fixture(scope="module")
+def with_residual():
+    return build(tiny.CLASSIFIER.replace(num_classes=4))
 
+
+@pytest.mark.parametrize("drawn", ["drop_path", "mixup", "cutmix"])
+def test_so_is_all_else_that_is_drawn(with_residual, drawn):
     def loss(step, amount=0.5):
         recipe = Recipe(1, 8, 0.1, **{drawn: amount})
-        task = Classification(network, recipe, 1)
+        task = Classification(with_residual, recipe, 1)
         return float(task.loss(*batch(), tf.constant(step, tf.int64), head_only=False))
 
     assert loss(5) == loss(5)
@@ -107,8 +113,8 @@ def test_l2_is_half_the_square_of_the_kernels(network):
         np.testing.assert_allclose(after - before, 0.1 * variable * is_kernel, atol=1e-5)
 
 
-def test_averages_of_all_weights(tiny_model):
-    network = build(resolve(tiny_model, num_classes=4))
+def test_averages_of_all_weights():
+    network = build(SPEC)
     task = Classification(network, Recipe(1, 8, 0.1, ema_decay=0.5), 0)
     rng = np.random.default_rng(0)
     averages = network.get_weights()

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+import tiny
 
 from mnv3_tf.models import build
-from mnv3_tf.networks import resolve
 from mnv3_tf.training.optimizers import decayed_variables, is_kernel, make_optimizer, phases
 from mnv3_tf.training.recipe import Recipe, load
 
 
 @pytest.fixture(scope="module")
-def network(tiny_model) -> tf_keras.Model:
-    return build(resolve(tiny_model, num_classes=4))
+def network() -> tf_keras.Model:
+    return build(tiny.SHALLOW)
 
 
 @pytest.mark.parametrize("name", ["adamw", "rmsprop", "sgd"])

@@ -1,92 +1,110 @@
-"""Whole runs of a tiny network on coloured noise: files, resuming, bad input."""
+"""Whole runs: their files, going on where one was stopped, settings that cannot be."""
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
+from making import run_settings
+from refusals import refused
 
-from mnv3_tf.errors import UserError
+from mnv3_tf.data.dataset import Split
+from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.trained import load_run
+from mnv3_tf.training.classification import Classification, measure
 from mnv3_tf.training.loop import Diverged, Plan
 from mnv3_tf.training.progress import Progress
-from mnv3_tf.training.run import train
-from mnv3_tf.training.run_folder import RunFolder
+from mnv3_tf.training.run import train as train_with_all
+from mnv3_tf.training.run_folder import RunFolder, best_row, score_of
+from mnv3_tf.training.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, tiny_model, color_pictures):
-    """One undisturbed run, to look at."""
-    from mnv3_tf.training.settings import Settings
-
-    out = tmp_path_factory.mktemp("finished") / "deep" / "run"
-    settings = Settings(
-        color_pictures, str(out), tiny_model, recipe="quick", epochs=4, batch_size=8, seed=3
-    )
-    return settings, train(settings)
+def checkpoints(folder: RunFolder) -> set[int]:
+    """Their numbers."""
+    return {int(path.stem.split("-")[1]) for path in folder.checkpoints.glob("*.index")}
 
 
-def rows_of(out) -> list[dict]:
-    return RunFolder(out).read_metrics()
+def weights_of(folder: RunFolder, checkpoint: int) -> dict[str, np.ndarray]:
+    """Averages, optimisers and counters included, clocks left out."""
+    reader = tf.train.load_checkpoint(str(folder.checkpoints / f"ckpt-{checkpoint}"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not any(clock in name for clock in ("seconds", "save_counter", "OBJECT_GRAPH"))
+    }
 
 
-def last_weights(out) -> dict[str, np.ndarray]:
-    """The model's variables in the last checkpoint."""
-    reader = tf.train.load_checkpoint(str(RunFolder(out).checkpoints))
-    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
-    return {name: reader.get_tensor(name) for name in names}
+def assert_alike(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    assert found.keys() == wanted.keys()
+    for part in ("model/", "averaged/", "head_optimizer/", "all_optimizer/", "state/"):
+        assert any(name.startswith(part) for name in wanted)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 class TestFiles:
     def test_all_are_there_and_nothing_else(self, finished):
-        out = Path(finished[0].out)
-        assert sorted(path.name for path in out.iterdir()) == sorted(
-            [
-                "run.json",
-                "spec.json",
-                "metrics.jsonl",
-                "checkpoints",
-                "best.weights.h5",
-                "tensorboard",
-                "curves.png",
-                "summary.json",
-            ]
-        )
+        assert {path.name for path in finished.path.iterdir()} == {
+            "run.json",
+            "spec.json",
+            "metrics.jsonl",
+            "checkpoints",
+            "best.weights.h5",
+            "tensorboard",
+            "curves.png",
+            "summary.json",
+        }
 
     def test_summary(self, finished):
-        settings, summary = finished
-        assert json.loads((Path(settings.out) / "summary.json").read_text()) == summary
-        spec = NetworkSpec.from_json((Path(settings.out) / "spec.json").read_text())
-        assert (spec.num_classes, spec.resolution) == (3, 32)
-        assert (summary["task"], summary["model"]) == ("classify", "tiny")
-        assert summary["val_top1"] == max(row["val_top1"] for row in rows_of(settings.out))
+        summary = json.loads(finished.summary.read_text())
+        spec = NetworkSpec.from_json(finished.spec.read_text())
+        assert spec == tiny.SHALLOW
+        assert (summary["task"], summary["model"], summary["resolution"]) == (
+            "classify",
+            "shallow",
+            32,
+        )
+        assert (summary["epochs"], summary["steps"], summary["num_classes"]) == (2, 12, 3)
+        best = best_row(finished.read_metrics())
+        assert summary["best_epoch"] == best["epoch"]
+        for name in ("val_loss", "val_top1", "val_top5"):
+            assert summary[name] == best[name]
         assert summary["val_top5"] == 1.0
+        assert (summary["skipped"], summary["unreadable"]) == (0, 0)
         assert summary["images_per_s"] > 0
         assert summary["wall_s"] > 0
-        assert summary["params"] > 1000
-        assert summary["madds"] > 1000
+        assert 0 < summary["params"] < summary["madds"]
 
     def test_it_learns(self, finished):
-        losses = [row["train_loss"] for row in rows_of(finished[0].out)]
+        losses = [row["train_loss"] for row in finished.read_metrics()]
         assert losses[-1] < 0.95 * losses[0]
 
     def test_metrics_have_a_line_per_epoch(self, finished):
-        rows = rows_of(finished[0].out)
-        assert [(row["epoch"], row["step"]) for row in rows] == [(1, 6), (2, 12), (3, 18), (4, 24)]
-        wanted = {"train_loss", "val_loss", "val_top1", "lr", "images_per_s"}
+        rows = finished.read_metrics()
+        assert [(row["epoch"], row["step"]) for row in rows] == [(1, 6), (2, 12)]
+        wanted = {"train_loss", "val_loss", "val_top1", "images_per_s", "unreadable"}
         assert all(wanted <= row.keys() for row in rows)
-        assert rows[0]["lr"] > rows[-1]["lr"] > 0
+        # The head's constant rate; then a rise over three steps, and half a cosine over three.
+        falling = 0.025 * (1 + math.cos(math.pi * 2 / 3))
+        assert [row["lr"] for row in rows] == pytest.approx([0.1, falling])
+
+    def test_checkpoints_are_as_many_as_asked_for(self, finished):
+        assert checkpoints(finished) == set(range(1, 7))
 
     def test_run_json_has_every_resolved_setting(self, finished):
-        recorded = RunFolder(finished[0].out).recorded()
+        recorded = finished.recorded()
         assert recorded["dataset"]["class_names"] == ["blue", "green", "red"]
         assert recorded["dataset"]["train_images"] == 48
         assert recorded["dataset"]["val_images"] == 15
-        assert recorded["recipe"]["epochs"] == 4
-        assert recorded["recipe"]["label_smoothing"] >= 0
-        assert recorded["plan"] == {"steps_per_epoch": 6, "total_steps": 24, "epochs": 4}
+        assert recorded["recipe"]["epochs"] == 2
+        assert recorded["recipe"]["optimizer"] == "sgd"
+        assert recorded["recipe"]["label_smoothing"] == 0.05
+        assert recorded["plan"] == {"steps_per_epoch": 6, "total_steps": 12, "epochs": 2}
         assert recorded["preprocessing"]["range"] == [-1.0, 1.0]
         assert recorded["preprocessing"]["resolution"] == 32
         assert recorded["seed"] == 3
@@ -94,165 +112,226 @@ class TestFiles:
 
     def test_best_weights_give_the_accuracy_that_the_summary_says(self, finished):
         from mnv3_tf.data import open_dataset
-        from mnv3_tf.models import load_model
-        from mnv3_tf.training.classification import measure
 
-        settings, summary = finished
-        folder = RunFolder(settings.out)
-        spec = NetworkSpec.from_json(folder.spec.read_text())
-        _, model = load_model(spec, str(folder.best_weights))
-        found = measure(model, open_dataset(settings.dataset).val.eval_batches(4, 32))
+        dataset = finished.recorded()["settings"]["dataset"]
+        trained = load_run(finished.path)
+        assert trained.spec == tiny.SHALLOW
+        assert trained.class_names == ("blue", "green", "red")
+        found = measure(trained.model, open_dataset(dataset).val.eval_batches(4, 32))
+        summary = json.loads(finished.summary.read_text())
         assert found.top1 == summary["val_top1"]
         assert found.loss == pytest.approx(summary["val_loss"], rel=1e-4)
 
     def test_tensorboard_has_the_scalars(self, finished):
-        (events,) = (Path(finished[0].out) / "tensorboard").iterdir()
+        (events,) = finished.tensorboard.iterdir()
         found = [
             (value.tag, event.step, float(tf.make_ndarray(value.tensor)))
             for event in tf.compat.v1.train.summary_iterator(str(events))
             for value in event.summary.value
         ]
-        for row in rows_of(finished[0].out):
+        for row in finished.read_metrics():
             assert ("val_top1", row["step"], pytest.approx(row["val_top1"])) in found
 
-    def test_the_curves_are_a_picture(self, finished):
-        from PIL import Image
 
-        with Image.open(Path(finished[0].out) / "curves.png") as picture:
-            assert picture.size[0] > 800
+def test_the_best_row_is_the_first_of_the_highest():
+    rows = [{"epoch": n, "val_miou": miou} for n, miou in enumerate((0.1, 0.3, 0.3, 0.2), 1)]
+    assert best_row(rows)["epoch"] == 2
+    assert score_of(rows[0]) == "val_miou"
+    assert best_row([{"epoch": n, "val_top1": None} for n in (1, 2)])["epoch"] == 2
+    assert best_row([]) is None
 
 
 class TestGoingOn:
-    def same_outcome(self, one, other):
-        rows, others = rows_of(one), rows_of(other)
+    def test_interrupted_while_the_head_is_trained_alone(
+        self, finished, stopped, train, monkeypatch, capsys
+    ):
+        """From step 3 on, and after step 6 again."""
+        run, step = stopped(1), Progress.step
+
+        def interrupt(self, epoch, number, loss, images):
+            step(self, epoch, number, loss, images)
+            if number == 6:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Progress, "step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train()
+        said = capsys.readouterr().out
+        assert "Going on after step 3 of 12." in said
+        assert "Stopped after step 6 of 12; the same command goes on from there." in said
+        assert checkpoints(run) == {1, 2}
+        assert_alike(weights_of(run, 2), weights_of(finished, 2))
+
+    def test_interrupted_before_an_epoch_was_judged(
+        self, finished, stopped, train, monkeypatch, capsys
+    ):
+        """From step 9 on, with a row of an epoch that is trained again."""
+        run = stopped(4)
+
+        def interrupt(*arguments):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("mnv3_tf.training.classification.accuracy", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                train()
+        assert "Going on after step 9 of 12." in capsys.readouterr().out
+        assert not run.summary.exists()
+        assert run.read_metrics() == finished.read_metrics()[:1]
+        summary = train()
+        assert "Going on after step 12 of 12." in capsys.readouterr().out
+        assert json.loads(run.summary.read_text()) == summary
+        rows, others = run.read_metrics(), finished.read_metrics()
         assert [row["step"] for row in rows] == [row["step"] for row in others]
         for name in ("train_loss", "val_loss", "lr"):
             assert [r[name] for r in rows] == pytest.approx([r[name] for r in others], rel=1e-3)
-        weights, other_weights = last_weights(one), last_weights(other)
-        assert weights.keys() == other_weights.keys()
-        for name, value in weights.items():
-            np.testing.assert_allclose(value, other_weights[name], rtol=1e-3, atol=1e-4)
+        assert_alike(weights_of(run, 6), weights_of(finished, 6))
 
-    @pytest.mark.parametrize(
-        ("recipe", "epochs", "stop_at", "error"),
-        [
-            ("quick", 2, 8, KeyboardInterrupt),  # saves a checkpoint at step 8
-            ("finetune", 4, 22, RuntimeError),  # falls back to that of step 21; has dropout
-            pytest.param("quick", 2, 11, RuntimeError, marks=pytest.mark.slow),
-            # In the phase that trains the head alone.
-            pytest.param("finetune", 4, 4, RuntimeError, marks=pytest.mark.slow),
-        ],
-    )
-    def test_ends_as_an_undisturbed_run(
-        self, settings, tmp_path, monkeypatch, recipe, epochs, stop_at, error
-    ):
-        how = {"recipe": recipe, "epochs": epochs, "checkpoint_every": 3, "learning_rate": 1e-3}
-        train(settings(out=str(tmp_path / "undisturbed"), **how))
+    @pytest.mark.parametrize("best", [1, 2])
+    def test_what_was_not_yet_written_after_the_last_checkpoint(self, stopped, train, best):
+        """The best weights, if they are those of that checkpoint; and left-overs are swept."""
+        run = stopped(6)
+        run.best_weights.unlink()
+        rows = [row | {"val_top1": 0.1 * (row["epoch"] == best)} for row in run.read_metrics()]
+        run.write_metrics(rows)
+        (run.path / ".best.weights-abc.h5").touch()
+        (run.checkpoints / "ckpt-9_temp").mkdir()
+        assert train()["best_epoch"] == best
+        assert run.best_weights.exists() == (best == 2)
+        assert run.read_metrics() == rows
+        assert not list(run.path.glob(".*"))
+        assert not list(run.checkpoints.glob("*_temp"))
 
-        disturbed = settings(**how)
-        with monkeypatch.context() as patch:
-
-            def stop(self, epoch, step, loss, images):
-                if step == stop_at:
-                    raise error
-
-            patch.setattr(Progress, "step", stop)
-            with pytest.raises(error):
-                train(disturbed)
-        assert not RunFolder(disturbed.out).summary.exists()
-        # A line for an epoch that will be trained again.
-        folder = RunFolder(disturbed.out)
-        if rows := folder.read_metrics():
-            folder.write_metrics([*rows, rows[-1] | {"epoch": rows[-1]["epoch"] + 1}])
-        train(disturbed)
-        self.same_outcome(disturbed.out, tmp_path / "undisturbed")
-
-    def test_an_interrupt_before_the_evaluation_of_an_epoch(self, settings, tmp_path, monkeypatch):
-        train(settings(out=str(tmp_path / "undisturbed")))
-        with monkeypatch.context() as patch:
-
-            def stop(*args):
-                raise KeyboardInterrupt
-
-            patch.setattr("mnv3_tf.training.classification.accuracy", stop)
-            with pytest.raises(KeyboardInterrupt):
-                train(settings())
-        assert rows_of(settings().out) == []
-        train(settings())
-        self.same_outcome(settings().out, tmp_path / "undisturbed")
-
-    def test_best_weights_lost_between_checkpoint_and_writing_are_written(
-        self, settings, monkeypatch
-    ):
-        with monkeypatch.context() as patch:
-
-            def stop(self, epoch):
-                raise RuntimeError
-
-            patch.setattr("mnv3_tf.training.loop.Trainer._write_weights_if_best", stop)
-            with pytest.raises(RuntimeError):
-                train(settings(epochs=1))
-        folder = RunFolder(settings().out)
-        assert not folder.best_weights.exists()
-        train(settings(epochs=1))
-        assert folder.best_weights.exists()
-
-    def test_left_overs_of_killed_writers_are_swept(self, settings, monkeypatch):
-        with monkeypatch.context() as patch:
-
-            def stop(self, row):
-                raise RuntimeError
-
-            patch.setattr(Progress, "epoch", stop)
-            with pytest.raises(RuntimeError):
-                train(settings())
-        folder = RunFolder(settings().out)
-        (folder.path / ".best.weights-abc.h5").touch()
-        (folder.checkpoints / "ckpt-9_temp").mkdir()
-        train(settings())
-        assert not list(folder.path.glob(".*"))
-        assert not list(folder.checkpoints.glob("*_temp"))
-
-    def test_a_finished_run_is_left_alone(self, finished, capsys):
-        settings, summary = finished
-        before = {p: p.stat().st_mtime_ns for p in Path(settings.out).rglob("*")}
-        assert train(settings) == summary
+    def test_a_finished_run_is_left_alone(self, finished, made, capsys):
+        before = {p: p.stat().st_mtime_ns for p in finished.path.rglob("*")}
+        summary = train_with_all(run_settings(made, finished.path))
+        assert summary == json.loads(finished.summary.read_text())
         assert "is finished" in capsys.readouterr().out
-        assert {p: p.stat().st_mtime_ns for p in Path(settings.out).rglob("*")} == before
+        assert {p: p.stat().st_mtime_ns for p in finished.path.rglob("*")} == before
 
-    def test_overwrite_trains_anew(self, settings):
-        train(settings(epochs=1))
-        train(settings(epochs=2, overwrite=True))
-        assert len(rows_of(settings().out)) == 2
+    def test_another_configuration_is_refused_and_named(self, finished, made):
+        for changes, named in (
+            ({"epochs": 3}, "--epochs=2, not 3"),
+            ({"seed": 4}, "--seed=3, not 4"),
+        ):
+            with refused(named, "--overwrite"):
+                train_with_all(run_settings(made, finished.path, **changes))
 
-    def test_another_configuration_is_refused_and_named(self, settings):
-        train(settings(epochs=1))
-        with pytest.raises(UserError, match=r"--epochs=1, not 2.*--overwrite"):
-            train(settings(epochs=2))
-        with pytest.raises(UserError, match=r"--seed=3, not 4"):
-            train(settings(epochs=1, seed=4))
 
-    def test_steps_override_epochs(self, settings):
-        summary = train(settings(steps=9))
-        assert [row["step"] for row in rows_of(settings().out)] == [6, 9]
-        assert (summary["steps"], summary["epochs"]) == (9, 2)
+@pytest.mark.parametrize(
+    ("recipe", "more"),
+    [
+        ("imagenet_paper", {}),  # rmsprop, from weights
+        ("distill", {"recipe": None}),  # adamw, with a teacher
+    ],
+)
+def test_two_steps_of_other_optimisers_from_weights_and_with_a_teacher(
+    finished, run, train, recipe, more
+):
+    given = {"weights": str(finished.best_weights)}
+    if recipe == "distill":
+        given = {"teacher": str(finished.path)}
+    short = {"epochs": None, "steps": 2, "batch_size": 4, "learning_rate": None, "override": ()}
+    summary = train(**{"recipe": recipe, **short, **given, **more})
+    assert summary["steps"] == 2
+    assert math.isfinite(summary["val_loss"])
+    recorded = json.loads(run.run.read_text())
+    assert recorded["settings"]["recipe"] == recipe
+    if recipe == "imagenet_paper":
+        # Two steps at 1e-4 of its rate hardly move what was learned, in its averages least.
+        before = json.loads(finished.summary.read_text())
+        assert summary["val_loss"] == pytest.approx(before["val_loss"], rel=0.02)
+
+
+# -- pictures and numbers that are none --------------------------------------------------------
+
+
+@pytest.fixture
+def one_unreadable(monkeypatch):
+    """A label of the first training batch says "not decoded"."""
+    batches = Split.train_batches
+
+    def spoilt(*arguments):
+        def mark(images, labels):
+            return images, tf.where(tf.range(8) < 1, -1, labels)
+
+        stream = batches(*arguments)
+        return stream.take(1).map(mark).concatenate(stream.skip(1))
+
+    monkeypatch.setattr(Split, "train_batches", spoilt)
+
+
+PLAIN = ["optimizer=sgd"]
+
+
+def test_too_many_unreadable_pictures_stop_a_run(train, one_unreadable):
+    with pytest.raises(Failure, match=r"1 of the 48 pictures of epoch 1 .* more than 1 %"):
+        train(override=PLAIN)
+
+
+def test_a_new_run_over_an_old_one(finished, run, train, one_unreadable, monkeypatch):
+    """Of so many steps instead of epochs, with few unreadable pictures, of which it tells."""
+    monkeypatch.setattr("mnv3_tf.training.loop.LARGEST_UNREADABLE_PART", 0.05)
+    shutil.copytree(finished.path, run.path)
+    summary = train(override=PLAIN, overwrite=True, steps=9, keep_checkpoints=1)
+    rows = run.read_metrics()
+    assert [(row["step"], row["unreadable"]) for row in rows] == [(6, 1), (9, 0)]
+    assert (summary["steps"], summary["epochs"], summary["unreadable"]) == (9, 2, 0)
+    assert checkpoints(run) == {2}
+    assert len(list(run.tensorboard.iterdir())) == 1
+
+
+class TestDiverged:
+    """After step 9 of 12, where three steps are left."""
+
+    def test_a_loss_that_is_no_number_names_the_step(self, stopped, train, monkeypatch):
+        run, loss = stopped(4), Classification.loss
+
+        def poisoned(self, images, labels, step, head_only):
+            poison = tf.where(step == 10, math.nan, 0.0)
+            return loss(self, images, labels, step, head_only) + poison
+
+        monkeypatch.setattr(Classification, "loss", poisoned)
+        said = r"The loss became nan in step 11 \(batch 5 of epoch 2\); .*--learning_rate"
+        with pytest.raises(Diverged, match=said):
+            train()
+        assert checkpoints(run) == set(range(1, 5))
+
+    def test_a_weight_that_is_no_number_is_never_saved(self, stopped, train, monkeypatch):
+        run, average = stopped(4), Classification.average_statistics
+
+        def poisoned(self, step):
+            average(self, step)
+            weight = self.evaluated.trainable_variables[0]
+            weight.assign_add(tf.fill(weight.shape, tf.where(step == 9, math.nan, 0.0)))
+
+        monkeypatch.setattr(Classification, "average_statistics", poisoned)
+        said = r"A weight is no finite number in step 11 \(batch 5 of epoch 2\)"
+        with pytest.raises(Diverged, match=said):
+            train(checkpoint_every=11)
+        assert checkpoints(run) == set(range(1, 5))
+
+
+# -- settings that cannot be -------------------------------------------------------------------
 
 
 class TestBadInput:
-    def test_out_inside_a_file(self, settings, tmp_path):
+    def test_out_inside_a_file(self, made, tmp_path):
         (tmp_path / "file").touch()
         # Told before anything else is looked at, the missing dataset included.
-        with pytest.raises(UserError, match="Cannot write to --out="):
-            train(settings(out=str(tmp_path / "file" / "run"), dataset="folder:/nowhere"))
+        out = tmp_path / "file" / "run"
+        with refused(f"Cannot write to --out={out}"):
+            train_with_all(run_settings(made, out, dataset="folder:/nowhere"))
 
-    def test_out_without_permission(self, settings, closed_folder):
-        with pytest.raises(UserError, match="Cannot write to --out="):
-            train(settings(out=str(closed_folder / "run")))
+    def test_out_without_permission(self, made, closed_folder):
+        with refused(f"Cannot write to --out={closed_folder / 'run'}"):
+            train_with_all(run_settings(made, closed_folder / "run"))
 
     @pytest.mark.parametrize(
-        ("changes", "message"),
+        ("changes", "named"),
         [
             ({"recipe": "slow"}, "Unknown recipe 'slow'; choose one of cityscapes, coco_ssdlite"),
+            ({"recipe": "cityscapes"}, "--recipe=cityscapes is of --task=segment"),
             ({"model": "medium"}, "Unknown model 'medium'"),
             ({"model": "small", "width": 0.0}, "Width multiplier 0.0"),
             ({"model": "small", "width": -1.0}, "Width multiplier -1.0"),
@@ -262,48 +341,82 @@ class TestBadInput:
             ({"batch_size": 49}, "48 pictures, fewer than one batch of 49"),
             ({"learning_rate": -1.0}, "learning_rate=-1.0"),
             ({"weights": "/nowhere.npz"}, "/nowhere.npz"),
+            ({"teacher": "nowhere"}, "--teacher=nowhere"),
         ],
     )
-    def test_nothing_is_left_behind(self, settings, changes, message):
-        with pytest.raises(UserError, match=message):
-            train(settings(**changes))
-        assert not Path(settings().out).exists()
+    def test_nothing_is_left_behind(self, run, train, changes, named):
+        with refused(named):
+            train(**changes)
+        assert not run.path.exists()
 
     @pytest.mark.parametrize(
-        ("changes", "message"),
+        ("changes", "named"),
         [
-            ({"task": "detect", "teacher": "runs/x"}, "teaches classifiers alone"),
+            ({"task": "detect", "teacher": "runs/x"}, "--teacher=runs/x teaches classifiers alone"),
             ({"task": "dance"}, "Unknown task 'dance'"),
             ({"strategy": "many"}, "Unknown --strategy=many; choose one of auto, one"),
+            ({"precision": "int8"}, "Unknown --precision=int8; choose one of auto, float32"),
             ({"steps": 0}, "--steps=0"),
             ({"checkpoint_every": -1}, "--checkpoint_every=-1"),
+            ({"keep_checkpoints": 0}, "--keep_checkpoints=0"),
             ({"seed": -1}, "--seed=-1"),
+            ({"seed": 2**31}, f"--seed={2**31}"),
+            ({"held_out": 1.0}, "--held_out=1.0"),
+            ({"held_out": -0.1}, "--held_out=-0.1"),
         ],
     )
-    def test_settings_that_cannot_be(self, settings, changes, message):
-        with pytest.raises(UserError, match=message):
-            settings(**changes)
+    def test_settings_that_cannot_be(self, changes, named):
+        with refused(named):
+            Settings("shapes", "out", **changes)
 
-    def test_a_folder_that_is_no_run_is_not_touched(self, settings, tmp_path):
-        (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-        with pytest.raises(UserError, match="is not the folder of a run"):
-            train(settings(overwrite=True))
-        assert (tmp_path / "run" / "checkpoints").exists()
+    def test_a_folder_that_is_no_run_is_not_touched(self, run, train):
+        run.checkpoints.mkdir(parents=True)
+        with refused("is not the folder of a run", "choose another --out"):
+            train(overwrite=True)
+        assert run.checkpoints.exists()
 
-    def test_a_broken_run_json(self, settings, tmp_path):
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "run.json").write_text("{")
-        with pytest.raises(UserError, match="Cannot read"):
-            train(settings())
+    @pytest.mark.parametrize(("text", "named"), [("{", "Cannot read"), ("[]", "no JSON object")])
+    def test_a_broken_run_json(self, run, train, text, named):
+        run.path.mkdir()
+        run.run.write_text(text)
+        with pytest.raises(UserError, match=f"{named}.*--overwrite"):
+            train()
 
-    def test_a_loss_that_is_no_number_names_the_step(self, settings):
-        with pytest.raises(
-            Diverged, match=r"in step \d+ \(batch \d+ of epoch \d+\); .*--learning_rate"
-        ):
-            train(settings(recipe="finetune", learning_rate=1e30, epochs=9))
-        kept = [np.asarray(value) for value in last_weights(settings().out).values()]
-        assert kept
-        assert all(np.isfinite(value).all() for value in kept)
+
+def test_settings_at_their_bounds():
+    Settings("shapes", "out", steps=1, keep_checkpoints=1, seed=2**31 - 1, held_out=0.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "quick"),
+        ({"weights": "x.npz"}, "finetune"),
+        ({"teacher": "runs/x"}, "distill"),
+        ({"teacher": "runs/x", "weights": "x.npz"}, "distill"),
+        ({"task": "detect"}, "detect_quick"),
+        ({"task": "segment", "weights": "x.npz"}, "segment_finetune"),
+        ({"recipe": "imagenet_paper", "weights": "x.npz"}, "imagenet_paper"),
+    ],
+)
+def test_the_recipe_that_is_taken_where_none_is_named(given, name):
+    settings = Settings("shapes", "out", **given)
+    assert settings.recipe_name == settings.configuration()["recipe"] == name
+
+
+def test_where_and_how_fast_is_no_part_of_the_configuration():
+    elsewhere = Settings(
+        "shapes",
+        "there",
+        overwrite=True,
+        checkpoint_every=3,
+        keep_checkpoints=9,
+        strategy="one",
+        precision="bfloat16",
+        jit_compile=True,
+    )
+    assert elsewhere.configuration() == Settings("shapes", "here").configuration()
+    assert Settings("shapes", "here", held_out=0.5) != Settings("shapes", "here")
 
 
 def test_plan_of_a_run_that_ends_within_an_epoch():
@@ -313,3 +426,10 @@ def test_plan_of_a_run_that_ends_within_an_epoch():
     assert [plan.epochs_done(step) for step in (0, 3, 4, 9, 10)] == [0, 0, 1, 2, 3]
     assert [plan.steps_in(epoch) for epoch in (1, 2, 3)] == [4, 4, 2]
     assert [plan.ends_epoch(step) for step in (3, 4, 10)] == [False, True, True]
+
+
+def test_a_copy_has_all_that_a_run_goes_on_from(finished, tmp_path):
+    other = finished.copied_to(tmp_path)
+    assert other.read_metrics() == finished.read_metrics()
+    assert checkpoints(other) == checkpoints(finished)
+    assert {path.name for path in Path(tmp_path).iterdir()} == {"metrics.jsonl", "checkpoints"}

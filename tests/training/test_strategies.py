@@ -7,8 +7,11 @@ import socket
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
+import tiny
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.models import build
 from mnv3_tf.training import strategies
 from mnv3_tf.training.run_folder import RunFolder
 
@@ -27,30 +30,16 @@ def in_cluster(ports: list[int], number: int) -> str:
     return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})
 
 
-LONG = ("--steps=20", "--sync_batch_norm", "--override=ema_decay=0.9")
-
-
 @pytest.mark.slow
-def test_two_workers_train_as_one_process_does(start, finish, tmp_path):
-    alone, together = str(tmp_path / "alone"), str(tmp_path / "together")
+def test_two_workers_train_as_one_process_does_also_after_a_kill(
+    start, finish, wait_for, run, train, tmp_path
+):
+    out, flags = str(tmp_path / "together"), ("--steps=20", "--sync_batch_norm")
     ports = free_ports(2)
-    workers = [start(together, *LONG, TF_CONFIG=in_cluster(ports, number)) for number in (0, 1)]
-    for worker in workers:
-        finish(worker)
-    finish(start(alone, *LONG))
-    one, two = RunFolder(alone).read_metrics(), RunFolder(together).read_metrics()
-    assert [row["step"] for row in two] == [6, 12, 18, 20]
-    for name in ("train_loss", "val_loss"):
-        wanted = [row[name] for row in one]
-        assert [row[name] for row in two] == pytest.approx(wanted, rel=1e-4), name
-    assert RunFolder(together).summary.exists()
-
-
-@pytest.mark.slow
-def test_after_one_is_killed_both_go_on_from_the_last_checkpoint(start, finish, wait_for, tmp_path):
-    out, ports = str(tmp_path / "run"), free_ports(2)
-    flags = (*LONG, "--checkpoint_every=4")
-    workers = [start(out, *flags, TF_CONFIG=in_cluster(ports, number)) for number in (0, 1)]
+    workers = [
+        start(out, *flags, "--checkpoint_every=4", TF_CONFIG=in_cluster(ports, number))
+        for number in (0, 1)
+    ]
     wait_for(RunFolder(out).checkpoints / "checkpoint", *workers)
     workers[1].send_signal(signal.SIGKILL)
     workers[1].wait()
@@ -62,12 +51,13 @@ def test_after_one_is_killed_both_go_on_from_the_last_checkpoint(start, finish, 
     workers = [start(out, *flags, TF_CONFIG=in_cluster(ports, number)) for number in (0, 1)]
     for worker in workers:
         assert "Going on after step" in finish(worker)
-    whole = str(tmp_path / "whole")
-    finish(start(whole, *LONG))
-    found, wanted = RunFolder(out).read_metrics(), RunFolder(whole).read_metrics()
-    assert [row["val_loss"] for row in found] == pytest.approx(
-        [row["val_loss"] for row in wanted], rel=1e-4
-    )
+    train(epochs=None, steps=20, sync_batch_norm=True)
+    one, two = run.read_metrics(), RunFolder(out).read_metrics()
+    assert [row["step"] for row in two] == [6, 12, 18, 20]
+    for name in ("train_loss", "val_loss"):
+        wanted = [row[name] for row in one]
+        assert [row[name] for row in two] == pytest.approx(wanted, rel=1e-4), name
+    assert RunFolder(out).summary.exists()
 
 
 def test_a_batch_that_cannot_be_divided():
@@ -120,27 +110,57 @@ def test_the_last_batches_are_filled_with_pictures_that_do_not_count():
     assert found[2][0].ravel().tolist() == [8, 9, 0, 0]
 
 
-def test_bfloat16_computes_so_and_keeps_its_weights_in_float32(tiny_model):
-    from mnv3_tf.models import build
-    from mnv3_tf.networks import resolve
+@pytest.fixture(scope="module")
+def model():
+    return build(tiny.SHALLOW)
 
+
+def test_bfloat16_computes_so_and_keeps_its_weights_in_float32(model):
     with strategies.computing_in("bfloat16"):
-        model = build(resolve(tiny_model, num_classes=4))
-    assert model.get_layer("conv").compute_dtype == "bfloat16"
-    assert {v.dtype for v in model.variables} == {tf.float32}
-    plain = build(resolve(tiny_model, num_classes=4))
-    assert plain.get_layer("conv").compute_dtype == "float32"
+        narrow = build(tiny.SHALLOW)
+    assert narrow.get_layer("conv").compute_dtype == "bfloat16"
+    assert {v.dtype for v in narrow.variables} == {tf.float32}
+    assert model.get_layer("conv").compute_dtype == "float32"
+    with strategies.computing_in("auto"):
+        assert tf_keras.mixed_precision.global_policy().name == "float32"
 
 
-def test_synchronised_batch_norm_is_batch_norm_on_one_device(tiny_model):
-    from mnv3_tf.models import build
-    from mnv3_tf.networks import resolve
-
-    model = build(resolve(tiny_model, num_classes=4))
+def test_synchronised_batch_norm_is_batch_norm_on_one_device(model):
     copy = strategies.with_synchronised_batch_norm(model)
-    pictures = np.random.default_rng(0).uniform(-1, 1, (8, 32, 32, 3)).astype(np.float32)
+    assert copy.get_layer("conv_bn").synchronized
+    pictures = np.random.default_rng(0).uniform(-1, 1, (32, 32, 32, 3)).astype(np.float32)
     for training in (False, True):
         wanted, found = model(pictures, training=training), copy(pictures, training=training)
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     for wanted, found in zip(model.get_weights(), copy.get_weights(), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_of_a_batch_go_to_the_replicas():
+    """With one there is one part; with two, each gets a half of every batch."""
+    pictures = tf.data.Dataset.range(12)
+    alone = strategies.distributed(strategies.make("one"), lambda host: pictures.batch(4), 4)
+    assert next(alone.as_numpy_iterator()).tolist() == [0, 1, 2, 3]
+
+    asked = []
+
+    class Two:
+        num_replicas_in_sync = 2
+
+        def distribute_datasets_from_function(self, make):
+            return make(tf.distribute.InputContext(2, 1, 2))
+
+    def of_host(host):
+        asked.append((host.number, host.count))
+        return pictures.batch(4)
+
+    found = strategies.distributed(Two(), of_host, 4)
+    assert asked == [(1, 2)]
+    assert [batch.tolist() for batch in found.as_numpy_iterator()][:2] == [[0, 1], [2, 3]]
+
+
+def test_where_workers_are_described_auto_takes_them(monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    monkeypatch.setenv("TF_CONFIG", in_cluster([1, 2], 5))
+    with pytest.raises(UserError, match="this is worker 5, but its cluster has 2"):
+        strategies.make("auto")

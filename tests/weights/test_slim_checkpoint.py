@@ -1,18 +1,20 @@
 """TF-slim checkpoints, written here as tensorflow/models wrote them."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
+from random_layers import Layers, check_same, random_layers
+from refusals import refused
 
-from mnv3_tf import create_model, weights
-from mnv3_tf.errors import UserError
+from mnv3_tf import weights
 
 SCOPE = "MobilenetV3/"
+SPEC = tiny.CLASSIFIER.replace(num_classes=1000)
+LAYERS = random_layers(SPEC)
 
 
 def slim_name(layer: str, variable: str) -> str:
@@ -38,15 +40,10 @@ def write(prefix: Path, tensors: dict[str, np.ndarray]) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(random_model: Callable[..., Any]) -> Any:
-    return random_model("small", width=0.75, resolution=64)
-
-
-@pytest.fixture(scope="module")
-def tensors(trained: Any) -> dict[str, np.ndarray]:
-    """The network's variables by slim's names, with slim's background class."""
+def tensors() -> dict[str, np.ndarray]:
+    """`LAYERS` by slim's names, with slim's background class."""
     found = {}
-    for layer, variables in weights.collect(trained).items():
+    for layer, variables in LAYERS.items():
         for variable, value in variables.items():
             if layer == "logits":
                 background = np.full((*value.shape[:-1], 1), 9, np.float32)
@@ -65,28 +62,26 @@ def ema(tensors: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
     return prefix
 
 
-def logits(path: Path, images: np.ndarray) -> np.ndarray:
-    model = create_model("small", width=0.75, resolution=64, weights=str(path))
-    return model(images).numpy()
+def read(path: Path) -> Layers:
+    found = weights.read(str(path), SPEC)
+    assert (found.spec, found.source) == (SPEC, "slim")
+    return found.layers
 
 
 @pytest.mark.parametrize("which", ["prefix", "index", "data", "folder"])
-def test_same_logits(which: str, ema: Path, trained: Any, images: np.ndarray) -> None:
+def test_same_weights(which: str, ema: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = {
         "prefix": ema,
         "index": ema.with_name(f"{ema.name}.index"),
         "data": ema.with_name(f"{ema.name}.data-00000-of-00001"),
         "folder": ema.parent,
     }[which]
-    np.testing.assert_array_equal(logits(path, images), trained(images))
+    check_same(read(path), LAYERS)
+    assert capsys.readouterr().err == ""
 
 
 def test_averages_are_preferred_where_raw_variables_are_stored_too(
-    tensors: dict[str, np.ndarray],
-    trained: Any,
-    images: np.ndarray,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    tensors: dict[str, np.ndarray], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored: dict[str, np.ndarray] = {"global_step": np.int64(7)}
     for name, value in tensors.items():
@@ -94,29 +89,35 @@ def test_averages_are_preferred_where_raw_variables_are_stored_too(
         stored[f"{name}/ExponentialMovingAverage"] = value
         stored[f"{name}/RMSProp"] = stored[f"{name}/Momentum"] = np.zeros_like(value)
     write(tmp_path / "pristine" / "model.ckpt-7", stored)
-    np.testing.assert_array_equal(logits(tmp_path / "pristine", images), trained(images))
+    check_same(read(tmp_path / "pristine"), LAYERS)
     assert "moving averages" in capsys.readouterr().err
 
 
 def test_the_checkpoint_file_of_a_folder_decides(
-    tensors: dict[str, np.ndarray], trained: Any, images: np.ndarray, tmp_path: Path
+    tensors: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     write(tmp_path / "model-1", {name: value + 1 for name, value in tensors.items()})
     write(tmp_path / "model-2", tensors)
-    with pytest.raises(UserError, match="several checkpoints"):
-        logits(tmp_path, images)
+    with refused(tmp_path, "several checkpoints (model-1, model-2)"):
+        read(tmp_path)
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/elsewhere/model-2"\n')
-    np.testing.assert_array_equal(logits(tmp_path, images), trained(images))
+    check_same(read(tmp_path), LAYERS)
 
 
 def test_another_architecture_is_refused(ema: Path) -> None:
-    with pytest.raises(UserError, match="TF-slim weights of another architecture"):
-        create_model("large", width=0.75, weights=str(ema))
+    with refused(ema, "TF-slim weights of another architecture"):
+        weights.read(str(ema), SPEC.with_width(2))
+
+
+def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "model-1", {"resnet/conv1/weights": np.zeros(3, np.float32)})
+    with refused("holds no MobileNet under names that are known (it holds nothing)"):
+        read(tmp_path)
 
 
 def test_checkpoint_cut_short_is_refused(tensors: dict[str, np.ndarray], tmp_path: Path) -> None:
     write(tmp_path / "model-1", tensors)
     data = tmp_path / "model-1.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
-    with pytest.raises(UserError, match="damaged or cut short"):
-        create_model("small", width=0.75, weights=str(tmp_path / "model-1"))
+    with refused("damaged or cut short"):
+        read(tmp_path / "model-1")

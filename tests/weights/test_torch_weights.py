@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import refused
 from safetensors.numpy import load_file, save_file
 
 from mnv3_tf import weights
-from mnv3_tf.errors import UserError
 from mnv3_tf.models import load_model
 from mnv3_tf.networks import resolve
 
@@ -80,7 +80,7 @@ def test_expansions_and_squeezes_come_from_the_file(fixtures: Path, tmp_path: Pa
     tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     save_file(tensors, path)
     # Block 1 of the network asked for expands to 88, that of the file to 72.
-    spec = load_model(resolve("small").with_expansion(1, 88), str(path))[0]
+    spec = weights.read(str(path), resolve("small").with_expansion(1, 88)).spec
     assert spec.blocks[1].expansion == 72
     widths = [placed.squeeze_width for placed in spec.placed_blocks()]
     assert widths == [8, 0, 0, 12, 64, 64, 32, 40, 72, 144, 144]
@@ -89,13 +89,13 @@ def test_expansions_and_squeezes_come_from_the_file(fixtures: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("library", "difference"),
     [
-        ("timm", r"blocks\.0\.0\.conv_pw\.weight has shape \(1, 1, 16, 8\), .*\(1, 1, 16, 16\)"),
-        ("torchvision", r"features\.1\.block\.1\.0\.weight is missing"),
+        ("timm", ["blocks.0.0.conv_pw.weight has shape (1, 1, 16, 8), ", "(1, 1, 16, 16)"]),
+        ("torchvision", ["features.1.block.1.0.weight is missing"]),
     ],
 )
 def test_another_architecture_is_refused_by_its_own_names(
-    library: str, difference: str, fixtures: Path
+    library: str, difference: list[str], fixtures: Path
 ) -> None:
     model = {"timm": "small", "torchvision": "large"}[library]
-    with pytest.raises(UserError, match=difference):
+    with refused(*difference):
         weights.read(str(fixtures / f"{NAMES[library][0]}.safetensors"), resolve(model))

@@ -1,0 +1,34 @@
+"""Weights of a network as `weights.read` gives them, without building it."""
+
+import numpy as np
+
+from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.weights.names import NORM, convolutions
+
+Layers = dict[str, dict[str, np.ndarray]]
+
+
+def random_layers(spec: NetworkSpec, seed: int = 0) -> Layers:
+    rng = np.random.default_rng(seed)
+
+    def values(*shape: int) -> np.ndarray:
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+
+    found: Layers = {}
+    for conv in convolutions(spec):
+        outputs = conv.kernel[2 if conv.part == "depthwise" else 3]
+        found[conv.name] = {"kernel": values(*conv.kernel)}
+        if conv.batch_norm:
+            found[f"{conv.name}_bn"] = {variable: values(outputs) for variable in NORM}
+        else:
+            found[conv.name]["bias"] = values(outputs)
+    return found
+
+
+def check_same(found: Layers, expected: Layers) -> None:
+    assert set(found) == set(expected)
+    for layer, variables in expected.items():
+        assert set(found[layer]) == set(variables)
+        for variable, value in variables.items():
+            assert found[layer][variable].dtype == np.float32
+            np.testing.assert_array_equal(found[layer][variable], value, err_msg=layer)
