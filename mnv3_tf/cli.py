@@ -203,9 +203,10 @@ def dispatch(package: str, commands: Mapping[str, str], argv: Sequence[str] | No
     name = argv[1] if len(argv) > 1 else "--help"
     if name in ("--help", "-h", "--helpfull"):
         print(f"python -m {package} COMMAND [flags]   (COMMAND --help for its flags)\n")
+        width = max(map(len, commands)) + 2
         for command, path in commands.items():
             summary = (inspect.getdoc(importlib.import_module(path)) or "").split("\n")[0]
-            print(f"  {command:<16}{summary}")
+            print(f"  {command:<{width}}{summary}")
         sys.exit(0)
     if name not in commands:
         message = f"Unknown command {name!r}; choose one of {', '.join(commands)}."

@@ -109,13 +109,16 @@ def test_help_is_the_modules_docstring_and_its_flags(flag, capsys):
 def test_dispatch(capsys, monkeypatch):
     def leave(*arguments: str) -> int:
         with pytest.raises(SystemExit) as stopped:
-            cli.dispatch("tools", {"cost": "mnv3_tf.cost"}, ["tools", *arguments])
+            commands = {"cost": "mnv3_tf.cost", "a_command_of_a_long_name": "mnv3_tf.inspect"}
+            cli.dispatch("tools", commands, ["tools", *arguments])
         return stopped.value.code
 
     assert leave() == leave("--help") == 0
-    assert "cost            Parameters, multiply-adds" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "  cost                      Parameters, multiply-adds" in out
+    assert "  a_command_of_a_long_name  What is inside a .tflite" in out
     assert leave("price") == 2
-    assert capsys.readouterr().err == "Unknown command 'price'; choose one of cost.\n"
+    assert capsys.readouterr().err == "Unknown command 'price'; choose one of cost, a_command_of_a_long_name.\n"
     assert leave("cost", "--model=nothing") == 2
     assert leave("cost", "--model=small") == 0
     assert "2,542,856" in capsys.readouterr().out

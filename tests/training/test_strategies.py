@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 import tiny
+from making import run_settings
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import build
@@ -32,9 +33,11 @@ def in_cluster(ports: list[int], number: int) -> str:
 
 @pytest.mark.slow
 def test_two_workers_train_as_one_process_does_also_after_a_kill(
-    start, finish, wait_for, run, train, tmp_path
+    start, finish, wait_for, run, train, made, tmp_path
 ):
-    out, flags = str(tmp_path / "together"), ("--steps=20", "--sync_batch_norm")
+    plain = "dropout=0.0"  # which each replica draws for itself
+    out = str(tmp_path / "together")
+    flags = ("--steps=20", "--sync_batch_norm", f"--override={plain}")
     ports = free_ports(2)
     workers = [
         start(out, *flags, "--checkpoint_every=4", TF_CONFIG=in_cluster(ports, number))
@@ -51,7 +54,8 @@ def test_two_workers_train_as_one_process_does_also_after_a_kill(
     workers = [start(out, *flags, TF_CONFIG=in_cluster(ports, number)) for number in (0, 1)]
     for worker in workers:
         assert "Going on after step" in finish(worker)
-    train(epochs=None, steps=20, sync_batch_norm=True)
+    override = [*run_settings(made, run.path).override, plain]
+    train(epochs=None, steps=20, sync_batch_norm=True, override=override)
     one, two = run.read_metrics(), RunFolder(out).read_metrics()
     assert [row["step"] for row in two] == [6, 12, 18, 20]
     for name in ("train_loss", "val_loss"):
