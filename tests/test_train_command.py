@@ -1,16 +1,8 @@
 """train.py as a user meets it."""
 
 import json
-import os
-import signal
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
-import tiny
-from commands import run, start
-from making import photos
 from refusals import check_command
 
 import train
@@ -117,69 +109,3 @@ def test_bad_arguments(arguments, named, tmp_path, monkeypatch, capsys):
 
 
 # -- a kill ----------------------------------------------------------------------------------
-
-
-def contents(folder: Path) -> tuple[dict[str, np.ndarray], list[dict]]:
-    """All weights of a finished run, best and last, and its metrics without times."""
-    import h5py
-    import tensorflow as tf
-
-    weights = {}
-
-    def collect(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            weights[f"best/{name}"] = np.asarray(item)
-
-    with h5py.File(folder / "best.weights.h5") as file:
-        file.visititems(collect)
-    reader = tf.train.load_checkpoint(str(folder / "checkpoints"))
-    for name in reader.get_variable_to_shape_map():
-        if name.startswith(("model/", "all_optimizer/")):
-            weights[f"last/{name}"] = reader.get_tensor(name)
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return weights, [{k: v for k, v in row.items() if k != "images_per_s"} for row in rows]
-
-
-STEPS_OF_AN_EPOCH, STEPS, EVERY, KILLED_AFTER = 4, 80, 3, 20
-
-
-def killed(flags: list[str], out: Path) -> bool:
-    """A run that is killed after that many checkpoints, in the middle of an epoch."""
-    process = start("train.py", *flags, f"--out={out}")
-    index, deadline = out / "checkpoints" / "checkpoint", time.monotonic() + 300
-    while process.poll() is None and time.monotonic() < deadline:
-        if index.exists() and f"ckpt-{KILLED_AFTER}" in index.read_text():
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
-            return True
-        time.sleep(0.005)
-    return False
-
-
-@pytest.mark.slow
-def test_a_run_that_was_killed_ends_with_the_bits_of_an_undisturbed_one(made, tmp_path):
-    (tmp_path / "model.json").write_text(tiny.SHALLOW.to_json())
-    flags = [
-        f"--dataset=folder:{made(photos)}",
-        f"--model={tmp_path / 'model.json'}",
-        f"--steps={STEPS}",
-        "--batch_size=4",
-        "--recipe=quick",
-        "--seed=5",
-        "--deterministic",
-        f"--checkpoint_every={EVERY}",
-    ]
-    assert killed(flags, tmp_path / "killed")
-    assert not (tmp_path / "killed" / "summary.json").exists()
-    for folder in ("killed", "undisturbed"):
-        status, _, err = run("train.py", *flags, f"--out={tmp_path / folder}")
-        assert status == 0, err
-    weights, rows = contents(tmp_path / "killed")
-    wanted_weights, wanted_rows = contents(tmp_path / "undisturbed")
-    assert [row["step"] for row in rows] == list(
-        range(STEPS_OF_AN_EPOCH, STEPS + 1, STEPS_OF_AN_EPOCH)
-    )
-    assert rows == wanted_rows
-    assert weights.keys() == wanted_weights.keys()
-    for name, value in weights.items():
-        np.testing.assert_array_equal(value, wanted_weights[name], err_msg=name)
