@@ -160,6 +160,7 @@ def test_a_short_training_is_of_the_whole_network_at_one_rate():
 # -- where trials run --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_process_judges_as_this_one_does(training, before):
     with ProcessPool(1) as pool:
         ((same, found),) = pool.run(replace(training, steps=0).judge, [Trial(SPEC)])
