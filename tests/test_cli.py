@@ -107,9 +107,10 @@ def test_help_is_the_modules_docstring_and_its_flags(flag, capsys):
 
 
 def test_dispatch(capsys, monkeypatch):
+    commands = {"cost": "mnv3_tf.cost", "a_command_of_a_long_name": "mnv3_tf.inspect"}
+
     def leave(*arguments: str) -> int:
         with pytest.raises(SystemExit) as stopped:
-            commands = {"cost": "mnv3_tf.cost", "a_command_of_a_long_name": "mnv3_tf.inspect"}
             cli.dispatch("tools", commands, ["tools", *arguments])
         return stopped.value.code
 
@@ -118,7 +119,8 @@ def test_dispatch(capsys, monkeypatch):
     assert "  cost                      Parameters, multiply-adds" in out
     assert "  a_command_of_a_long_name  What is inside a .tflite" in out
     assert leave("price") == 2
-    assert capsys.readouterr().err == "Unknown command 'price'; choose one of cost, a_command_of_a_long_name.\n"
+    known = ", ".join(commands)
+    assert capsys.readouterr().err == f"Unknown command 'price'; choose one of {known}.\n"
     assert leave("cost", "--model=nothing") == 2
     assert leave("cost", "--model=small") == 0
     assert "2,542,856" in capsys.readouterr().out
