@@ -23,3 +23,20 @@ def test_constant_stays():
 
 def test_a_run_that_ends_within_its_warm_up_is_no_error():
     assert learning_rate("cosine", 1.0, 1, 2, 4) == 0.5
+
+
+def test_exponential_falls_in_stairs_that_are_counted_from_the_first_step():
+    rates = [learning_rate("exponential", 0.8, step, 99, 2, 0.5, 10.0) for step in (1, 2, 9, 10)]
+    assert rates == pytest.approx([0.8, 0.8, 0.8, 0.4])
+    assert learning_rate("exponential", 0.8, 29, 99, 2, 0.5, 10.0) == pytest.approx(0.2)
+
+
+def test_polynomial_is_of_the_steps_that_remain():
+    assert learning_rate("polynomial", 2.0, 10, 110, 10) == 2.0
+    assert learning_rate("polynomial", 2.0, 60, 110, 10) == pytest.approx(2 * 0.5**0.9)
+    assert learning_rate("polynomial", 2.0, 109, 110, 10) == pytest.approx(2 * 0.01**0.9)
+
+
+def test_another_is_a_mistake_of_the_program():
+    with pytest.raises(ValueError, match="Unknown schedule 'stairs'"):
+        learning_rate("stairs", 1.0, 5, 10)
