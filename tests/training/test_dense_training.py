@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -67,19 +68,26 @@ def call(task, dense_model, rectangles, out) -> tuple[int, str]:
     return status, printed.getvalue()
 
 
-@pytest.fixture(scope="module", params=["detect", "segment"])
-def interrupted(request, tmp_path_factory, dense_model, rectangles):
-    """Of each task a run that was stopped before it was judged: (task, folder, what it printed)."""
+def interrupt(made, folder, task, dense_model, dataset) -> None:
+    """A run that was stopped before it was judged, and what it printed."""
 
-    def interrupt(self, tallies):
+    def interrupted(self, tallies):
         raise KeyboardInterrupt
 
-    task, out = request.param, tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Detection if task == "detect" else Segmentation, "score", interrupt)
-        status, printed = call(task, dense_model, rectangles, out)
+        patch.setattr(Detection if task == "detect" else Segmentation, "score", interrupted)
+        status, printed = call(task, dense_model, {task: dataset}, folder / "run")
     assert status == 130
-    return task, RunFolder(out), printed
+    (folder / "printed").write_text(printed)
+
+
+@pytest.fixture(scope="module", params=["detect", "segment"])
+def interrupted(request, made, tmp_path_factory, dense_model, rectangles):
+    """Of each task a run that was stopped before it was judged: (task, folder, what it printed)."""
+    task, out = request.param, tmp_path_factory.mktemp("runs") / "run"
+    stopped = made(interrupt, task, dense_model, rectangles[task])
+    shutil.copytree(stopped / "run", out)
+    return task, RunFolder(out), (stopped / "printed").read_text()
 
 
 @pytest.fixture(scope="module")
