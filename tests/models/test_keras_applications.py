@@ -52,7 +52,7 @@ LEGACY, WEIGHTS = "a.h5", "a.weights.h5"
 @pytest.mark.parametrize(
     ("size", "minimalistic", "alpha", "files"),
     [
-        ("small", False, 0.35, [LEGACY, WEIGHTS]),
+        ("small", False, 0.35, [LEGACY]),
         ("small", True, 0.75, [LEGACY]),
         ("large", False, 0.5, [WEIGHTS]),
     ],
