@@ -74,3 +74,13 @@ def test_a_crowd_is_ignored():
 def test_no_rows_at_all():
     empty = np.zeros((2, 0), np.int32), np.zeros((2, 0), bool)
     np.testing.assert_array_equal(match(SQUARES, np.zeros((2, 0, 4), np.float32), *empty), -1)
+
+
+def test_an_overlap_of_exactly_the_threshold_is_enough():
+    anchors = np.array([[0.5, 0.5, 1, 1], [0.25, 0.5, 0.5, 1], [0.125, 0.5, 0.25, 1]], np.float32)
+    whole = np.array([[0, 0, 1, 1]], np.float32)
+    assert one(anchors, whole) == [0, 0, -1]
+    quarter = match(anchors, whole, np.zeros(1, np.int32), threshold=0.25)
+    assert quarter.numpy().tolist() == [0, 0, 0]
+    # A crowd takes in what it overlaps by as much.
+    assert one(anchors, whole, crowd=np.ones(1, bool)) == [-2, -2, -1]
