@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
     from mnv3_tf.data import Dataset, Split
-    from mnv3_tf.export.int8 import Training
     from mnv3_tf.export.pictures import Pictures
-    from mnv3_tf.trained import Trained
+    from mnv3_tf.quantization.pipeline import Training
+    from mnv3_tf.training.trained import Trained
 
 BATCH = 32
 SCORES = {"top1": "top-1", "map": "mAP", "map50": "mAP at IoU 0.5", "miou": "mIoU"}
@@ -39,7 +40,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
     text("out", None, "The .tflite to write.")
     text("run", None, "Folder of a run of train.py; or else --model and --weights:")
-    cli.define_network_flags(values)
+    define_network_flags(values)
     text("weights", None, 'Weights of --model: "imagenet", or a file.')
     text("quantize", "none", "none, float16, dynamic or int8.")
     text("method", None, "ptq or qat, for int8; qat where there is a --run, else ptq.")
@@ -132,11 +133,11 @@ def _check(args: flags.FlagValues) -> None:
 
 
 def _load(args: flags.FlagValues) -> "Trained":
-    from mnv3_tf.trained import load_run, load_weights
+    from mnv3_tf.training.trained import load_run, load_weights
 
     if args.run:
         return load_run(args.run)
-    return load_weights(cli.network_spec(args), args.weights)
+    return load_weights(network_spec(args), args.weights)
 
 
 def _pictures(args: flags.FlagValues, trained: "Trained") -> "Pictures":

@@ -16,11 +16,12 @@ from dataclasses import fields
 
 from absl import flags
 
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import DATASETS, parse_resolution
+from mnv3_tf.tasks.flags import define_task_flags, head_options
+from mnv3_tf.tasks.specs import DATASETS, parse_resolution
 from mnv3_tf.training.run_folder import SCORES, score_of
 from mnv3_tf.training.settings import PRECISIONS, STRATEGIES, Settings
+from mnv3_tf.ui import cli
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -33,7 +34,7 @@ def define_flags(values: flags.FlagValues) -> None:
     text("out", None, "Folder of the run.")
     text("dataset", None, f"{DATASETS}.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
-    cli.define_task_flags(values)
+    define_task_flags(values)
     text("model", "large", "A network's name, or the path of a spec JSON.")
     flags.DEFINE_float("width", 1.0, "Width multiplier.", flag_values=values)
     text(
@@ -95,7 +96,7 @@ def main(args: flags.FlagValues) -> None:
         if not args[name].value:
             raise UserError(f"--{name} is missing; see --help.")
     given = {field.name: args[field.name].value for field in fields(Settings)}
-    given |= {"resolution": parse_resolution(args.resolution), "head": cli.head_options(args)}
+    given |= {"resolution": parse_resolution(args.resolution), "head": head_options(args)}
     settings = Settings(**given)
 
     cli.import_tensorflow(args)

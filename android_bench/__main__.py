@@ -1,6 +1,6 @@
 """Measuring on phones."""
 
-from mnv3_tf import cli
+from mnv3_tf.ui import cli
 
 COMMANDS = {
     "run": "android_bench.run",

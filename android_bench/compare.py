@@ -7,9 +7,9 @@ from typing import Any
 
 from absl import flags
 
-from android_bench.results import SCHEMA_VERSION
-from benchmark import comparison
-from benchmark.comparison import Form, Measurement, Results, Timing
+from mnv3_tf.measuring import comparison
+from mnv3_tf.measuring.comparison import Form, Measurement, Results, Timing
+from mnv3_tf.measuring.phone.results import SCHEMA_VERSION
 
 BARE = comparison.BARE
 DEVICE_FIELDS = ("model", "soc", "build", "mask")

@@ -9,10 +9,10 @@ from typing import Any
 
 from absl import flags
 
-from android_bench import adb, state
-from android_bench.adb import Adb, Attached, PhoneError
-from android_bench.phone import look_at
-from mnv3_tf import cli, tables
+from mnv3_tf.measuring.phone import adb, state
+from mnv3_tf.measuring.phone.adb import Adb, Attached, PhoneError
+from mnv3_tf.measuring.phone.phone import look_at
+from mnv3_tf.ui import cli, tables
 
 UNREADABLE = "not readable"
 

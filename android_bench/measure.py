@@ -11,16 +11,16 @@ from typing import Any
 
 from absl import flags
 
-from android_bench import adb, binary, plan, results
-from android_bench.adb import Adb
-from android_bench.journal import Journal
-from android_bench.locks import locked
-from android_bench.models import Model
-from android_bench.phone import Phone
-from android_bench.session import Session
-from mnv3_tf import tables
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.measuring.phone import adb, binary, plan, results
+from mnv3_tf.measuring.phone.adb import Adb
+from mnv3_tf.measuring.phone.journal import Journal
+from mnv3_tf.measuring.phone.locks import locked
+from mnv3_tf.measuring.phone.models import Model
+from mnv3_tf.measuring.phone.phone import Phone
+from mnv3_tf.measuring.phone.session import Session
+from mnv3_tf.ui import tables
 
 
 def measure(

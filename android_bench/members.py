@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark import published
 from mnv3_tf.errors import UserError
-from mnv3_tf.export.skeleton import Precision
-from mnv3_tf.ssdlite import RESOLUTION as DETECTORS_SIDE
-from mnv3_tf.tasks import TASKS, Head, Resolution, Spec, resolve_spec
+from mnv3_tf.measuring import published
+from mnv3_tf.networks.ssdlite import RESOLUTION as DETECTORS_SIDE
+from mnv3_tf.tasks.specs import TASKS, Head, Resolution, Spec, resolve_spec
+from mnv3_tf.tflite.skeleton import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("none", "int8")
 HALF = Head(tail="half")

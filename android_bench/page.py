@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from android_bench import plots, report
-from benchmark.plots import plot_latency
-from mnv3_tf import page
+from mnv3_tf.measuring.plots import plot_latency
+from mnv3_tf.ui import page
 
 
 def html(found: dict[str, Any]) -> str:

@@ -17,13 +17,13 @@ from absl import flags
 from android_bench import report, run
 from android_bench.measure import measure
 from android_bench.members import Member, choose
-from android_bench.models import load
-from benchmark import published
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import skeleton
 from mnv3_tf.files import atomic_write
-from mnv3_tf.tasks import TASKS
+from mnv3_tf.measuring import published
+from mnv3_tf.measuring.phone.models import load
+from mnv3_tf.tasks.specs import TASKS
+from mnv3_tf.tflite import skeleton
+from mnv3_tf.ui import cli, tables
 
 TITLES = {
     ("classify", "none"): "Table 3: float",

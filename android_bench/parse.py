@@ -14,9 +14,9 @@ from pathlib import Path
 
 from absl import flags
 
-from android_bench import log
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
+from mnv3_tf.measuring.phone import log
+from mnv3_tf.ui import cli
 
 BARE = "log"
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from android_bench import operators
-from android_bench.operators import Rows
-from benchmark.plots import COLOURS, LEGEND
-from mnv3_tf import figures
+from mnv3_tf.measuring.phone import operators
+from mnv3_tf.measuring.phone.operators import Rows
+from mnv3_tf.measuring.plots import COLOURS, LEGEND
+from mnv3_tf.ui import figures
 
 PANELS = (
     ("inference_us", 1e3, "ms"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from android_bench.operators import Rows
+from mnv3_tf.measuring.phone.operators import Rows
 
 COLUMNS = (
     "model",

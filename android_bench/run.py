@@ -16,12 +16,12 @@ from pathlib import Path
 
 from absl import flags
 
-from android_bench import binary, plan, remote
-from android_bench.adb import Adb
 from android_bench.measure import measure
-from android_bench.models import Model, load, warnings
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
+from mnv3_tf.measuring.phone import binary, plan, remote
+from mnv3_tf.measuring.phone.adb import Adb
+from mnv3_tf.measuring.phone.models import Model, load, warnings
+from mnv3_tf.ui import cli
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -1,6 +1,6 @@
 """Measuring on this host."""
 
-from mnv3_tf import cli
+from mnv3_tf.ui import cli
 
 COMMANDS = {
     "compare": "benchmark.compare",

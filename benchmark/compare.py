@@ -9,9 +9,9 @@ or LiteRT version are refused unless --force is given.
 
 from absl import flags
 
-from benchmark import comparison
-from benchmark.comparison import Form, Measurement, Results, Timing
-from benchmark.latency import SCHEMA_VERSION
+from mnv3_tf.measuring import comparison
+from mnv3_tf.measuring.comparison import Form, Measurement, Results, Timing
+from mnv3_tf.measuring.latency import SCHEMA_VERSION
 
 BARE = comparison.BARE
 define_flags = comparison.define_flags

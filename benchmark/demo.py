@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
     from mnv3_tf.export.convert import Quantize
@@ -84,7 +84,7 @@ def main(args: flags.FlagValues) -> None:
 def _export(run: Path, out: Path) -> dict[str, dict[str, Any]]:
     from mnv3_tf.export.exporter import ExportOptions, export
     from mnv3_tf.export.pictures import training_on
-    from mnv3_tf.trained import load_run
+    from mnv3_tf.training.trained import load_run
 
     trained = load_run(run)
     data = _data(trained.recorded, trained.spec.resolution)
@@ -122,7 +122,7 @@ def _data(recorded: Any, resolution: Any) -> Any:
 
 
 def _time(out: Path) -> dict[str, Any]:
-    from benchmark.latency import Settings, benchmark_latency, write_results
+    from mnv3_tf.measuring.latency import Settings, benchmark_latency, write_results
 
     results = benchmark_latency([str(out / f"{kind}.tflite") for kind in EXPORTS], Settings())
     write_results(results, out)
@@ -147,10 +147,10 @@ def _title(latency: dict[str, Any]) -> str:
 
 
 def _write(out: Path, run: Path, results: dict[str, Any]) -> None:
-    from benchmark.plots import plot_answers, plot_latency
-    from mnv3_tf import page
-    from mnv3_tf.export.runtime import TFLiteModel
     from mnv3_tf.files import atomic_write
+    from mnv3_tf.measuring.plots import plot_answers, plot_latency
+    from mnv3_tf.tflite.runtime import TFLiteModel
+    from mnv3_tf.ui import page
 
     recorded = json.loads((run / "run.json").read_text())
     resolution = results["training"]["resolution"]

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
+from mnv3_tf.ui import cli
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from benchmark.throughput import Turn
+    from mnv3_tf.measuring.throughput import Turn
 
 WARM_UP = 16
 """Batches before the clock runs: what starts up, and what is ready in buffers, does not count."""
@@ -45,7 +45,7 @@ def main(args: flags.FlagValues) -> None:
     if not paths:
         raise UserError(f"--pictures={args.pictures} holds no .jpg; give a folder that does.")
     cli.import_tensorflow(args)
-    from benchmark import throughput
+    from mnv3_tf.measuring import throughput
 
     rows = throughput.compare(
         turns(paths, args.resolution, args.batch_size, args.batches), args.rounds
@@ -104,7 +104,7 @@ def turns(
 
 
 def _turn(endless: "tf.data.Dataset", batch_size: int, batches: int) -> "Turn":
-    from benchmark.throughput import timed
+    from mnv3_tf.measuring.throughput import timed
 
     def turn() -> float:
         stream = iter(endless)

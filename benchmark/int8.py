@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from benchmark.latency import Settings
+    from mnv3_tf.measuring.latency import Settings
 
 SCHEMA_VERSION = 1
 METHODS = ("stock", "ptq", "qat")
@@ -44,7 +45,7 @@ def define_flags(values: flags.FlagValues) -> None:
     def count(name: str, default: int | None, meaning: str) -> None:
         flags.DEFINE_integer(name, default, meaning, 1, flag_values=values)
 
-    cli.define_network_flags(values)
+    define_network_flags(values)
     text("weights", None, 'Weights of --model: "imagenet", or a file; random if not given.')
     flags.DEFINE_multi_string(
         "calibration",
@@ -67,11 +68,11 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(args: flags.FlagValues) -> None:
-    from benchmark.latency import Settings
+    from mnv3_tf.measuring.latency import Settings
 
     _check(args)
     timing = Settings(args.threads, args.rounds, args.burst_ms, args.seed)
-    spec = cli.network_spec(args)
+    spec = network_spec(args)
     if not isinstance(spec, NetworkSpec):
         raise UserError(f"Only classifiers are compared here, not --task={args.task}.")
     cli.import_tensorflow(args)
@@ -109,9 +110,9 @@ def _command(args: flags.FlagValues) -> str:
 
 
 def _workshop(args: flags.FlagValues, spec: NetworkSpec) -> "Workshop":
-    from benchmark.settled import noise_pictures, settled_classifier
     from mnv3_tf.export.pictures import open_pictures
-    from mnv3_tf.trained import load_weights
+    from mnv3_tf.models.random_networks import noise_pictures, settled_classifier
+    from mnv3_tf.training.trained import load_weights
 
     pictures = open_pictures(
         args.calibration or [], args.dataset, spec.resolution, args.data_dir, args.seed
@@ -194,9 +195,9 @@ class Workshop:
 
     def stock(self, name: str = "stock") -> Row:
         from benchmark.stock import convert_stock
-        from mnv3_tf.export.inspection import inspect
         from mnv3_tf.export.parity import compare_answers
-        from mnv3_tf.export.runtime import TFLiteModel
+        from mnv3_tf.tflite.inspection import inspect
+        from mnv3_tf.tflite.runtime import TFLiteModel
 
         path = self.out / f"{name}.tflite"
         with atomic_write(path) as temporary:
@@ -209,14 +210,14 @@ class Workshop:
         return self._row(path, "stock", file, asdict(parity) | {"top1": top1})
 
     def relu6(self) -> Row:
-        from benchmark.settled import with_relu6_for_hard_swish
+        from mnv3_tf.models.random_networks import with_relu6_for_hard_swish
 
         bound = self.settled(with_relu6_for_hard_swish(self.spec))
         return bound.ours("relu6", quantize="int8", input_type="int8")
 
     def settled(self, spec: NetworkSpec) -> "Workshop":
         """For timing only: random weights, few pictures, nothing to judge by."""
-        from benchmark.settled import IMAGES, settled_classifier
+        from mnv3_tf.models.random_networks import IMAGES, settled_classifier
 
         few = self.calibration[:IMAGES]
         model = settled_classifier(spec, few, self.seed)
@@ -255,8 +256,8 @@ def time_rows(rows: Sequence[Row], settings: "Settings") -> dict[str, Any]:
     """
     import numpy as np
 
-    from benchmark import statistics
-    from benchmark.latency import benchmark_latency
+    from mnv3_tf.measuring import statistics
+    from mnv3_tf.measuring.latency import benchmark_latency
 
     loading = [row for row in rows if not row["error"]]
     latency = benchmark_latency([row["path"] for row in loading], settings)
@@ -300,7 +301,7 @@ EXPLANATION = (
 
 def write_results(results: dict[str, Any], spec: NetworkSpec, out: Path) -> None:
     """results.json, latency.png and, where something was judged, accuracy.png."""
-    from benchmark.plots import plot_accuracy, plot_latency
+    from mnv3_tf.measuring.plots import plot_accuracy, plot_latency
 
     with atomic_write(out / "results.json") as temporary:
         temporary.write_text(json.dumps(results, indent=1) + "\n")

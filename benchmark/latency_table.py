@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags
 
-from benchmark.timers import open_timer
-from benchmark.timings import Job, Timings
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import skeleton
 from mnv3_tf.files import atomic_write
-from mnv3_tf.networks import resolve
+from mnv3_tf.measuring.timers import open_timer
+from mnv3_tf.measuring.timings import Job, Timings
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import Grid, Key, LatencyTable
 from mnv3_tf.search.space import Space
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tflite import skeleton
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from mnv3_tf.cost import Operator
+    from mnv3_tf.networks.cost import Operator
 
 PRECISIONS: tuple[skeleton.Precision, ...] = ("none", "int8")
 OPERATOR_BURST_MS, NETWORK_BURST_MS = 4.0, 60.0

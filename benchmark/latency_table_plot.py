@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.plots import LEGEND
-from mnv3_tf import figures
+from mnv3_tf.measuring.plots import LEGEND
+from mnv3_tf.ui import figures
 
 
 def plot_errors(

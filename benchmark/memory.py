@@ -16,8 +16,8 @@ from statistics import median
 
 from absl import flags
 
-from mnv3_tf import cli
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.ui import cli
 
 LARGEST_GROWTH = 0.05
 SECONDS = 1.0
@@ -55,7 +55,7 @@ def main(args: flags.FlagValues) -> None:
         f"{'flat' if growth < LARGEST_GROWTH else 'it grows'} ({growth:+.1%})."
     )
     if args.out:
-        from benchmark import throughput
+        from mnv3_tf.measuring import throughput
 
         throughput.write(results, args.out)
         draw(seconds, megabytes, Path(args.out) / "memory.png")
@@ -82,7 +82,7 @@ def measure(words: list[str]) -> tuple[list[float], list[float]]:
 
 def draw(seconds: list[float], megabytes: list[float], path: Path) -> None:
 
-    from mnv3_tf import figures
+    from mnv3_tf.ui import figures
 
     figure = figures.new(7, 3)
     axes = figure.subplots()

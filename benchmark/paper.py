@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from benchmark.published import CITYSCAPES_SIZE
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.lraspp import SegmenterSpec
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.measuring.published import CITYSCAPES_SIZE
+from mnv3_tf.networks.lraspp import SegmenterSpec
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.ui import cli, tables
+from mnv3_tf.ui.settings import command
 
 if TYPE_CHECKING:
-    from benchmark.latency import Settings
     from benchmark.paper_tables import Row
+    from mnv3_tf.measuring.latency import Settings
 
 SCHEMA_VERSION = 1
 ORIGINS = {
@@ -70,8 +71,8 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(args: flags.FlagValues) -> None:
     from benchmark import paper_lines, paper_plots
-    from benchmark.latency import Settings
     from benchmark.paper_tables import TABLES
+    from mnv3_tf.measuring.latency import Settings
 
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
@@ -107,14 +108,14 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
     """Makes and times every network of a table."""
     import numpy as np
 
-    from benchmark import latency, statistics
     from benchmark.paper_tables import TABLES
-    from mnv3_tf.export.runtime import TFLiteModel
+    from mnv3_tf.measuring import latency, machine, statistics
+    from mnv3_tf.tflite.runtime import TFLiteModel
 
     table = TABLES[name]
     settings, rows = table.settings(settings), list(table.rows())
     paths = [write_file(row, folder) for row in rows]
-    load, busy = os.getloadavg(), latency.cores_in_use()
+    load, busy = os.getloadavg(), machine.cores_in_use()
     models = [TFLiteModel(path, settings.threads) for path in paths]
     timings = latency.measure(models, settings)
     firsts = {
@@ -147,9 +148,9 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
         "title": table.title,
         "note": table.note,
         "first": table.first,
-        "command": f"python -m benchmark paper --tables={name} {settings.flags}",
+        "command": command("benchmark paper", settings, more=[f"--tables={name}"]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": latency.describe_machine(load),
+        "machine": machine.describe_machine(load),
         "settings": asdict(settings),
         "origins": {key: origin for key, origin in ORIGINS.items() if key in measured[0]},
         "rows": measured,
@@ -158,7 +159,7 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
 
 
 def write_file(row: "Row", folder: Path) -> Path:
-    from mnv3_tf.export import skeleton
+    from mnv3_tf.tflite import skeleton
 
     path = folder / f"{row.name}.tflite"
     with atomic_write(path) as temporary:
@@ -168,7 +169,7 @@ def write_file(row: "Row", folder: Path) -> Path:
 
 def describe(row: "Row") -> dict[str, Any]:
     """What is known of a row before it is timed."""
-    from mnv3_tf.cost import cost
+    from mnv3_tf.networks.cost import cost
 
     total, spec = cost(row.spec), row.spec
     found: dict[str, Any] = {
@@ -193,8 +194,8 @@ def describe(row: "Row") -> dict[str, Any]:
 
 def read_same(file: Path, name: str, settings: "Settings") -> dict[str, Any] | None:
     """A table of these networks, measured with these settings on this processor; else None."""
-    from benchmark.latency import describe_machine
     from benchmark.paper_tables import TABLES
+    from mnv3_tf.measuring.machine import describe_machine
 
     try:
         found = json.loads(file.read_text())

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.named_points import write_names
-from benchmark.plots import COLOURS, LEGEND
-from mnv3_tf import figures
+from mnv3_tf.measuring.plots import COLOURS, LEGEND
+from mnv3_tf.ui import figures
+from mnv3_tf.ui.label_placement import write_names
 
 Result = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmark import published
-from mnv3_tf.export.skeleton import FASTEST, HardSwish, Precision
-from mnv3_tf.networks import resolve
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.tasks import Head, Spec, resolve_spec
+from mnv3_tf.measuring import published
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks.specs import Head, Spec, resolve_spec
+from mnv3_tf.tflite.skeleton import FASTEST, HardSwish, Precision
 
 if TYPE_CHECKING:
-    from benchmark.latency import Settings
+    from mnv3_tf.measuring.latency import Settings
 
 PRECISIONS: tuple[Precision, ...] = ("none", "int8")
 

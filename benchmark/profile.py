@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from benchmark import published
-from mnv3_tf import cli, tables, tasks
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.networks import NETWORKS
-from mnv3_tf.operators import IMAGE
+from mnv3_tf.measuring import published
+from mnv3_tf.networks.named import NETWORKS
+from mnv3_tf.networks.operators import IMAGE
+from mnv3_tf.tasks import specs
+from mnv3_tf.tasks.flags import define_task_flags, head_options
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from benchmark.timers import HostTimer
-    from mnv3_tf.export.skeleton import Precision
-    from mnv3_tf.operators import Operator
+    from mnv3_tf.measuring.timers import HostTimer
+    from mnv3_tf.networks.operators import Operator
+    from mnv3_tf.tflite.skeleton import Precision
 
 SCHEMA_VERSION = 1
 HEADS = {
@@ -46,7 +48,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "Side of the input in pixels, or HEIGHTxWIDTH to segment; the task's own.",
         flag_values=values,
     )
-    cli.define_task_flags(values)
+    define_task_flags(values)
     flags.DEFINE_integer(
         "rounds", 20, "How often each operator gets a turn.", 1, flag_values=values
     )
@@ -57,13 +59,13 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(args: flags.FlagValues) -> None:
     from benchmark.latency_table import PRECISIONS
-    from benchmark.timers import HostTimer
+    from mnv3_tf.measuring.timers import HostTimer
 
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
-    resolution, head = tasks.parse_resolution(args.resolution), cli.head_options(args)
-    specs = {
-        name: tasks.resolve_spec(
+    resolution, head = specs.parse_resolution(args.resolution), head_options(args)
+    chosen = {
+        name: specs.resolve_spec(
             args.task,
             name,
             resolution=resolution,
@@ -75,7 +77,7 @@ def main(args: flags.FlagValues) -> None:
     timer = HostTimer(args.threads, args.rounds)
     rows = [
         profile(name, spec, quantize, timer)
-        for name, spec in specs.items()
+        for name, spec in chosen.items()
         for quantize in PRECISIONS
     ]
     result = {"schema_version": SCHEMA_VERSION, "conditions": timer.conditions, "rows": rows}
@@ -90,14 +92,14 @@ def main(args: flags.FlagValues) -> None:
 
 
 def profile(
-    name: str, spec: tasks.Spec, quantize: "Precision", timer: "HostTimer"
+    name: str, spec: specs.Spec, quantize: "Precision", timer: "HostTimer"
 ) -> dict[str, Any]:
     """A row: microseconds by type, of the operators alone, and "whole_us" of the network."""
     from benchmark.latency_table import NETWORK_BURST_MS, OPERATOR_BURST_MS
-    from mnv3_tf.cost import operators
-    from mnv3_tf.export import skeleton
+    from mnv3_tf.networks.cost import operators
+    from mnv3_tf.tflite import skeleton
 
-    listed = operators(tasks.for_phones(spec))
+    listed = operators(specs.for_phones(spec))
     shapes = {IMAGE: (*spec.image_size, 3)} | {op.name: op.output for op in listed}
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.tflite" for number in range(len(listed) + 1)]
@@ -130,8 +132,8 @@ def type_of(op: "Operator") -> str:
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """A bar for each row, in pieces by type."""
-    from benchmark.plots import LEGEND
-    from mnv3_tf import figures
+    from mnv3_tf.measuring.plots import LEGEND
+    from mnv3_tf.ui import figures
 
     figure = figures.new(8, 1.4 + 0.5 * len(rows))
     axes = figure.subplots()

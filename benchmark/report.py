@@ -14,9 +14,9 @@ from typing import Any
 
 from absl import flags
 
-from mnv3_tf import page
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.ui import page
 
 TITLE = "MobileNetV3 on this machine"
 

@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from mnv3_tf import cli, tables
-from mnv3_tf.cost import operators
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.networks import resolve
-from mnv3_tf.operators import Operator
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.operators import Operator
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import LatencyTable
 from mnv3_tf.search.rewards import Reward
 from mnv3_tf.search.space import Architecture, Space
 from mnv3_tf.search.strategies import STRATEGIES, Strategy, make
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.ui import cli, tables
 
 SCHEMA_VERSION = 1
 CHOICES: Mapping[str, Any] = {

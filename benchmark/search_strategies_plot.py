@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf import figures
+from mnv3_tf.ui import figures
 
 
 def plot_runs(results: Mapping[str, Any], path: Path) -> None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
+from mnv3_tf.ui import cli
 
 if TYPE_CHECKING:
-    from benchmark.throughput import Turn
+    from mnv3_tf.measuring.throughput import Turn
 
 PEERS = {"large": "MobileNetV3Large", "small": "MobileNetV3Small", "v2": "MobileNetV2"}
 
@@ -37,7 +37,7 @@ def main(args: flags.FlagValues) -> None:
         if name not in PEERS:
             raise UserError(f"tf_keras.applications has no {name!r}; choose of {', '.join(PEERS)}.")
     cli.import_tensorflow(args)
-    from benchmark import throughput
+    from mnv3_tf.measuring import throughput
 
     names = ("resolution", "batch_size", "steps", "rounds", "jit_compile")
     words = [f"--{name}={args[name].value}" for name in names]
@@ -81,8 +81,8 @@ def _turn(model: Any, resolution: int, batch_size: int, steps: int, jit_compile:
     import tensorflow as tf
     import tf_keras
 
-    from benchmark.settled import noise_pictures
-    from benchmark.throughput import timed
+    from mnv3_tf.measuring.throughput import timed
+    from mnv3_tf.models.random_networks import noise_pictures
 
     optimizer = tf_keras.optimizers.SGD(1e-3, momentum=0.9)
     images = tf.constant(noise_pictures(resolution, batch_size))

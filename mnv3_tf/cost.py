@@ -1,62 +1,28 @@
-"""Parameters, multiply-adds and the list of operators of a network, from its spec alone.
+"""Parameters, multiply-adds and the stages of a network, from its spec alone.
 
-Conventions: parameters are the trainable ones (weights, biases, and BatchNorm's gamma and beta);
-multiply-adds are those of convolutions and dense layers, squeeze-excite included, and nothing
-else. Both reproduce the paper's Table 9. No TensorFlow here.
+Conventions: see `mnv3_tf.networks.cost`. Both reproduce the paper's Table 9.
 
     python -m mnv3_tf.cost --model=large --width=0.75 --json
     python -m mnv3_tf.cost --task=segment --model=small --resolution=1024x2048
 """
 
 import json
-from dataclasses import dataclass
 
 from absl import flags
 
-from mnv3_tf import cli, tables
-from mnv3_tf import operators as parts
-from mnv3_tf.lraspp import SegmenterSpec, segmenter
-from mnv3_tf.operators import Operator
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.ssdlite import DetectorSpec, detector
-from mnv3_tf.tasks import Spec
-
-
-@dataclass(frozen=True)
-class Cost:
-    params: int
-    madds: int
-    operators: tuple[Operator, ...]
-
-
-def cost(spec: Spec, output_stride: int = 32) -> Cost:
-    """Cost of the network at its resolution; `output_stride` is that of a classifier."""
-    listed = operators(spec, output_stride)
-    return Cost(sum(op.params for op in listed), sum(op.madds for op in listed), listed)
-
-
-def operators(spec: Spec, output_stride: int = 32) -> tuple[Operator, ...]:
-    """The operators of a network in the order in which they run."""
-    match spec:
-        case DetectorSpec():
-            graph = detector(spec)
-        case SegmenterSpec():
-            graph = segmenter(spec)
-        case NetworkSpec():
-            graph = parts.classifier(spec, output_stride)
-    return tuple(graph.operators)
-
-
-# -- command ---------------------------------------------------------------------------------
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.operators import Operator
+from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.ui import cli, tables
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    cli.define_network_flags(values)
+    define_network_flags(values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    spec = cli.network_spec(args)
+    spec = network_spec(args)
     total = cost(spec)
     stages: dict[str, list[Operator]] = {}
     for op in total.operators:

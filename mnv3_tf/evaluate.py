@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import DATASETS, Resolution
+from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.tasks.specs import DATASETS, Resolution
 from mnv3_tf.training.run_folder import RunFolder
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from mnv3_tf.trained import Trained
+    from mnv3_tf.training.trained import Trained
 
 Batches = Iterable[tuple[Any, Any]]
 COLUMNS = {
@@ -60,7 +61,7 @@ def define_flags(values: flags.FlagValues) -> None:
     text("model_file", None, 'A run folder, a .tflite, or weights (a file, or "imagenet").')
     text("dataset", None, f"{DATASETS}.")
     text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
-    cli.define_network_flags(values)
+    define_network_flags(values)
     flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", 1, flag_values=values)
     flags.DEFINE_integer("threads", 2, "Threads for a .tflite.", 1, flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of a dataset's random split.", flag_values=values)
@@ -141,14 +142,14 @@ def _figure(value: float | None) -> str:
 
 def load(args: flags.FlagValues) -> Scorer:
     """What `--model_file` names, ready to be judged."""
-    from mnv3_tf.trained import load_run, load_weights
+    from mnv3_tf.training.trained import load_run, load_weights
 
     path = Path(args.model_file)
     if path.is_dir():
         return _keras_scorer(load_run(path))
     if path.suffix == ".tflite":
         return _load_tflite(path, args.threads)
-    return _keras_scorer(load_weights(cli.network_spec(args), args.model_file))
+    return _keras_scorer(load_weights(network_spec(args), args.model_file))
 
 
 def _keras_scorer(trained: "Trained") -> Scorer:
@@ -171,7 +172,7 @@ def _keras_scorer(trained: "Trained") -> Scorer:
 
 
 def _load_tflite(path: Path, threads: int) -> Scorer:
-    from mnv3_tf.export.answering import open_model
+    from mnv3_tf.tflite.predictor import open_model
 
     model = open_model(path, threads)
     predict = {"classify": model.classify, "detect": model.detect, "segment": model.segment}

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import UserError
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(args: flags.FlagValues) -> None:
     _check(args)
-    from mnv3_tf.export.inspection import inspect
+    from mnv3_tf.tflite.inspection import inspect
 
     report = inspect(args.model_file)
     compared = _compare(args) if args.compare else None
@@ -85,7 +85,7 @@ def _check(args: flags.FlagValues) -> None:
 
 
 def _compare(args: flags.FlagValues) -> dict[str, Any]:
-    from mnv3_tf.export.compare import compare, open_pair
+    from mnv3_tf.tflite.compare import compare, open_pair
 
     expected, found = open_pair(args.compare, args.model_file)
     images = _pictures(args, expected.input.shape[1])
@@ -119,7 +119,7 @@ def noise(count: int, side: int) -> "np.ndarray":
 
 
 def _show_comparison(args: flags.FlagValues, compared: dict[str, Any]) -> None:
-    from mnv3_tf.export.compare import largest_drops, worst_layers
+    from mnv3_tf.tflite.compare import largest_drops, worst_layers
 
     if not args.dataset:
         print(
@@ -134,7 +134,7 @@ def _show_comparison(args: flags.FlagValues, compared: dict[str, Any]) -> None:
     tables.show("Where most is lost", columns, comparison_rows(largest_drops(rows, NAMED)))
     tables.show(f"Against {args.compare}", ("", ""), agreement_rows(compared))
     if args.out:
-        from mnv3_tf.export.plots import plot_layers
+        from mnv3_tf.tflite.plots import plot_layers
 
         names = f"{Path(args.model_file).name} against {Path(args.compare).name}"
         pictures = args.dataset or "noise"

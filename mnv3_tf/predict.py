@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, tables
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mnv3_tf.export.answering import AnsweringModel
+    from mnv3_tf.tflite.predictor import AnsweringModel
 
 USAGE = "python -m mnv3_tf.predict --model_file=m.tflite picture.jpg"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
@@ -63,7 +63,7 @@ def main(args: flags.FlagValues) -> None:
     if out and out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; choose a folder.")
 
-    from mnv3_tf.export.answering import open_model
+    from mnv3_tf.tflite.predictor import open_model
 
     model = open_model(args.model_file, args.threads)
     results: list[dict[str, Any]] = []
@@ -170,7 +170,7 @@ def _predict(
     model: "AnsweringModel", path: Path, args: flags.FlagValues, stem: Path | None
 ) -> dict[str, Any]:
     """What is found, as its JSON has it; writes the files of `stem` if there is one."""
-    from mnv3_tf.export.views import read_picture
+    from mnv3_tf.tflite.views import read_picture
 
     try:
         picture = read_picture(path)
@@ -241,7 +241,7 @@ def _counts(model: "AnsweringModel", mask: "np.ndarray") -> "np.ndarray":
 def _drawn(
     model: "AnsweringModel", picture: "np.ndarray", answer: Any, found: dict[str, Any]
 ) -> "np.ndarray":
-    from mnv3_tf import drawing
+    from mnv3_tf.ui import drawing
 
     match model.task:
         case "classify":
@@ -292,7 +292,7 @@ def _show(model: "AnsweringModel", results: Sequence[dict[str, Any]]) -> None:
 
 def _rows(task: str, name: str, found: dict[str, Any]) -> list[tuple[object, ...]]:
     """The picture's name stands in its first row."""
-    from mnv3_tf.drawing import percent
+    from mnv3_tf.ui.drawing import percent
 
     rows: list[tuple[object, ...]]
     match task:

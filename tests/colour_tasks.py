@@ -29,8 +29,8 @@ def classifier() -> bytes:
 
 def detector(whole: bool = True) -> bytes:
     """TFLite_Detection_PostProcess's four outputs, or the raw two before it."""
-    from mnv3_tf.export import post_process
     from mnv3_tf.export.convert import convert
+    from mnv3_tf.tflite import post_process
 
     def heads(x: Any) -> Any:
         layers = _layers()

@@ -8,14 +8,14 @@ import numpy as np
 import tf_keras
 from random_network import noise, randomise, relative_error, settle
 
-from mnv3_tf.cost import cost
-from mnv3_tf.export import inspection, metadata
-from mnv3_tf.export.lowering import lower_weights, lowered_model
-from mnv3_tf.export.runtime import TFLiteModel
 from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build, load_model
+from mnv3_tf.networks.cost import cost
 from mnv3_tf.quantization.equalization import channel_gains
-from mnv3_tf.tasks import Spec, from_json
+from mnv3_tf.quantization.lowering import lower_weights, lowered_model
+from mnv3_tf.tasks.specs import Spec, from_json
+from mnv3_tf.tflite import inspection, metadata
+from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.weights import assign_layers, collect
 
 REPORT = {  # keys, and those of their parts

@@ -15,7 +15,7 @@ import pytest
 @contextlib.contextmanager
 def in_process() -> Iterator[None]:
     """`runtime.run_isolated` runs its module here, which a file that crashes would not survive."""
-    from mnv3_tf.export import runtime
+    from mnv3_tf.tflite import runtime
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "run_isolated", _run)

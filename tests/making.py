@@ -35,7 +35,7 @@ def network(made: Artefacts, folder: Path, task: str) -> None:
 def load_network(folder: Path) -> tuple[Any, Any]:
     """The spec and the Keras model of `network`."""
     from mnv3_tf.models import build
-    from mnv3_tf.tasks import from_json
+    from mnv3_tf.tasks.specs import from_json
 
     spec = from_json((folder / "spec.json").read_text())
     model = build(spec)
@@ -78,7 +78,7 @@ def judged(spec: Any, model: Any, shown: np.ndarray) -> tuple[np.ndarray, Any]:
 @contextlib.contextmanager
 def quick_timing() -> Iterator[None]:
     """Exports without measuring latency for long, which would take most of the time."""
-    from mnv3_tf.export import runtime
+    from mnv3_tf.tflite import runtime
 
     measure = runtime.measure_latency
     with pytest.MonkeyPatch.context() as patch:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mnv3_tf import cli
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.ui import cli
 
 
 @contextlib.contextmanager

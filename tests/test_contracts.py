@@ -19,9 +19,9 @@ from making import LABELS, exported, judged, load_network, network, quick_timing
 from random_network import noise, relative_error
 
 from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.export.runtime import TFLiteModel
-from mnv3_tf.networks import NETWORKS, resolve
-from mnv3_tf.tasks import Head, resolve_spec
+from mnv3_tf.networks.named import NETWORKS, resolve
+from mnv3_tf.tasks.specs import Head, resolve_spec
+from mnv3_tf.tflite.runtime import TFLiteModel
 
 WIDTH, SIDE = 0.35, 64
 REGISTRY = {name: resolve(name, WIDTH, SIDE, 10) for name in NETWORKS} | {

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from mnv3_tf import cli, cost
-from mnv3_tf.networks import NETWORKS, resolve
+from mnv3_tf import cost
+from mnv3_tf.networks.named import NETWORKS, resolve
+from mnv3_tf.ui import cli
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import tiny
 from making import LABELS, exported, network, photos, trained_run
 from refusals import check_command
 
-from mnv3_tf import cli, evaluate
+from mnv3_tf import evaluate
+from mnv3_tf.ui import cli
 
 JUDGED = 6
 """Of the 24 `photos`."""

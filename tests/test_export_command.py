@@ -14,14 +14,15 @@ from making import LABELS, exported, load_network, network, photos, quick_timing
 from refusals import check_command
 
 import export_tflite
-from mnv3_tf import cli, evaluate, trained
+from mnv3_tf import evaluate
 from mnv3_tf.export import exporter, pictures
 from mnv3_tf.export.exporter import ExportOptions
-from mnv3_tf.export.inspection import inspect
-from mnv3_tf.export.int8 import Training
-from mnv3_tf.networks import resolve
-from mnv3_tf.trained import Trained
-from mnv3_tf.training import recipe
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.quantization.pipeline import Training
+from mnv3_tf.tflite.inspection import inspect
+from mnv3_tf.training import recipe, trained
+from mnv3_tf.training.trained import Trained
+from mnv3_tf.ui import cli
 
 ROOT = Path(__file__).parents[1]
 SPLIT = (18, 6)

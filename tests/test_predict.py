@@ -11,8 +11,9 @@ from looking import in_process
 from PIL import Image
 from refusals import check_command
 
-from mnv3_tf import cli, predict
-from mnv3_tf.export import metadata
+from mnv3_tf import predict
+from mnv3_tf.tflite import metadata
+from mnv3_tf.ui import cli
 
 NAMES = ["rot", "grün", "blau"]
 BLACK_TOO = ["schwarz", *NAMES]
@@ -259,7 +260,7 @@ def test_bad_input(files, tmp_path, closed_folder, capsys):
 def test_tensorflow_is_not_needed(files, tmp_path):
     shown = save(picture((64, 64), CORNER), tmp_path / "a.png")
     code = (
-        "import sys; from mnv3_tf import cli, predict\n"
+        "import sys; from mnv3_tf.ui import cli, predict\n"
         "for file in sys.argv[1:]:\n"
         "    words = ['predict', '--model_file=' + file, "
         f"'{shown}', '--out={tmp_path / 'out'}']\n"

@@ -8,9 +8,10 @@ import math
 
 import pytest
 
-from mnv3_tf import cli, evaluate
+from mnv3_tf import evaluate
 from mnv3_tf.training.run import train
 from mnv3_tf.training.settings import Settings
+from mnv3_tf.ui import cli
 
 WEIGHTS = "mnv3_small_imagenet/mobilenet_v3_small_1.0_224_imagenet_folded.npz"
 

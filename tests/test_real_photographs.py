@@ -9,7 +9,7 @@ from making import quick_timing
 
 import export_tflite
 import train
-from mnv3_tf import cli
+from mnv3_tf.ui import cli
 
 pytestmark = pytest.mark.slow
 

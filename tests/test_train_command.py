@@ -6,10 +6,10 @@ import pytest
 from refusals import check_command
 
 import train
-from mnv3_tf import cli
-from mnv3_tf.tasks import Head
+from mnv3_tf.tasks.specs import Head
 from mnv3_tf.training import run as training
 from mnv3_tf.training.settings import Settings
+from mnv3_tf.ui import cli
 
 SUMMARY = {"val_top1": 0.75, "best_epoch": 3, "images_per_s": 12.6, "wall_s": 34.4}
 

@@ -1,8 +1,8 @@
 """One tiny network for each task: every kind of operator that MobileNetV3 has, and few of each."""
 
-from mnv3_tf.lraspp import SegmenterSpec
-from mnv3_tf.spec import Block, NetworkSpec, Stem
-from mnv3_tf.ssdlite import DetectorSpec
+from mnv3_tf.networks.lraspp import SegmenterSpec
+from mnv3_tf.networks.spec import Block, NetworkSpec, Stem
+from mnv3_tf.networks.ssdlite import DetectorSpec
 
 CLASSIFIER = NetworkSpec(
     "tiny",

@@ -11,7 +11,7 @@ import tensorflow as tf
 from mnv3_tf.data.streams import ALONE, Host, batches_with_gaps
 from mnv3_tf.data.views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import Resolution
+from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any
 View = Callable[..., tuple[Tensor, Any]]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mnv3_tf.tasks import EVALUATION_MARGIN, Resolution
+from mnv3_tf.tasks.specs import EVALUATION_MARGIN, Resolution
 
 Tensor = Any
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli
 from mnv3_tf.data.sharded import FORMAT, encode, read_index
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.ui import cli
 
 if TYPE_CHECKING:
     from mnv3_tf.data.dataset import Dataset, Split

@@ -2,7 +2,7 @@
 
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import DATASETS, Resolution, sides
+from mnv3_tf.tasks.specs import DATASETS, Resolution, sides
 
 TASKS = {
     "classify": ("a class for each picture", ("folder", "csv", "shards", "tfds", "shapes")),

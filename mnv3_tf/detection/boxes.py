@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mnv3_tf.detection.anchors import CODE_SCALES
+from mnv3_tf.networks.anchors import CODE_SCALES
 
 SCALES = CODE_SCALES
 

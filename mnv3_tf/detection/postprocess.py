@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnv3_tf.detection.anchors import CODE_SCALES
+from mnv3_tf.networks.anchors import CODE_SCALES
 
 SCORE_THRESHOLD = 1e-8
 IOU_THRESHOLD = 0.6

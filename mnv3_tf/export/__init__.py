@@ -1,1 +1,1 @@
-"""From a trained network to a .tflite file, and everything that reads one."""
+"""From a trained network to a .tflite file with a report that proves what it is."""

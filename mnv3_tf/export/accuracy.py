@@ -15,10 +15,10 @@ from mnv3_tf.detection.agreement import agreement
 from mnv3_tf.detection.coco_metrics import Evaluator
 from mnv3_tf.detection.postprocess import Detections
 from mnv3_tf.detection.postprocess_tf import detect_batch
-from mnv3_tf.export.answering import open_model
-from mnv3_tf.lraspp import SegmenterSpec
+from mnv3_tf.networks.lraspp import SegmenterSpec
+from mnv3_tf.networks.ssdlite import DetectorSpec
 from mnv3_tf.segmentation.metrics import IGNORED, confusion, summary
-from mnv3_tf.ssdlite import DetectorSpec
+from mnv3_tf.tflite.predictor import open_model
 from mnv3_tf.training import detection
 
 Batches = Iterable[tuple[Any, Any]]

@@ -11,17 +11,18 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import accuracy, inspection, metadata, post_process, runtime
+from mnv3_tf.export import accuracy
 from mnv3_tf.export.convert import OUTPUTS, InputType, Output, Quantize, convert
-from mnv3_tf.export.int8 import Int8, Training, quantize
-from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.export.parity import compare_answers, layer_sqnr, layer_steps, parting_of
 from mnv3_tf.files import atomic_write
 from mnv3_tf.layers import Lowering
-from mnv3_tf.lraspp import SegmenterSpec
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.ssdlite import DetectorSpec
-from mnv3_tf.tasks import Spec
+from mnv3_tf.networks.lraspp import SegmenterSpec
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.networks.ssdlite import DetectorSpec
+from mnv3_tf.quantization.lowering import lowered_model
+from mnv3_tf.quantization.pipeline import Int8, Training, quantize
+from mnv3_tf.tasks.specs import Spec
+from mnv3_tf.tflite import inspection, metadata, post_process, runtime
 
 HardSwish = Literal["auto", "fused", "composite", "equalized"]
 Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]

@@ -9,9 +9,9 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf.export.convert import Output
-from mnv3_tf.export.measures import decibels, divergences, softmax
-from mnv3_tf.export.runtime import TFLiteModel
-from mnv3_tf.export.tensors import LayerTensors, counted
+from mnv3_tf.tflite.numeric_error import decibels, divergences, softmax
+from mnv3_tf.tflite.runtime import TFLiteModel
+from mnv3_tf.tflite.tensors import LayerTensors, counted
 
 MOST_STEPS = 2
 MOST_BEYOND_ONE_STEP = 0.001

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.data import Dataset, Split, open_dataset
-from mnv3_tf.export.int8 import Training
 from mnv3_tf.quantization import aware_training
 from mnv3_tf.quantization.calibration import batch_size
-from mnv3_tf.tasks import Resolution
+from mnv3_tf.quantization.pipeline import Training
+from mnv3_tf.tasks.specs import Resolution
 from mnv3_tf.training import recipe
 
 

@@ -11,14 +11,14 @@ import tf_keras
 
 from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
 from mnv3_tf.layers.resize import Resize
-from mnv3_tf.operators import Operator, concatenation_axis
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.operators import Operator, concatenation_axis
+from mnv3_tf.networks.spec import NetworkSpec
 
 Lowering = Literal["fused", "composite", "equalized"]
 """How h-swish is written for TFLite: one HARD_SWISH operator, or ADD with RELU6 and then MUL.
 
 "equalized" is "composite" with another gate in the stem: a 1x1 depthwise convolution in place of
-the ADD, which lets the stem's channels be scaled each by itself (see `export.lowering`).
+the ADD, which lets the stem's channels be scaled each by itself (see `quantization.lowering`).
 """
 
 STEM = "conv"
@@ -34,7 +34,7 @@ class LayerFactory:
     With `lowering` None these are the layers that are trained. Lowered, BatchNorm is gone (the
     convolutions have biases), a hard-sigmoid gate is a plain ReLU6, six times too large and with
     its +3 in the bias before it, and a composite h-swish is six times too large as well:
-    `mnv3_tf.export.lowering` writes weights that make up for it exactly.
+    `mnv3_tf.quantization.lowering` writes weights that make up for it exactly.
     """
 
     padding: str = "same"

@@ -5,11 +5,11 @@ from typing import Any
 
 import tf_keras
 
-from mnv3_tf import operators as parts
 from mnv3_tf.errors import UserError
 from mnv3_tf.layers import LayerFactory, Lowering
-from mnv3_tf.operators import IMAGE, Operator, OperatorGraph
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks import operators as parts
+from mnv3_tf.networks.operators import IMAGE, Operator, OperatorGraph
+from mnv3_tf.networks.spec import NetworkSpec
 
 
 def apply(

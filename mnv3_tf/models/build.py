@@ -5,11 +5,11 @@ from typing import Any
 
 import tf_keras
 
-from mnv3_tf.cost import operators
 from mnv3_tf.layers import LayerFactory, Lowering
 from mnv3_tf.models.backbone import apply
-from mnv3_tf.operators import IMAGE
-from mnv3_tf.tasks import Spec
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.operators import IMAGE
+from mnv3_tf.tasks.specs import Spec
 
 RARE = 0.01
 """How likely an object is thought to be where nothing is known yet (Lin et al. 2017, section 4.1):

@@ -4,8 +4,8 @@ import tf_keras
 
 from mnv3_tf import weights as weight_files
 from mnv3_tf.models.build import build
-from mnv3_tf.networks import resolve
-from mnv3_tf.tasks import Spec
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.tasks.specs import Spec
 from mnv3_tf.weights import dense
 
 
@@ -42,7 +42,7 @@ def create_model(
     """A MobileNetV3 (or V2, or MnasNet-A1) classifier.
 
     Args:
-      model: a name of `mnv3_tf.networks.NETWORKS`, or the path of a spec JSON.
+      model: a name of `mnv3_tf.networks.named.NETWORKS`, or the path of a spec JSON.
       width: width multiplier, 0.35 to 1.25 in the paper.
       resolution: side of the square input in pixels; None is the spec's (224).
       num_classes: number of logits; None is the spec's (1000).

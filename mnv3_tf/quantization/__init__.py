@@ -1,1 +1,1 @@
-"""int8: where values are quantised, over which ranges, and what that costs."""
+"""The way to int8: simplify, lower, equalise, calibrate, distil, train."""

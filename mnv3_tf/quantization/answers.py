@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from mnv3_tf.ssdlite import DetectorSpec
-from mnv3_tf.tasks import Spec
+from mnv3_tf.networks.ssdlite import DetectorSpec
+from mnv3_tf.tasks.specs import Spec
 from mnv3_tf.training import losses
 
 

@@ -26,7 +26,7 @@ from mnv3_tf.quantization.scheme import (
     quantized_layers,
     range_layer,
 )
-from mnv3_tf.tasks import Resolution, sides
+from mnv3_tf.tasks.specs import Resolution, sides
 
 SAMPLES = 400_000  # values kept of each tensor, over all pictures
 BINS = 4096

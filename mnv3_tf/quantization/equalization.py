@@ -4,7 +4,7 @@ A tensor has one range, but its channels may differ a hundredfold: in the stem o
 Small most have a few steps and no more. A channel may be scaled by any positive factor where what
 reads it can undo the factor exactly: through ReLU and the linear bottlenecks (cross-layer
 equalisation, Nagel et al. 2019, section 4.1) for nothing, and through the stem's h-swish for
-a second gate (`export.lowering`, "equalized"). On MobileNetV3-Small the stem halves the
+a second gate (`quantization.lowering`, "equalized"). On MobileNetV3-Small the stem halves the
 divergence from the float network, and the others take off another fifth once biases are tuned.
 """
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.layers import STEM, Lowering
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.spec import NetworkSpec
 
 PICTURES = 100
 BATCH = 20

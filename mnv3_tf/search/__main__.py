@@ -1,6 +1,6 @@
 """Searches for networks: smaller ones from a trained one, or new ones in a space."""
 
-from mnv3_tf import cli
+from mnv3_tf.ui import cli
 
 COMMANDS = {
     "netadapt": "mnv3_tf.search.netadapt_command",

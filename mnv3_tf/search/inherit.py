@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnv3_tf.cost import operators
-from mnv3_tf.operators import IMAGE, Operator
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.operators import IMAGE, Operator
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.weights.network import LayerWeights
 
 NEW = -1

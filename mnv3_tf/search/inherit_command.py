@@ -11,14 +11,15 @@ from pathlib import Path
 
 from absl import flags
 
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.ui import cli
 
 
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("run", None, "The run folder to inherit from.", flag_values=values)
-    cli.define_network_flags(values)
+    define_network_flags(values)
     flags.DEFINE_string("out", None, "The weights, a .weights.h5 file.", flag_values=values)
 
 
@@ -30,13 +31,13 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf.models import build
     from mnv3_tf.search.inherit import inherit
-    from mnv3_tf.search.seed import require_classifier
-    from mnv3_tf.trained import load_run
+    from mnv3_tf.search.starting_point import require_classifier
+    from mnv3_tf.training.trained import load_run
     from mnv3_tf.weights import assign_layers, collect
 
     parent = load_run(args.run)
     theirs = require_classifier(parent.spec)
-    spec = require_classifier(cli.network_spec(args)).replace(num_classes=theirs.num_classes)
+    spec = require_classifier(network_spec(args)).replace(num_classes=theirs.num_classes)
     model = build(spec)
     assign_layers(model, inherit(spec, collect(model), theirs, collect(parent.model)))
     with atomic_write(Path(args.out)) as temporary:

@@ -1,19 +1,15 @@
 """What a network costs, for a search: from a latency table, counted, or measured."""
 
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-from mnv3_tf.cost import cost
 from mnv3_tf.errors import UserError
+from mnv3_tf.measuring.timers import Timer, measure
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.latency_model import LatencyTable
-from mnv3_tf.spec import NetworkSpec
-
-BURST_MS = 60.0
-"""How long a network runs at a turn, when it is measured."""
 
 UNITS: Mapping[str, Mapping[str, float]] = {
     "µs": {"us": 1.0, "µs": 1.0, "ms": 1e3},
@@ -74,25 +70,6 @@ class TableLatency:
 
     def of(self, specs: Sequence[NetworkSpec]) -> list[float]:
         return [self.table.network_us(spec, self.quantize) for spec in specs]
-
-
-class Timer(Protocol):
-    """Where files are timed, as `benchmark.timers` has them: this computer, or a phone."""
-
-    conditions: dict[str, Any]
-
-    def time(self, paths: Sequence[Path], burst_ms: float) -> list[float]:
-        """Microseconds of each file."""
-        ...
-
-
-def measure(timer: Timer, contents: Sequence[bytes]) -> list[float]:
-    """Microseconds of each .tflite file, which take turns."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{number}.tflite" for number in range(len(contents))]
-        for path, content in zip(paths, contents, strict=True):
-            path.write_bytes(content)
-        return timer.time(paths, BURST_MS)
 
 
 class MeasuredLatency:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf.cost import Operator, operators
 from mnv3_tf.errors import UserError
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.cost import Operator, operators
+from mnv3_tf.networks.spec import NetworkSpec
 
 SCHEMA_VERSION = 1
 RIDGE = 1e-3

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf.cost import cost
-from mnv3_tf.export import skeleton
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.latency import Latency, Timer, measure, shown
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tflite import skeleton
 
 COLUMNS = ("network", "predicted", "measured, part", "M MAdds", "M params", "held-out")
 """*part* is that of the seed's measured latency, *held-out* the top-1 on held-out pictures."""

@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.journal import Journal
-from mnv3_tf.search.judged import Judged
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.search.candidates import Judged
 from mnv3_tf.search.latency import Latency
 from mnv3_tf.search.netadapt import Judge
-from mnv3_tf.search.progress import reported
 from mnv3_tf.search.rewards import Reward
 from mnv3_tf.search.space import Space
 from mnv3_tf.search.strategies import Strategy
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.training.progress import duration
+from mnv3_tf.ui.progress import duration, reported
 
 LEAST_KNOWN = 8
 """Networks that must have been measured at the rung before any is stopped there."""

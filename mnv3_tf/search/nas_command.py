@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli, spec_json
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.networks import spec_json
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import options
 from mnv3_tf.search.latency import parse_target, shown
 from mnv3_tf.search.nas import Nas
 from mnv3_tf.search.rewards import KINDS, STRENGTHS, Reward
 from mnv3_tf.search.space import Space
 from mnv3_tf.search.strategies import STRATEGIES, make
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.ui import cli
 
 if TYPE_CHECKING:
     from mnv3_tf.search.short_training import ShortTraining
@@ -44,7 +46,7 @@ def define_flags(values: flags.FlagValues) -> None:
     def count(name: str, default: int, meaning: str) -> None:
         flags.DEFINE_integer(name, default, meaning, 1, flag_values=values)
 
-    cli.define_network_flags(values, default="small")
+    define_network_flags(values, default="small")
     options.define_flags(values, PAPER_STEPS, ["scratch", "none"])
     flags.DEFINE_string(
         "space",
@@ -180,7 +182,7 @@ def read_space(path: str | None, seed: NetworkSpec) -> Space:
 
 
 def _seed(args: flags.FlagValues, training: "ShortTraining") -> NetworkSpec:
-    from mnv3_tf.search.seed import require_classifier
+    from mnv3_tf.search.starting_point import require_classifier
 
-    spec = require_classifier(cli.network_spec(args))
+    spec = require_classifier(network_spec(args))
     return spec.replace(num_classes=len(training.classes(spec.resolution)))

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv3_tf import tables
-from mnv3_tf.export import skeleton
 from mnv3_tf.search import plots
-from mnv3_tf.search.judged import Judged, pareto
+from mnv3_tf.search.candidates import Judged, pareto
 from mnv3_tf.search.latency import Latency, Timer, shown
 from mnv3_tf.search.lines import COLUMNS, compare, rows
 from mnv3_tf.search.nas import Sample
 from mnv3_tf.search.report import write_report
 from mnv3_tf.search.space import Space
+from mnv3_tf.tflite import skeleton
 from mnv3_tf.training.run_folder import write_json
+from mnv3_tf.ui import tables
 
 FIFTH = 5
 """The first and the last part of a search whose mean rewards are compared."""

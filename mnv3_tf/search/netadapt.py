@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.journal import Journal
-from mnv3_tf.search.judged import Judged
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.search.candidates import Judged
 from mnv3_tf.search.latency import Latency, shown
-from mnv3_tf.search.progress import reported
 from mnv3_tf.search.proposals import propose
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.training.progress import duration
+from mnv3_tf.ui.progress import duration, reported
 
 if TYPE_CHECKING:
     from mnv3_tf.search.short_training import Outcome, Start, Trial

@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import options
-from mnv3_tf.search.judged import Judged
+from mnv3_tf.search.candidates import Judged
 from mnv3_tf.search.latency import Latency, parse_target, shown
 from mnv3_tf.search.netadapt import RULES, NetAdapt, require_reachable
 from mnv3_tf.search.proposals import shrunk
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.tasks.flags import define_network_flags
+from mnv3_tf.ui import cli
 
 if TYPE_CHECKING:
     from mnv3_tf.journal import Journal
@@ -38,7 +39,7 @@ PAPER_STEPS = 10_000
 
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string("run", None, "The seed: a run folder.", flag_values=values)
-    cli.define_network_flags(values, default="")
+    define_network_flags(values, default="")
     flags.DEFINE_string("weights", None, "With --model: those of the seed.", flag_values=values)
     options.define_flags(values, PAPER_STEPS, ["scratch", "inherited", "none"])
     flags.DEFINE_float(
@@ -64,7 +65,7 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf.search import netadapt_report
     from mnv3_tf.search.pool import open_pool
-    from mnv3_tf.search.seed import read_seed
+    from mnv3_tf.search.starting_point import read_seed
 
     seed = read_seed(args)
     timer = options.open_timer(args)

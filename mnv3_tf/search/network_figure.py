@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mnv3_tf import figures
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.ui import figures
 
 KERNEL_COLOURS = {1: "#b0b0b0", 3: "#4c72b0", 5: "#dd8452", 7: "#55a868"}
 ACTIVATION_NAMES = {"relu": "ReLU", "relu6": "ReLU6", "hard_swish": "h-swish", "swish": "swish"}

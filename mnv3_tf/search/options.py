@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import skeleton
 from mnv3_tf.journal import Journal
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.latency import (
     CountedLatency,
     Latency,
@@ -17,8 +17,8 @@ from mnv3_tf.search.latency import (
     Timer,
 )
 from mnv3_tf.search.latency_model import LatencyTable
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.tasks import DATASETS
+from mnv3_tf.tasks.specs import DATASETS
+from mnv3_tf.tflite import skeleton
 from mnv3_tf.training.run_folder import as_json
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def open_timer(args: flags.FlagValues) -> Timer | None:
     """Where --device says; None for "none"."""
     if args.device == "none":
         return None
-    from benchmark import timers
+    from mnv3_tf.measuring import timers
 
     serial = None if args.device == "host" else args.device
     return timers.open_timer(serial, args.adb, args.benchmark_binary, THREADS, ROUNDS)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf import figures
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import network_figure
-from mnv3_tf.search.judged import Judged, pareto
+from mnv3_tf.search.candidates import Judged, pareto
 from mnv3_tf.search.latency import shown
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.ui import figures
 
 WIDTH = 6.4
 """Inches; wider ones would shrink their letters too much on a phone."""

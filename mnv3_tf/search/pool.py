@@ -10,8 +10,8 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from mnv3_tf import cli
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.ui import cli
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -8,9 +8,9 @@ by a given amount.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mnv3_tf.cost import operators
 from mnv3_tf.errors import UserError
-from mnv3_tf.spec import NetworkSpec, make_divisible
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.spec import NetworkSpec, make_divisible
 
 STEP = 8
 """Channels are multiples of it, as everywhere in the family."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mnv3_tf import page
 from mnv3_tf.files import atomic_write
+from mnv3_tf.ui import page
 
 
 def write_report(

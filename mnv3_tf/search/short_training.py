@@ -18,8 +18,8 @@ from mnv3_tf.data import Split, open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import build
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.inherit import inherit
-from mnv3_tf.spec import NetworkSpec
 from mnv3_tf.training.classification import Classification, accuracy
 from mnv3_tf.training.optimizers import phases
 from mnv3_tf.training.recipe import Recipe

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.spec import Block, NetworkSpec, PlacedBlock, make_divisible
 from mnv3_tf.search.proposals import shrunk
-from mnv3_tf.spec import Block, NetworkSpec, PlacedBlock, make_divisible
 
 Architecture = tuple[int, ...]
 """For each decision of a space, the index of what is chosen."""

@@ -17,9 +17,9 @@ from typing import Any
 
 from absl import flags
 
-from mnv3_tf import cli, figures, tables
 from mnv3_tf.errors import UserError
 from mnv3_tf.training.run_folder import SCORES, Row, RunFolder, best_row, score_of
+from mnv3_tf.ui import cli, figures, tables
 
 
 def define_flags(values: flags.FlagValues) -> None:

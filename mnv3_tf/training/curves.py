@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mnv3_tf import figures
 from mnv3_tf.training.run_folder import SCORES, Row, best_row, score_of
+from mnv3_tf.ui import figures
 
 
 def draw(rows: list[Row], title: str, path: Path) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import tf_keras
 
-from mnv3_tf.cost import operators
 from mnv3_tf.layers.factory import last_layer
-from mnv3_tf.operators import Operator
-from mnv3_tf.tasks import Spec
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.operators import Operator
+from mnv3_tf.tasks.specs import Spec
 from mnv3_tf.training.recipe import Recipe
 from mnv3_tf.training.task import Task
 

@@ -11,7 +11,7 @@ from mnv3_tf.detection.coco_metrics import Evaluator
 from mnv3_tf.detection.losses import detection_loss
 from mnv3_tf.detection.postprocess import Detections
 from mnv3_tf.detection.postprocess_tf import detect_batch
-from mnv3_tf.ssdlite import DetectorSpec
+from mnv3_tf.networks.ssdlite import DetectorSpec
 from mnv3_tf.training.dense_task import DenseTask
 from mnv3_tf.training.recipe import Recipe
 from mnv3_tf.training.task import Score

@@ -12,7 +12,7 @@ from mnv3_tf.data.files import LARGEST_UNREADABLE_PART
 from mnv3_tf.data.streams import Host
 from mnv3_tf.errors import Failure
 from mnv3_tf.files import atomic_write
-from mnv3_tf.tasks import Resolution
+from mnv3_tf.tasks.specs import Resolution
 from mnv3_tf.training.checkpoints import Checkpoints, State
 from mnv3_tf.training.optimizers import Phase, phases
 from mnv3_tf.training.progress import Progress

@@ -6,9 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from mnv3_tf.training.run_folder import SCORES, score_of
-
-SECONDS = 60.0
-"""Between two lines within an epoch, where there is no terminal."""
+from mnv3_tf.ui.progress import SECONDS, duration
 
 
 class Progress:
@@ -98,16 +96,3 @@ class Progress:
             seconds = (now - self._begun) * steps_left / (self._step - self._first_step)
             parts = (*parts, f"{duration(seconds)} left")
         print("  ".join(parts), flush=True)
-
-
-def duration(seconds: float) -> str:
-    """As people say it: "40 s", "12 min", "3 h 20 min", "2 d 5 h"."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    hours = minutes // 60
-    if hours < 48:
-        return f"{hours} h {minutes % 60} min"
-    return f"{hours // 24} d {hours % 24} h"

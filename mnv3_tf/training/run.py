@@ -13,15 +13,15 @@ import tensorflow as tf
 import tf_keras
 
 import mnv3_tf
-from mnv3_tf.cost import cost
 from mnv3_tf.data import Dataset, Split, open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.lraspp import SegmenterSpec
 from mnv3_tf.models import load_model
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.ssdlite import DetectorSpec
-from mnv3_tf.tasks import Spec, resolve_spec
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.lraspp import SegmenterSpec
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.networks.ssdlite import DetectorSpec
+from mnv3_tf.tasks.specs import Spec, resolve_spec
 from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training import teacher as teachers

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.lraspp import SegmenterSpec
+from mnv3_tf.networks.lraspp import SegmenterSpec
 from mnv3_tf.segmentation.losses import segmentation_loss
 from mnv3_tf.segmentation.metrics import IGNORED, confusion, summary
 from mnv3_tf.training.dense_task import DenseTask

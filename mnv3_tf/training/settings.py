@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import Head, Resolution, check_task
+from mnv3_tf.tasks.specs import Head, Resolution, check_task
 from mnv3_tf.training.run_folder import as_json
 
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")

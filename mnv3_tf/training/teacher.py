@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import resolve
-from mnv3_tf.trained import load_run, load_weights
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.training.trained import load_run, load_weights
 
 Teacher = Callable[[Any], Any]
 """Pictures (N, resolution, resolution, 3) in [-1, 1] to scores before the softmax."""

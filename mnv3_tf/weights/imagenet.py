@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import resolve
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.spec import NetworkSpec
 
 
 def download(spec: NetworkSpec) -> Path:

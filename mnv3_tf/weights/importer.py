@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.weights import folded, imagenet
 from mnv3_tf.weights.formats import read_foreign
 from mnv3_tf.weights.names import (

@@ -3,7 +3,7 @@
 A layer is a convolution or its BatchNorm, named as in Keras 3's applications
 ("expanded_conv_3_depthwise", "expanded_conv_3_depthwise_bn"); these are our own names too. Each
 library below says how it names them. Which layers there are comes from the spec, through
-`mnv3_tf.cost.operators`.
+`mnv3_tf.networks.cost.operators`.
 
 Sources: slim's `mobilenet_v3.py` and `conv_blocks.py`; tf_keras and Keras `applications`; timm's
 `mobilenetv3.py` and `_efficientnet_blocks.py`; torchvision's `mobilenetv2.py`, `mobilenetv3.py`.
@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from mnv3_tf.cost import operators
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.spec import NetworkSpec
 
 TensorNames = dict[str, dict[str, str]]
 """{our layer: {variable: the library's name of the tensor}}."""

@@ -15,7 +15,7 @@ from measuring import NASTY, ONE_US, OTHER_US, Finished, open_session
 from needs import missing
 
 from android_bench import report
-from android_bench.session import Session
+from mnv3_tf.measuring.phone.session import Session
 
 
 def find_client() -> str | None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import printed
 from adb_protocol import Connection, properties_banner
 
-from android_bench.adb import Adb
+from mnv3_tf.measuring.phone.adb import Adb
 
 AMBIENT_C = 25.0
 STATUS_AT_C = (40.0, 43.0, 46.0)

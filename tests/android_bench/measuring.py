@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from fake_phone import FakePhone
 
-from android_bench import binary, models, plan
-from android_bench.journal import Journal
-from android_bench.session import Session
+from mnv3_tf.measuring.phone import binary, models, plan
+from mnv3_tf.measuring.phone.journal import Journal
+from mnv3_tf.measuring.phone.session import Session
 
 QUICK = {"rounds": 1, "num_runs": 3, "cooldown_s": 0.0}
 

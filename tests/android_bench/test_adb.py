@@ -8,9 +8,9 @@ import time
 import pytest
 from refusals import refused
 
-from android_bench import adb
-from android_bench.adb import Adb, Attached, PhoneError
 from mnv3_tf.errors import Failure, Terminated, UserError
+from mnv3_tf.measuring.phone import adb
+from mnv3_tf.measuring.phone.adb import Adb, Attached, PhoneError
 
 NEVER = 'read -r _ < "$PHONE_ROOT/state/never"'
 """What does not end by itself."""

@@ -27,9 +27,9 @@ NETWORKS = {
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Any]:
     """By network and precision: the same picture's answers on ARM, and here."""
     arm = arm_machine.make(tmp_path_factory.mktemp("arm"))
-    from benchmark.settled import noise_pictures, settled_classifier
     from mnv3_tf.export.exporter import ExportOptions, export
-    from mnv3_tf.export.runtime import TFLiteModel
+    from mnv3_tf.models.random_networks import noise_pictures, settled_classifier
+    from mnv3_tf.tflite.runtime import TFLiteModel
 
     folder = tmp_path_factory.mktemp("files")
     models = {}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from android_bench import binary
-from android_bench.adb import PhoneError
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.measuring.phone import binary
+from mnv3_tf.measuring.phone.adb import PhoneError
 
 CONTENT = b"a program"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from android_bench import compare
-from android_bench.results import SCHEMA_VERSION
-from mnv3_tf import cli
+from mnv3_tf.measuring.phone.results import SCHEMA_VERSION
+from mnv3_tf.ui import cli
 
 
 def results(us: float, rounds: int = 10, seed: int = 0, sha256: str = "a") -> dict:

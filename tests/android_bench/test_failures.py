@@ -2,7 +2,7 @@
 
 import pytest
 
-from android_bench import failures
+from mnv3_tf.measuring.phone import failures
 
 LINES = [
     ("device_lost", "error: device 'R58N123' not found"),

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from android_bench.journal import Journal
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.measuring.phone.journal import Journal
 
 
 def entry(key: str = "k", number: int = 1) -> dict:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from android_bench import judge
+from mnv3_tf.measuring.phone import outliers
 
 QUIET = {"thermal_status": 0, "allowed_khz": 2802000, "charging": True, "screen_on": False}
 
@@ -12,12 +12,12 @@ def run(**after) -> dict:
 
 
 def test_a_quiet_run_counts() -> None:
-    assert judge.spoiled(run(), 2802000) is None
+    assert outliers.spoiled(run(), 2802000) is None
 
 
 def test_what_cannot_be_read_spoils_nothing() -> None:
     unknown = dict.fromkeys(QUIET)
-    assert judge.spoiled({"before": unknown, "after": unknown}, None) is None
+    assert outliers.spoiled({"before": unknown, "after": unknown}, None) is None
 
 
 @pytest.mark.parametrize(
@@ -33,20 +33,20 @@ def test_what_cannot_be_read_spoils_nothing() -> None:
     ],
 )
 def test_what_happens_to_the_phone_sets_a_run_aside(after, reason) -> None:
-    assert judge.spoiled(run(**after), 2802000) == reason
+    assert outliers.spoiled(run(**after), 2802000) == reason
     entry = {"before": QUIET | after, "after": QUIET}
     expected = reason and reason.replace("after", "before")
-    assert judge.spoiled(entry, 2802000) == expected
+    assert outliers.spoiled(entry, 2802000) == expected
 
 
 def test_a_run_far_slower_than_the_others_is_set_aside() -> None:
-    assert "2.00 times the median" in judge.far_off(200, [100, 99, 101, 100])
-    assert judge.far_off(125.1, [100, 99, 101, 100]) is not None
-    assert judge.far_off(125, [100, 99, 101, 100]) is None
+    assert "2.00 times the median" in outliers.far_off(200, [100, 99, 101, 100])
+    assert outliers.far_off(125.1, [100, 99, 101, 100]) is not None
+    assert outliers.far_off(125, [100, 99, 101, 100]) is None
     # By the median: one that was slow before makes the next no better.
-    assert "1.30 times" in judge.far_off(130, [100, 99, 101, 100, 900])
+    assert "1.30 times" in outliers.far_off(130, [100, 99, 101, 100, 900])
 
 
 def test_faster_runs_and_the_first_few_are_never_set_aside() -> None:
-    assert judge.far_off(50, [100, 99, 101, 100]) is None
-    assert judge.far_off(200, [100, 99, 101]) is None
+    assert outliers.far_off(50, [100, 99, 101, 100]) is None
+    assert outliers.far_off(200, [100, 99, 101]) is None

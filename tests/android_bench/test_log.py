@@ -8,8 +8,9 @@ import pytest
 from known_logs import LOGS, NAMES, ONE, SUMMARY, numbers, read
 from refusals import check_command
 
-from android_bench import log, parse
-from mnv3_tf import cli
+from android_bench import parse
+from mnv3_tf.measuring.phone import log
+from mnv3_tf.ui import cli
 
 # -- the parts -------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from known_logs import NAMES, ONE, SUMMARY, numbers, read
 
-from android_bench import log
+from mnv3_tf.measuring.phone import log
 
 KEYS = {
     "status",

@@ -5,7 +5,7 @@ import re
 import pytest
 from known_logs import NAMES, numbers, read
 
-from android_bench import log, log_lines
+from mnv3_tf.measuring.phone import log, log_lines
 
 NOISE = [
     "",

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from refusals import refused
 
-from android_bench import models
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import inspection
+from mnv3_tf.measuring.phone import models
+from mnv3_tf.tflite import inspection
 
 
 @pytest.mark.parametrize(

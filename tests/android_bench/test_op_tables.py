@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from android_bench import op_tables
+from mnv3_tf.measuring.phone import op_tables
 
 LOGS = Path(__file__).parent / "logs"
 HEAD = "\t[node type]\t[first]\t[avg ms]\t[%]\t[cdf%]\t[mem KB]\t[times called]\t[Name]"

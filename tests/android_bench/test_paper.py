@@ -8,10 +8,10 @@ from refusals import check_command, refused
 
 from android_bench import members, paper
 from android_bench.members import Member
-from benchmark import published
-from mnv3_tf import cli
-from mnv3_tf.cost import cost
-from mnv3_tf.export import inspection
+from mnv3_tf.measuring import published
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.tflite import inspection
+from mnv3_tf.ui import cli
 
 
 def test_every_member_has_a_file_of_its_own() -> None:

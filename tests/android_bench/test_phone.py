@@ -3,7 +3,7 @@
 import pytest
 from refusals import refused
 
-from android_bench.phone import Cluster, Phone, find_clusters, look_at
+from mnv3_tf.measuring.phone.phone import Cluster, Phone, find_clusters, look_at
 
 PIXEL_1 = {"clocks": (1593600,) * 2 + (2150400,) * 2, "capacities": (None,) * 4}
 PIXEL_6 = {

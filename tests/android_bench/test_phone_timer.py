@@ -6,8 +6,8 @@ import pytest
 from fake_phone import write_binary
 from refusals import refused
 
-from benchmark.phone_timer import PhoneTimer
 from mnv3_tf.errors import Failure
+from mnv3_tf.measuring.phone.timer import PhoneTimer
 
 
 @pytest.fixture

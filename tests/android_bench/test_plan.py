@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
-from android_bench import binary, plan
-from android_bench.models import Model
+from mnv3_tf.measuring.phone import binary, plan
+from mnv3_tf.measuring.phone.models import Model
 
 A, B = (Model(Path(f"{name}.tflite"), name, name * 64, 10, {}) for name in "ab")
 

@@ -6,9 +6,9 @@ import pytest
 from fake_phone import write_stand_in
 
 from android_bench import run
-from mnv3_tf import cli
-from mnv3_tf.export import skeleton
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.tflite import skeleton
+from mnv3_tf.ui import cli
 
 
 def test_a_model_runs_and_one_that_is_broken_fails_alone(phone, tmp_path, capsys) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from measuring import NASTY, Finished
 
-from android_bench import models, operators, page, plots, report, results
+from android_bench import page, plots, report
+from mnv3_tf.measuring.phone import models, operators, results
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from fake_phone import FakePhone, write_binary
 from refusals import check_command
 
 from android_bench import devices, run
-from mnv3_tf import cli
-from mnv3_tf.export import inspection
+from mnv3_tf.tflite import inspection
+from mnv3_tf.ui import cli
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from fake_phone import PROPERTIES, FakePhone, foreign_binary, write_binary
 from measuring import ONE_US, OTHER_US, Finished, open_session
 from refusals import refused
 
-from android_bench import binary as binaries
-from android_bench import fixed_performance, judge, remote, session, state
-from android_bench.adb import PhoneError
-from android_bench.locks import locked
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.measuring.phone import binary as binaries
+from mnv3_tf.measuring.phone import fixed_performance, outliers, remote, session, state
+from mnv3_tf.measuring.phone.adb import PhoneError
+from mnv3_tf.measuring.phone.locks import locked
 
 
 def journal(measured: session.Session, purpose: str = "timing") -> list[dict]:
@@ -220,7 +220,7 @@ def test_throttled_rounds_are_repeated_a_bounded_number_of_times(
     hot = plug_in(heat_per_run=40.0, cooling_s=1e6)
     hot.deny(denied)
     timed = journal(measure(hot))
-    assert len(timed) == judge.ATTEMPTS == 3
+    assert len(timed) == outliers.ATTEMPTS == 3
     assert [entry["rejected"] for entry in timed] == [
         f"{reason} after the run",
         *[f"{reason} before the run"] * 2,
@@ -287,7 +287,7 @@ def test_the_mode_needs_android_11(plug_in, measure, sdk, refuses) -> None:
 def test_failures_are_known_by_kind(
     phone, measure, said, tmp_path, fault, settings, kind, tries, monkeypatch
 ) -> None:
-    monkeypatch.setattr("android_bench.adb.POLL_S", 0.02)
+    monkeypatch.setattr("mnv3_tf.measuring.phone.adb.POLL_S", 0.02)
     program = write_binary(tmp_path / "faulty", fault=fault)
     entries = measure(phone, program, **settings).journal.entries()
     # Nothing more is asked of a configuration that failed, but its memory is one of its own.

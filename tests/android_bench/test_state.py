@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from fake_phone import Clock
 
-from android_bench import state
-from android_bench.state import State
+from mnv3_tf.measuring.phone import state
+from mnv3_tf.measuring.phone.state import State
 
 REST = State(
     thermal_status=0,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mnv3_tf import figures
+from mnv3_tf.ui import figures
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import compare, comparison, latency, statistics
-from benchmark.comparison import Change, Timing
-from mnv3_tf import cli
-from mnv3_tf.export import inspection, runtime
+from benchmark import compare
+from mnv3_tf.measuring import comparison, latency, machine, statistics
+from mnv3_tf.measuring.comparison import Change, Timing
+from mnv3_tf.tflite import inspection, runtime
+from mnv3_tf.ui import cli
 
 REPORT = {
     "sha256": "a",
@@ -30,7 +31,7 @@ def measured(monkeypatch, tmp_path):
     monkeypatch.setattr(runtime, "check_loads", lambda *_: None)
     monkeypatch.setattr(runtime, "TFLiteModel", lambda *_: None)
     monkeypatch.setattr(inspection, "inspect", lambda _: REPORT)
-    monkeypatch.setattr(latency, "cores_in_use", lambda: 0.0)
+    monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
 
     def write(folder: str, seed: int = 0, noise: float = 0.01, rounds: int = 10, **us: float):
         draw = np.random.default_rng(seed).normal

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmark import paper_plots, plots, profile
+from benchmark import paper_plots, profile
 from benchmark.search_strategies_plot import plot_runs
+from mnv3_tf.measuring import plots
 
 
 def widths(axes) -> list[float]:

@@ -10,9 +10,10 @@ import pytest
 import tiny
 from making import quick_timing
 
-from benchmark import demo, latency
-from mnv3_tf import cli
-from mnv3_tf.export import runtime
+from benchmark import demo
+from mnv3_tf.measuring import latency
+from mnv3_tf.tflite import runtime
+from mnv3_tf.ui import cli
 
 
 def run(*flags: object) -> int:
@@ -89,7 +90,7 @@ def asked(monkeypatch, drawn, tmp_path) -> dict[str, list]:
         "mnv3_tf.training.run": {"train": train},
         "mnv3_tf.export.exporter": {"export": export, "ExportOptions": lambda quantize: quantize},
         "mnv3_tf.export.pictures": {"training_on": training_on},
-        "mnv3_tf.trained": {"load_run": lambda run: trained},
+        "mnv3_tf.training.trained": {"load_run": lambda run: trained},
         "mnv3_tf.data": {"open_dataset": open_dataset},
     }
     for name, parts in stands_in.items():

@@ -12,9 +12,10 @@ import tiny
 from making import exported
 from random_network import noise, randomise, settle
 
-from benchmark import int8, latency
-from mnv3_tf import cli
-from mnv3_tf.networks import resolve
+from benchmark import int8
+from mnv3_tf.measuring import latency
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.ui import cli
 
 ROOT = Path(__file__).parents[2]
 PNG = b"\x89PNG"
@@ -201,7 +202,7 @@ def test_results_and_plots_are_written(monkeypatch, tmp_path):
 
 
 def test_bars_say_how_they_compare(monkeypatch, tmp_path):
-    from benchmark import plots
+    from mnv3_tf.measuring import plots
 
     drawn: dict[str, Any] = {}
     for kind in ("latency", "accuracy"):
@@ -260,7 +261,7 @@ def test_bad_input_leaves_with_2_and_one_sentence(tmp_path, capsys):
 
 def test_help_imports_no_runtime():
     code = (
-        "import sys; from mnv3_tf import cli; from benchmark import int8;"
+        "import sys; from mnv3_tf.ui import cli; from benchmark import int8;"
         "cli.call(int8.main, int8.define_flags, ['int8', '--help']);"
         "heavy = ('tensorflow', 'ai_edge_litert', 'matplotlib', 'numpy');"
         "sys.exit(any(m.startswith(heavy) for m in sys.modules))"
@@ -329,7 +330,7 @@ def timed(monkeypatch) -> None:
 
 
 def refuse_stock(monkeypatch) -> None:
-    from mnv3_tf.export import inspection
+    from mnv3_tf.tflite import inspection
 
     honest = inspection.inspect
 

@@ -11,9 +11,9 @@ import pytest
 import tiny
 from refusals import check_command
 
-from benchmark import latency
-from mnv3_tf import cli
-from mnv3_tf.export import inspection, runtime, skeleton
+from mnv3_tf.measuring import latency, machine, turns
+from mnv3_tf.tflite import inspection, runtime, skeleton
+from mnv3_tf.ui import cli
 
 ROUNDS = [100.0, 110.0, 120.0, 130.0, 140.0]
 """Microseconds of an inference of the model "light" in each round, but for the first tenth of a
@@ -47,7 +47,7 @@ def scripted(monkeypatch):
     def sample(invoke, count):
         model = invoke.__self__
         timed.append((model.name, count))
-        if count == latency.UNTIMED_INVOKES:
+        if count == turns.UNTIMED_INVOKES:
             return np.full(count, 1e9)
         times = np.full(count, model.factor * next(model.rounds))
         times[: max(1, count // 10)] *= 10
@@ -64,7 +64,7 @@ def scripted(monkeypatch):
     monkeypatch.setattr(runtime, "sample", sample)
     monkeypatch.setattr(runtime, "check_loads", lambda path, delegate: 12.6 if delegate else None)
     monkeypatch.setattr(inspection, "inspect", inspect)
-    monkeypatch.setattr(latency, "cores_in_use", lambda: 0.0)
+    monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     return timed
 
@@ -115,16 +115,16 @@ def test_rows_tell_what_was_measured(scripted, tmp_path, capsys):
         "delegate": True,
     }
     assert results["command"] == (
-        "python -m benchmark latency --models=a/light.tflite,heavy.tflite --threads=1 --rounds=5 "
-        "--burst_ms=21 --seed=3 --delegate=xnnpack"
+        "python -m benchmark latency --models=a/light.tflite,heavy.tflite --rounds=5 --burst_ms=21 "
+        "--seed=3"
     )
     # Each turn is of one model, in the order of the plan; what the caches cost is not counted.
     counts = {"light": 21, "heavy": 7}
     assert scripted == [
         (name, count)
-        for turns in latency.plan(2, 5, seed=3)
-        for name in (("light", "heavy")[turn] for turn in turns)
-        for count in (latency.UNTIMED_INVOKES, counts[name])
+        for order in turns.plan(2, 5, seed=3)
+        for name in (("light", "heavy")[turn] for turn in order)
+        for count in (turns.UNTIMED_INVOKES, counts[name])
     ]
     table = [line for line in printed.splitlines() if not line.startswith(("{", "Warning"))]
     assert max(map(len, table)) <= 80
@@ -143,9 +143,7 @@ def test_threads_and_built_in_kernels(scripted, capsys):
     light, _ = (results := json.loads(printed.splitlines()[-1]))["models"]
     assert (light["nodes"], light["delegated"], light["partitions"]) == (9, None, None)
     assert {(model.threads, model.delegate) for model in Scripted.loaded} == {(2, False)}
-    assert results["command"].endswith(
-        "--threads=2 --rounds=5 --burst_ms=50 --seed=0 --delegate=none"
-    )
+    assert results["command"].endswith("--threads=2 --rounds=5 --delegate=none")
     assert "2 threads, built-in kernels" in printed
     assert ["light", "0.120", "16.7", "1.200", "1.000", "0.0", "1.23", "-", "-"] in map(
         str.split, printed.splitlines()
@@ -163,7 +161,7 @@ def test_a_real_file_against_itself(tmp_path):
     file = tmp_path / "m.tflite"
     file.write_bytes(skeleton.network(tiny.SHALLOW))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latency, "cores_in_use", lambda: 0.0)
+        patch.setattr(machine, "cores_in_use", lambda: 0.0)
         patch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 9))))
         results = latency.benchmark_latency([str(file)] * 2, latency.Settings(rounds=9, burst_ms=2))
     one, other = results["models"]
@@ -179,18 +177,18 @@ def test_a_real_file_against_itself(tmp_path):
 
 
 def test_the_plan_gives_everyone_a_turn_in_every_round_in_changing_order():
-    plan = latency.plan(3, 40, seed=0)
+    plan = turns.plan(3, 40, seed=0)
     assert len(plan) == 40
-    assert all(sorted(turns) == [0, 1, 2] for turns in plan)
-    assert len({tuple(turns) for turns in plan}) == 6
-    assert plan == latency.plan(3, 40, seed=0) != latency.plan(3, 40, seed=1)
+    assert all(sorted(order) == [0, 1, 2] for order in plan)
+    assert len({tuple(order) for order in plan}) == 6
+    assert plan == turns.plan(3, 40, seed=0) != turns.plan(3, 40, seed=1)
 
 
 def test_bursts_have_about_the_length_asked_for():
-    assert latency.invokes_per_burst(1000, 50) == 50
-    assert latency.invokes_per_burst(3000, 50) == 17
-    assert latency.invokes_per_burst(1e6, 50) == latency.FEWEST_INVOKES == 5
-    assert latency.invokes_per_burst(0.1, 50) == latency.MOST_INVOKES == 500
+    assert turns.invokes_per_burst(1000, 50) == 50
+    assert turns.invokes_per_burst(3000, 50) == 17
+    assert turns.invokes_per_burst(1e6, 50) == turns.FEWEST_INVOKES == 5
+    assert turns.invokes_per_burst(0.1, 50) == turns.MOST_INVOKES == 500
 
 
 def test_names_tell_files_apart():
@@ -213,33 +211,33 @@ def test_cores_in_use_are_those_that_do_not_idle(monkeypatch):
     monkeypatch.setattr(os, "sysconf", {"SC_CLK_TCK": 100}.__getitem__)
     monkeypatch.setattr(os, "getloadavg", lambda: (2.25, 9.0, 9.0))
     monkeypatch.setattr(Path, "read_text", stat)
-    assert latency.cores_in_use() == pytest.approx(2.5)
+    assert machine.cores_in_use() == pytest.approx(2.5)
     assert slept == [0.5]
     idle = iter([(1000, 200), (1900, 225)])
-    assert latency.cores_in_use(1.0) == 0  # it cannot be less than none
+    assert machine.cores_in_use(1.0) == 0  # it cannot be less than none
 
     def absent(path, *_):
         raise OSError
 
     monkeypatch.setattr(Path, "read_text", absent)
-    assert latency.cores_in_use() == 2.25
+    assert machine.cores_in_use() == 2.25
 
 
 def test_the_machine_is_described(monkeypatch):
     facts = "model name\t: A processor @ 2 GHz\ncpu MHz\t\t: 1200.5\n"
     facts += facts.replace("1200.5", "1300.25")
-    monkeypatch.setattr(latency, "Path", lambda path: SimpleNamespace(read_text=lambda: facts))
+    monkeypatch.setattr(machine, "Path", lambda path: SimpleNamespace(read_text=lambda: facts))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.25, 0.125))
-    found = latency.describe_machine((1.0, 2.0, 3.0))
+    found = machine.describe_machine((1.0, 2.0, 3.0))
     assert (found["cpu"], found["clock_mhz"]) == ("A processor @ 2 GHz", 1300.25)
     assert (found["cores"], found["usable_cores"]) == (4, len(os.sched_getaffinity(0)))
     assert (found["load_before"], found["load_after"]) == ([1.0, 2.0, 3.0], [0.5, 0.25, 0.125])
     assert set(found["versions"]) == {"python", "ai-edge-litert", "numpy"}
     assert found["versions"]["numpy"] == np.__version__
-    monkeypatch.setattr(latency, "Path", lambda path: SimpleNamespace(read_text=str))
-    assert latency.describe_machine(())["clock_mhz"] is None
-    assert latency.describe_machine(())["cpu"]
+    monkeypatch.setattr(machine, "Path", lambda path: SimpleNamespace(read_text=str))
+    assert machine.describe_machine(())["clock_mhz"] is None
+    assert machine.describe_machine(())["cpu"]
 
 
 def test_busy_machines_and_uneven_rounds_are_told():

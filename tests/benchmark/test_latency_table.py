@@ -11,16 +11,16 @@ import pytest
 
 from benchmark import latency_table, latency_table_plot
 from benchmark.latency_table_plot import plot_errors
-from benchmark.timers import HostTimer
-from benchmark.timings import Job, Timings
-from mnv3_tf import cli
-from mnv3_tf.cost import operators
-from mnv3_tf.networks import resolve
+from mnv3_tf.measuring.timers import HostTimer
+from mnv3_tf.measuring.timings import Job, Timings
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import LatencyTable, fit
 from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.search.space import Space
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.ui import cli
 
 SPACE = Space(resolve("small_minimalistic", resolution=32))
 TINY = (

@@ -11,21 +11,13 @@ import numpy as np
 import pytest
 import tiny
 
-from benchmark import (
-    latency,
-    paper,
-    paper_lines,
-    paper_plots,
-    paper_tables,
-    published,
-    report,
-    statistics,
-)
+from benchmark import paper, paper_lines, paper_plots, paper_tables, report
 from benchmark.paper_tables import TABLES, Row
-from mnv3_tf import cli
-from mnv3_tf.cost import cost
-from mnv3_tf.export import runtime, skeleton
-from mnv3_tf.networks import resolve
+from mnv3_tf.measuring import latency, machine, published, statistics, turns
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.tflite import runtime, skeleton
+from mnv3_tf.ui import cli
 
 EVERY = pytest.mark.parametrize("name", TABLES)
 QUICK = ("--tables=redesigns", "--rounds=5", "--burst_ms=1")
@@ -136,7 +128,7 @@ def test_segmentation_costs_what_tables_7_and_8_say():
 
 
 def test_slow_tables_have_fewer_rounds():
-    from benchmark.latency import Settings
+    from mnv3_tf.measuring.latency import Settings
 
     rounds = {name: table.settings(Settings(rounds=40)).rounds for name, table in TABLES.items()}
     assert rounds == {
@@ -228,7 +220,7 @@ class Scripted:
         pass
 
     def take(self, count: int) -> np.ndarray:
-        if count == latency.UNTIMED_INVOKES:
+        if count == turns.UNTIMED_INVOKES:
             return np.full(count, 1e9)
         times = np.full(count, self.us * (1.5 if self.turns == 1 else 1.0))
         times[0] *= 4
@@ -252,7 +244,7 @@ def scripted():
         patch.setattr(runtime, "TFLiteModel", Scripted)
         patch.setattr(runtime, "warm_up", lambda invoke: invoke.__self__.us)
         patch.setattr(runtime, "sample", lambda invoke, count: invoke.__self__.take(count))
-        patch.setattr(latency, "cores_in_use", lambda: 0.0)
+        patch.setattr(machine, "cores_in_use", lambda: 0.0)
         patch.setattr(statistics, "RESAMPLES", 200)
         yield made
 
@@ -278,7 +270,7 @@ def folder(measured, tmp_path) -> Path:
 @pytest.fixture
 def made_up(monkeypatch) -> list[str]:
     """The tables that were measured from now on, by figures that are made up."""
-    from benchmark.latency import describe_machine
+    from mnv3_tf.measuring.machine import describe_machine
 
     names: list[str] = []
     machine = {"cores": 2, "clock_mhz": None, "platform": "made up", "versions": {}}
@@ -409,7 +401,7 @@ def test_a_real_network_is_measured(tmp_path, monkeypatch):
     table = dataclasses.replace(TABLES["redesigns"], rows=lambda: iter(rows), first="tiny")
     monkeypatch.setitem(TABLES, "redesigns", table)
     monkeypatch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 3))))
-    monkeypatch.setattr(latency, "cores_in_use", lambda: 0.0)
+    monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
     monkeypatch.setattr(statistics, "RESAMPLES", 200)
     found = paper.measure_table("redesigns", latency.Settings(1, 5, 1), tmp_path)["rows"]
     assert [row["ratio"] for row in found] == [1.0, 1.0]

@@ -9,11 +9,11 @@ import pytest
 from refusals import check_command
 
 from benchmark import paper, paper_tables, profile, report
-from benchmark.timers import HostTimer
-from mnv3_tf import cli
-from mnv3_tf.cost import operators
-from mnv3_tf.export import skeleton
-from mnv3_tf.networks import resolve
+from mnv3_tf.measuring.timers import HostTimer
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.tflite import skeleton
+from mnv3_tf.ui import cli
 
 
 def run(module, *flags: object) -> int:
@@ -179,8 +179,8 @@ def test_a_profile_needs_a_folder(capsys, tmp_path):
 
 @pytest.mark.parametrize("task", ["detect", "segment"])
 def test_every_operator_of_other_tasks_has_a_type(task):
-    from mnv3_tf.cost import operators
-    from mnv3_tf.tasks import for_phones, resolve_spec
+    from mnv3_tf.networks.cost import operators
+    from mnv3_tf.tasks.specs import for_phones, resolve_spec
 
     for model in ("large", "mnasnet_a1"):
         listed = operators(for_phones(resolve_spec(task, model)))

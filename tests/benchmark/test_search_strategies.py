@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from benchmark import search_strategies
-from mnv3_tf import cli
-from mnv3_tf.cost import cost
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import Grid, LatencyTable
 from mnv3_tf.search.space import Space
 from mnv3_tf.search.strategies import STRATEGIES, RandomSearch
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.ui import cli
 
 CHOICES = {**search_strategies.CHOICES, "operators": (1.0,), "squeezes": (0.0,), "layers": (0, -1)}
 SPACE = Space(resolve("small", resolution=32), **CHOICES)

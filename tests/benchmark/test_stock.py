@@ -4,29 +4,29 @@ import numpy as np
 import pytest
 import tiny
 
-from mnv3_tf.export import inspection
-from mnv3_tf.export.runtime import TFLiteModel
+from mnv3_tf.tflite import inspection
+from mnv3_tf.tflite.runtime import TFLiteModel
 
 SPEC = tiny.SHALLOW.replace(blocks=tiny.SHALLOW.blocks[1:])
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    from benchmark.settled import noise_pictures
+    from mnv3_tf.models.random_networks import noise_pictures
 
     return noise_pictures(32, count=16)
 
 
 @pytest.fixture(scope="module")
 def network(pictures):
-    from benchmark.settled import settled_classifier
+    from mnv3_tf.models.random_networks import settled_classifier
 
     return settled_classifier(SPEC, pictures)
 
 
 def test_it_is_int8_throughout_and_every_h_swish_cuts_it(network, pictures, tmp_path, capfd):
-    from benchmark.settled import noise_pictures
     from benchmark.stock import convert_stock
+    from mnv3_tf.models.random_networks import noise_pictures
 
     path = tmp_path / "stock.tflite"
     path.write_bytes(convert_stock(network, pictures, "logits"))

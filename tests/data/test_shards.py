@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from told_views import TOLD
 
-from mnv3_tf import cli
 from mnv3_tf.data import Augmentation, dataset, open_dataset, shapes, shards
 from mnv3_tf.data.streams import ALONE, Host
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.ui import cli
 
 WHOLE = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=(1.0, 1.0), flip=False)
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 from plain_boxes import encoded, overlap, random_boxes
 
 from mnv3_tf.detection import boxes, postprocess
-from mnv3_tf.detection.anchors import generate
+from mnv3_tf.networks.anchors import generate
 
 ANCHORS = generate([(3, 3), (2, 2), (1, 1)])
 

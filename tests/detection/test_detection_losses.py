@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from plain_boxes import encoded, matches, random_boxes
 
-from mnv3_tf.detection.anchors import generate
 from mnv3_tf.detection.losses import detection_loss, focal_loss, smooth_l1
+from mnv3_tf.networks.anchors import generate
 
 ANCHORS = generate([(4, 4), (2, 2), (1, 1)])
 CLASSES = 4

@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 from plain_boxes import matches, random_boxes
 
-from mnv3_tf.detection.anchors import generate
 from mnv3_tf.detection.matching import match
+from mnv3_tf.networks.anchors import generate
 
 ANCHORS = generate([(8, 8), (4, 4), (2, 2), (1, 1)])
 SQUARES = np.array([[0.25, 0.25, 0.5, 0.5], [0.25, 0.75, 0.5, 0.5]], np.float32)

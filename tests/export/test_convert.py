@@ -6,9 +6,9 @@ import tf_keras
 from random_network import noise, randomise
 
 from mnv3_tf.export.convert import convert
-from mnv3_tf.export.inspection import inspect
-from mnv3_tf.export.runtime import TFLiteModel
 from mnv3_tf.quantization.scheme import fake_quantized
+from mnv3_tf.tflite.inspection import inspect
+from mnv3_tf.tflite.runtime import TFLiteModel
 
 RANGES = {"input": (-1.0, 1.0), "conv": (-3.0, 5.0), "pool": (-2.0, 2.0), "logits": (-9.0, 9.0)}
 

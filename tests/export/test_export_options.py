@@ -7,11 +7,11 @@ import pytest
 import tiny
 from random_network import randomise
 
-from mnv3_tf import cli
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import inspection
 from mnv3_tf.export.exporter import ExportOptions, export
 from mnv3_tf.models import build
+from mnv3_tf.tflite import inspection
+from mnv3_tf.ui import cli
 
 pytestmark = pytest.mark.usefixtures("no_timing")
 

@@ -15,9 +15,9 @@ from refusals import refused as refuses
 
 from mnv3_tf.export import exporter
 from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.export.int8 import Int8, Training, quantize
-from mnv3_tf.export.runtime import TFLiteModel
+from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.quantization.scheme import fake_quantized
+from mnv3_tf.tflite.runtime import TFLiteModel
 
 pytestmark = pytest.mark.usefixtures("no_timing")
 

@@ -7,8 +7,6 @@ from making import load_network, network, pictures
 from random_network import noise, randomise
 
 from mnv3_tf.export.convert import convert
-from mnv3_tf.export.inspection import inspect
-from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.export.parity import (
     Parity,
     compare_answers,
@@ -17,7 +15,9 @@ from mnv3_tf.export.parity import (
     layer_steps,
     parting_of,
 )
+from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.scheme import fake_quantized, quantized_layers, range_layer
+from mnv3_tf.tflite.inspection import inspect
 
 
 class Answers:

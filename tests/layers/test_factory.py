@@ -6,8 +6,8 @@ import tf_keras
 from random_network import randomise
 
 from mnv3_tf.layers import LayerFactory
-from mnv3_tf.operators import IMAGE, Operator, OperatorGraph, classifier, squeeze_excite
-from mnv3_tf.spec import Block, NetworkSpec, Stem
+from mnv3_tf.networks.operators import IMAGE, Operator, OperatorGraph, classifier, squeeze_excite
+from mnv3_tf.networks.spec import Block, NetworkSpec, Stem
 
 
 def model_of(operators: list[Operator], make: LayerFactory | None = None) -> tf_keras.Model:

@@ -6,11 +6,11 @@ import tiny
 from random_network import noise, randomise, relative_error
 from refusals import refused
 
-from mnv3_tf import operators as parts
 from mnv3_tf.models import create_backbone
-from mnv3_tf.networks import resolve
-from mnv3_tf.operators import OperatorGraph
-from mnv3_tf.spec import Block
+from mnv3_tf.networks import operators as parts
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.operators import OperatorGraph
+from mnv3_tf.networks.spec import Block
 
 SPEC = tiny.BACKBONE.replace(blocks=(*tiny.BACKBONE.blocks, Block(5, 24, 16, 0.25, "relu", 1)))
 STRIDES = pytest.mark.parametrize("output_stride", [8, 16, 32])

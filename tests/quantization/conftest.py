@@ -6,9 +6,9 @@ import tf_keras
 import tiny
 from random_network import noise, randomise, settle
 
-from mnv3_tf.export.lowering import lowered_model
 from mnv3_tf.models import build
 from mnv3_tf.quantization.calibration import calibrate
+from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.scheme import Range, fake_quantized
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mnv3_tf.quantization.answers import Boxes, Classes, answer_of
-from mnv3_tf.tasks import resolve_spec
+from mnv3_tf.tasks.specs import resolve_spec
 
 
 def softmax(logits):

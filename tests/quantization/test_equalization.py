@@ -9,12 +9,12 @@ import tf_keras
 import tiny
 from random_network import noise, randomise, settle
 
-from mnv3_tf.export.lowering import lower_weights, lowered_model
 from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build
+from mnv3_tf.networks.spec import NetworkSpec, Stem
 from mnv3_tf.quantization import equalization
 from mnv3_tf.quantization.equalization import GATE_CLOSED, LARGEST_GAIN, channel_gains
-from mnv3_tf.spec import NetworkSpec, Stem
+from mnv3_tf.quantization.lowering import lower_weights, lowered_model
 from mnv3_tf.weights import assign_layers, collect
 
 _FIRST, _RELU, _H_SWISH, _LAST = tiny.CLASSIFIER.blocks

@@ -6,7 +6,6 @@ import tensorflow as tf
 import tf_keras
 from random_network import noise, randomise
 
-from mnv3_tf.export.runtime import TensorInfo
 from mnv3_tf.quantization.scheme import (
     GREY,
     PICTURE_RANGE,
@@ -20,6 +19,7 @@ from mnv3_tf.quantization.scheme import (
     range_layer,
     round_biases,
 )
+from mnv3_tf.tflite.runtime import TensorInfo
 
 L = tf_keras.layers
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.named import resolve
 from mnv3_tf.search.space import Architecture, Space
 from mnv3_tf.search.strategies import STRATEGIES, RegularisedEvolution, make, mutate
 
@@ -148,7 +148,8 @@ def test_without_choices_there_is_nothing_to_search():
 
 def test_only_the_controller_needs_tensorflow():
     code = (
-        "import sys; from mnv3_tf.networks import resolve; from mnv3_tf.search.space import Space;"
+        "import sys; from mnv3_tf.networks.named import resolve;"
+        "from mnv3_tf.search.space import Space;"
         "from mnv3_tf.search import rewards; from mnv3_tf.search.strategies import make;"
         "space = Space(resolve('small'));"
         "[make(name, space, 0).ask(2) for name in ('random', 'evolution')];"

@@ -5,10 +5,10 @@ import pytest
 from random_network import randomise
 from tiny import CLASSIFIER
 
-from mnv3_tf.cost import operators
 from mnv3_tf.models import build
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.inherit import inherit
-from mnv3_tf.spec import NetworkSpec
 from mnv3_tf.weights import assign_layers, collect
 
 PICTURES = np.random.default_rng(1).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)

@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from mnv3_tf.cost import operators
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.named import resolve
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import FEATURES, PRIOR, Grid, LatencyTable
 from mnv3_tf.search.space import Space
-from mnv3_tf.tasks import resolve_spec
+from mnv3_tf.tasks.specs import resolve_spec
 
 SPEC = resolve("small", resolution=64)
 COMMAND = "python -m benchmark latency_table"
@@ -266,7 +266,7 @@ def test_an_absent_file_is_refused(tmp_path):
 
 def test_it_needs_no_tensorflow():
     code = (
-        "import sys; from mnv3_tf.networks import resolve;"
+        "import sys; from mnv3_tf.networks.named import resolve;"
         "from mnv3_tf.search import latency_model, space;"
         "latency_model.plan_grids(space.Space(resolve('small')).corners(), 2, 2);"
         "assert not {'tensorflow', 'tf_keras', 'ai_edge_litert'} & set(sys.modules)"

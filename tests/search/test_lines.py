@@ -3,10 +3,10 @@
 import numpy as np
 import tiny
 
-from mnv3_tf.cost import cost
-from mnv3_tf.export.inspection import inspect
+from mnv3_tf.networks.cost import cost
 from mnv3_tf.search.latency import CountedLatency
 from mnv3_tf.search.lines import COLUMNS, compare, rows
+from mnv3_tf.tflite.inspection import inspect
 
 SPEC = tiny.SHALLOW
 OTHER = SPEC.with_expansion(1, 24)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from dying_judge import DyingJudge
 
-from mnv3_tf.cost import cost
 from mnv3_tf.journal import Journal
-from mnv3_tf.networks import resolve
-from mnv3_tf.search.judged import Judged
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.search.candidates import Judged
 from mnv3_tf.search.latency import CountedLatency
 from mnv3_tf.search.nas import LEAST_KNOWN, Candidate, Nas, hopeless_below
 from mnv3_tf.search.rewards import Reward

@@ -10,9 +10,9 @@ import tiny
 from dying_judge import DyingJudge
 from refusals import refused
 
-from mnv3_tf.cost import cost
 from mnv3_tf.journal import Journal
-from mnv3_tf.search.judged import Judged
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.search.candidates import Judged
 from mnv3_tf.search.latency import CountedLatency
 from mnv3_tf.search.netadapt import RULES, NetAdapt, require_reachable
 from mnv3_tf.search.proposals import shrunk

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from mnv3_tf.networks import NETWORKS, resolve
+from mnv3_tf.networks.named import NETWORKS, resolve
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import network_figure, plots
-from mnv3_tf.search.judged import Judged
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.search.candidates import Judged
 
 SMALL = resolve("small")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from mnv3_tf.cost import cost, operators
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import NETWORKS, resolve
+from mnv3_tf.networks.cost import cost, operators
+from mnv3_tf.networks.named import NETWORKS, resolve
 from mnv3_tf.search.proposals import Part, parts_of, propose, shrunk
 
 

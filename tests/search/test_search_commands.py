@@ -13,16 +13,17 @@ from commands import run, start
 from making import colours, trained, written
 from refusals import check_command, refused
 
-from mnv3_tf import cli, cost
-from mnv3_tf.networks import resolve
+from mnv3_tf import cost
+from mnv3_tf.networks.named import resolve
 from mnv3_tf.search import nas_command, netadapt_command
 from mnv3_tf.search.__main__ import COMMANDS
 from mnv3_tf.search.latency import CountedLatency
 from mnv3_tf.search.nas_command import read_rewards, read_space
 from mnv3_tf.search.netadapt_report import width_of_latency
 from mnv3_tf.search.options import open_journal
-from mnv3_tf.search.seed import read_seed
 from mnv3_tf.search.space import Space
+from mnv3_tf.search.starting_point import read_seed
+from mnv3_tf.ui import cli
 
 SEARCH = ("-m", "mnv3_tf.search")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mnv3_tf.cost import cost
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.cost import cost
+from mnv3_tf.networks.named import resolve
 from mnv3_tf.search.latency import (
     CountedLatency,
     MeasuredLatency,

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from mnv3_tf.cost import operators
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import NETWORKS, resolve
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.named import NETWORKS, resolve
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.search.space import SEPARABLE, Space
-from mnv3_tf.spec import NetworkSpec
 
 SEEDS = pytest.mark.parametrize("name", ["large", "small", "v2"])
 SMALL, V2 = resolve("small"), resolve("v2")

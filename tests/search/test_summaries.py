@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from mnv3_tf.cost import cost
+from mnv3_tf.networks.cost import cost
 from mnv3_tf.search import nas_report, netadapt_report
-from mnv3_tf.search.judged import Judged
+from mnv3_tf.search.candidates import Judged
 from mnv3_tf.search.latency import CountedLatency, shown
 from mnv3_tf.search.nas import Sample
 from mnv3_tf.search.netadapt import Step

@@ -6,10 +6,10 @@ import shutil
 import pytest
 from refusals import check_command, refused
 
-from mnv3_tf import cli
 from mnv3_tf.training import compare
 from mnv3_tf.training.run_folder import RunFolder, write_json
 from mnv3_tf.training.settings import Settings
+from mnv3_tf.ui import cli
 
 SCORES = {"a-0": (0.5, 0.7), "a-1": (0.4, 0.3), "b-0": (0.6, 0.2)}
 """The val top-1 of each epoch, by run."""

@@ -13,19 +13,21 @@ import tiny
 from making import without_curves
 from refusals import refused
 
-from mnv3_tf import cli, evaluate, tasks
-from mnv3_tf.cost import operators
+from mnv3_tf import evaluate
 from mnv3_tf.data import open_dataset
 from mnv3_tf.detection.losses import detection_loss
 from mnv3_tf.models import build, load_model
+from mnv3_tf.networks.cost import operators
 from mnv3_tf.segmentation.losses import segmentation_loss
-from mnv3_tf.trained import load_weights
+from mnv3_tf.tasks import specs
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.detection import Detection
 from mnv3_tf.training.run import train
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.training.segmentation import Segmentation
 from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.trained import load_weights
+from mnv3_tf.ui import cli
 from mnv3_tf.weights import dense
 
 SCORE = {"detect": "val_map", "segment": "val_miou"}
@@ -119,7 +121,7 @@ class TestFinishedRuns:
         assert summary[SCORE[task]] == max(row[SCORE[task]] for row in rows)
         assert 0 <= summary[SCORE[task]] <= 1
         assert all(math.isfinite(row["train_loss"]) for row in rows)
-        spec = tasks.from_json(folder.spec.read_text())
+        spec = specs.from_json(folder.spec.read_text())
         assert (spec.task, spec.image_size) == (task, (64, 64))
         recorded = folder.recorded()
         assert recorded["settings"]["recipe"] == f"{task}_quick"
@@ -149,14 +151,16 @@ class TestFinishedRuns:
         self, finished, capsys, monkeypatch
     ):
         _, folder, _ = finished
-        spec = tasks.from_json(folder.spec.read_text()).replace(num_classes=7)
+        spec = specs.from_json(folder.spec.read_text()).replace(num_classes=7)
         _, model = load_model(spec, str(folder.best_weights))
         assert "are of other classes, so fresh ones are used" in capsys.readouterr().err
         kept = dense.read(str(folder.best_weights))
         for name in ("conv", "expanded_conv_3_project"):
             kernel = model.get_layer(name).get_weights()[0]
             np.testing.assert_array_equal(kernel, kept[name]["kernel"])
-        monkeypatch.setattr("mnv3_tf.trained.build", lambda spec: model)  # again takes seconds
+        monkeypatch.setattr(
+            "mnv3_tf.training.trained.build", lambda spec: model
+        )  # again takes seconds
         with refused("does not hold the weights"):
             load_weights(spec, str(folder.best_weights))
 
@@ -189,7 +193,7 @@ def test_the_loss_decides_what_makes_scores(
     how = ["ema_decay=0.0", f"detection_loss={loss}"]
     with pytest.raises(Begun):
         train(settings_of("detect", dense_model, rectangles, tmp_path / "r", override=how))
-    assert tasks.from_json((tmp_path / "r" / "spec.json").read_text()).scores == scores
+    assert specs.from_json((tmp_path / "r" / "spec.json").read_text()).scores == scores
 
 
 # -- the tasks ---------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mnv3_tf.training import progress
 from mnv3_tf.training.run_folder import RunFolder
+from mnv3_tf.ui.progress import duration
 
 EVERYTHING = (
     "--override=mixup=0.2",
@@ -101,4 +102,4 @@ class TestLines:
         [(0, "0 s"), (99, "99 s"), (130, "2 min"), (12_000, "3 h 20 min"), (190_000, "2 d 4 h")],
     )
     def test_durations(self, seconds, said):
-        assert progress.duration(seconds) == said
+        assert duration(seconds) == said

@@ -14,14 +14,14 @@ from refusals import refused
 
 from mnv3_tf.data.dataset import Split
 from mnv3_tf.errors import Failure, UserError
-from mnv3_tf.spec import NetworkSpec
-from mnv3_tf.trained import load_run
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.training.classification import Classification, measure
 from mnv3_tf.training.loop import Diverged, Plan
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run import train as train_with_all
 from mnv3_tf.training.run_folder import RunFolder, best_row, score_of
 from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.trained import load_run
 
 
 def checkpoints(folder: RunFolder) -> set[int]:

@@ -8,11 +8,11 @@ from making import written
 from refusals import refused
 
 from mnv3_tf.models import build
-from mnv3_tf.trained import load_run
 from mnv3_tf.training import teacher
 from mnv3_tf.training.classification import Classification
 from mnv3_tf.training.optimizers import phases
 from mnv3_tf.training.recipe import Recipe
+from mnv3_tf.training.trained import load_run
 
 
 @pytest.fixture(scope="module")

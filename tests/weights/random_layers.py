@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.weights.names import NORM, convolutions
 
 Layers = dict[str, dict[str, np.ndarray]]

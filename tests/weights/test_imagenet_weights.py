@@ -11,7 +11,7 @@ from refusals import refused
 from tf_keras.src.applications import mobilenet_v3 as published
 
 from mnv3_tf import create_model, weights
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.named import resolve
 
 NAME = "weights_mobilenet_v3_small_224_1.0_float.h5"
 

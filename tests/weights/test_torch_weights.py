@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from mnv3_tf import weights
 from mnv3_tf.models import load_model
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.named import resolve
 
 NAMES = {
     "timm": ("timm_mobilenetv3_small_050_random", 0.5),

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from mnv3_tf import weights
 from mnv3_tf.models import build, load_model
-from mnv3_tf.spec import NetworkSpec
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.weights.names import FOLDED, LIBRARIES, NUMBERED, TIMM_TF, convolutions
 
 SPEC = tiny.CLASSIFIER

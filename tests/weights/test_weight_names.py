@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnv3_tf.networks import resolve
+from mnv3_tf.networks.named import resolve
 from mnv3_tf.weights.names import LIBRARIES, NUMBERED, convolutions, recognise
 
 TIMM_SMALL_BLOCKS = [(0, 1), (1, 2), (2, 3), (3, 2), (4, 3), (5, 1)]

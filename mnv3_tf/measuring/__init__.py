@@ -1,0 +1,1 @@
+"""Timers, statistics, comparisons and published figures. No TensorFlow here."""

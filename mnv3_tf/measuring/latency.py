@@ -1,0 +1,168 @@
+"""Latency of .tflite files on this host, compared fairly.
+
+Every model is loaded once and warmed up. Then come rounds: in each, every model runs one burst
+of inferences, in an order shuffled anew, so that a slow moment of the machine hits all of them.
+Reported are the median of all inferences, its confidence interval over the rounds, and the ratio
+to the first model, paired by round. Times are of warm caches, without filling in the input.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.files import atomic_write
+from mnv3_tf.measuring import machine, statistics
+from mnv3_tf.measuring.plots import plot_latency
+from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, Rounds
+from mnv3_tf.measuring.turns import invokes_per_burst, take_turns
+from mnv3_tf.tflite import inspection, runtime
+from mnv3_tf.tflite.runtime import TFLiteModel
+from mnv3_tf.ui.settings import Checked, command, setting
+
+SCHEMA_VERSION = 1
+BUSY_PART = 0.3
+WIDE_SPREAD = 0.10
+
+
+@dataclass(frozen=True)
+class Settings(Checked):
+    """How files are timed. Raises UserError for values out of range."""
+
+    threads: int = setting(1, "Threads of the runtime.", least=1)
+    rounds: int = setting(30, "How often every model gets a turn.", least=FEWEST_ROUNDS)
+    burst_ms: int = setting(50, "Length of a turn, in milliseconds.", least=1)
+    seed: int = setting(0, "Of the order within rounds.")
+    delegate: Literal["xnnpack", "none"] = setting(
+        "xnnpack", "Who runs the operators; none is TFLite's built-in kernels."
+    )
+
+    @property
+    def with_xnnpack(self) -> bool:
+        return self.delegate == "xnnpack"
+
+
+def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any]:
+    """Measures every file; the result is what `--json` prints.
+
+    Raises UserError for a file that is absent, damaged, or does not load.
+    """
+    if not paths:
+        raise UserError("No model to measure; give --models=a.tflite,b.tflite.")
+    # All of them first: a typing mistake in the last should not cost a measurement.
+    peaks = [runtime.check_loads(path, settings.with_xnnpack) for path in paths]
+    reports = [inspection.inspect(path) for path in paths]
+    load_before, busy = os.getloadavg(), machine.cores_in_use()
+    models = [runtime.TFLiteModel(path, settings.threads, settings.with_xnnpack) for path in paths]
+    timings = measure(models, settings)
+    names = unique_names(paths)
+    rows = [
+        _summary(name, path, report, rounds, timings[0], settings.with_xnnpack) | {"peak_mb": peak}
+        for name, path, report, rounds, peak in zip(
+            names, paths, reports, timings, peaks, strict=True
+        )
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": command("benchmark latency", settings, more=[f"--models={','.join(paths)}"]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine.describe_machine(load_before),
+        "settings": vars(settings) | {"delegate": settings.with_xnnpack},
+        "models": rows,
+        "warnings": find_warnings(rows, busy, os.cpu_count() or 1),
+    }
+
+
+def measure(models: Sequence[TFLiteModel], settings: Settings) -> list[Rounds]:
+    """Times in microseconds, (rounds, invocations) for each model."""
+    expected = [runtime.warm_up(model.invoke) for model in models]
+    counts = [invokes_per_burst(us, settings.burst_ms) for us in expected]
+    return take_turns(models, counts, settings.rounds, settings.seed)
+
+
+def unique_names(paths: Sequence[str]) -> list[str]:
+    """File names without .tflite, with their folders where files share a name."""
+    paths_of: dict[str, set[str]] = {}
+    for path in paths:
+        paths_of.setdefault(Path(path).stem, set()).add(path)
+    names = [
+        Path(path).stem if len(paths_of[Path(path).stem]) == 1 else str(Path(path).with_suffix(""))
+        for path in paths
+    ]
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            names[i] = f"{name} ({seen[name]})"
+    return names
+
+
+def find_warnings(rows: Sequence[dict[str, Any]], busy: float, cores: int) -> list[str]:
+    """Reasons to trust the figures less. `busy` is the cores in use before the measurement."""
+    warnings = []
+    if busy > BUSY_PART * cores:
+        warnings.append(
+            f"the machine was busy before the measurement ({busy:.1f} of {cores} cores in use)."
+        )
+    wide = [row for row in rows if row["spread"] > WIDE_SPREAD]
+    if wide:
+        worst = max(wide, key=lambda row: row["spread"])
+        warnings.append(
+            f"rounds of {worst['name']} differ by {worst['spread']:.0%}; something else was "
+            "running, or the clock frequency changed. Measure again with more rounds."
+        )
+    return warnings
+
+
+def write_results(results: dict[str, Any], out: str | Path) -> None:
+    """results.json and latency.png in the folder `out`."""
+
+    out = Path(out)
+    with atomic_write(out / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    plot_latency(results["models"], title(results), out / "latency.png")
+
+
+def title(results: dict[str, Any]) -> str:
+    threads = results["settings"]["threads"]
+    delegate = "XNNPACK" if results["settings"]["delegate"] else "built-in kernels"
+    s = "" if threads == 1 else "s"
+    return f"{results['machine']['cpu']}, {threads} thread{s}, {delegate}"
+
+
+def _summary(
+    name: str,
+    path: str,
+    report: dict[str, Any],
+    rounds: Rounds,
+    first: Rounds,
+    delegate: bool,
+) -> dict[str, Any]:
+
+    middle, relative = statistics.median(rounds), statistics.ratio(rounds, first)
+    share = report["xnnpack"] if delegate else dict.fromkeys(report["xnnpack"])
+    return {
+        "name": name,
+        "path": path,
+        "sha256": report["sha256"],
+        "bytes": report["bytes"],
+        "quantize": report["quantize"],
+        "nodes": report["xnnpack"]["nodes"],
+        "delegated": share["delegated"],
+        "partitions": share["partitions"],
+        "median_us": middle.value,
+        "ci_us": [middle.low, middle.high],
+        "p95_us": float(np.percentile(rounds, 95)),
+        "min_us": float(rounds.min()),
+        "samples": rounds.size,
+        "ratio": relative.value,
+        "ratio_ci": [relative.low, relative.high],
+        "spread": statistics.spread(rounds),
+        "rounds_us": np.median(rounds, axis=1).round(3).tolist(),
+    }

@@ -1,0 +1,109 @@
+"""The models to measure: content, names, and what their export's report says of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.measuring.phone.binary import sha256_of
+
+MAGIC = b"TFL3"
+SEVERAL = 8
+"""Partitions from which on a graph counts as cut to pieces."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """`report` is that of the export, if it lies beside the file and is of this very content."""
+
+    path: Path
+    name: str
+    sha256: str
+    bytes: int
+    report: dict[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Top-1 of the exported file, 0 to 1."""
+        return (self.report.get("top1") or {}).get("exported")
+
+    @cached_property
+    def xnnpack(self) -> dict[str, Any] | None:
+        """What XNNPACK would take: "nodes", "delegated", "partitions", "outside", "error".
+
+        None where the file cannot be looked at: that needs ai-edge-litert.
+        """
+        from mnv3_tf.tflite import inspection
+
+        try:
+            return inspection.inspect(self.path)["xnnpack"]
+        except (ImportError, UserError):
+            return None
+
+    @property
+    def judged_on(self) -> int | None:
+        """How many pictures the accuracy is of."""
+        return self.report.get("images")
+
+    @property
+    def quantize(self) -> str | None:
+        return self.report.get("quantize")
+
+
+def load(paths: Sequence[str]) -> list[Model]:
+    """Raises UserError for a file that is absent or no .tflite."""
+    if not paths:
+        raise UserError("No model to measure; give --models=a.tflite,b.tflite.")
+    files = [Path(path) for path in paths]
+    stems = [file.stem for file in files]
+    models = []
+    for file in files:
+        _check(file)
+        name = file.stem if stems.count(file.stem) == 1 else str(file.with_suffix(""))
+        sha256 = sha256_of(file)
+        models.append(Model(file, name, sha256, file.stat().st_size, _report(file, sha256)))
+    if len({model.name for model in models}) < len(models):
+        raise UserError("A model is given twice in --models; name each once.")
+    return models
+
+
+def _check(file: Path) -> None:
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(8)
+    except OSError as error:
+        raise UserError(f"Cannot read the model {file}: {error.strerror}.") from None
+    if start[4:] != MAGIC:
+        raise UserError(f"{file} is no .tflite file; give what export_tflite.py wrote.")
+
+
+def _report(file: Path, sha256: str) -> dict[str, Any]:
+    """Nothing where the report is absent, broken, or of another content."""
+    try:
+        report = json.loads(file.with_suffix(".report.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) and report.get("sha256") == sha256 else {}
+
+
+def warnings(models: Sequence[Model], delegate: str) -> list[str]:
+    """What can be known to go wrong before a phone is touched."""
+    return [text for model in models if delegate == "xnnpack" and (text := _cut(model))]
+
+
+def _cut(model: Model) -> str | None:
+    share = model.xnnpack
+    if share is None:
+        return None
+    if share["error"]:
+        return f"{model.name}: XNNPACK refuses this file ({share['error']})."
+    if not share["partitions"] or share["partitions"] < SEVERAL:
+        return None
+    left = ", ".join(f"{count} {name}" for name, count in share["outside"].items())
+    remedy = " (export it with --hard_swish=composite)" if "HARD_SWISH" in share["outside"] else ""
+    return (
+        f"{model.name}: XNNPACK will run it in {share['partitions']} pieces, cut by {left}{remedy}."
+    )

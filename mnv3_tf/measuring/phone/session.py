@@ -1,0 +1,281 @@
+"""Measuring on one phone, from the lock to the last run, through lost cables and warm spells."""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mnv3_tf.errors import Failure, Terminated
+from mnv3_tf.measuring.phone import binary, log, outliers, plan, remote, state
+from mnv3_tf.measuring.phone.adb import Adb, PhoneError
+from mnv3_tf.measuring.phone.binary import Binary
+from mnv3_tf.measuring.phone.fixed_performance import fixed_performance
+from mnv3_tf.measuring.phone.journal import Journal
+from mnv3_tf.measuring.phone.locks import locked
+from mnv3_tf.measuring.phone.models import Model
+from mnv3_tf.measuring.phone.phone import Phone, look_at
+
+T = TypeVar("T")
+COOL_LIMIT_S = 600.0
+LOST = {"device_lost", "no_device"}
+OF_THE_BINARY = {
+    "wrong_abi",
+    "missing_shared_library",
+    "permission_denied",
+    "not_found",
+    "unconsumed_flag",
+}
+MAY_PASS = {"timeout", "crashed", "out_of_memory", "unknown"}
+
+
+@dataclass
+class Session:
+    """`choose_binary` gives the program for a phone; `say` takes a sentence for the user."""
+
+    adb: Adb
+    models: list[Model]
+    settings: plan.Settings
+    choose_binary: Callable[[Phone], Binary]
+    journal: Journal
+    logs: Path
+    say: Callable[[str], None]
+    advance: Callable[[int, int], None] = lambda done, total: None
+
+    phone: Phone | None = None
+    binary: Binary | None = None
+    flavour: str = ""
+    mask: str | None = None
+    tasks: tuple[plan.Task, ...] = ()
+
+    def run(self) -> None:
+        """Measures what the journal does not hold yet.
+
+        Raises Failure where the phone is taken, stays away, or cannot run the binary.
+        """
+        with locked(self.adb.serial):
+            self._through_losses(self._prepare)
+            waiting = [task for task in self.tasks if not self._is_done(task)]
+            if not waiting:
+                self.advance(len(self.tasks), len(self.tasks))
+                return
+            assert self.phone is not None
+            wanted = self.settings.fixed_performance
+            with fixed_performance(self.adb, self.phone, wanted, self.say):
+                self._measure(waiting)
+
+    def _measure(self, waiting: list[plan.Task]) -> None:
+        first = self._through_losses(self._look)
+        failed: set[str] = set()
+        tries: Counter[plan.Task] = Counter()
+        while waiting:
+            task = waiting.pop(0)
+            if task.configuration.key in failed:
+                continue
+            entry = self._through_losses(partial(self._once, task, first))
+            self.journal.add(entry)
+            tries[task] += 1
+            if entry["status"] != "ok":
+                again = self._after_failure(task, entry, tries[task])
+                if not again:
+                    failed.add(task.configuration.key)
+            else:
+                again = not self._is_done(task)
+                if entry["rejected"]:
+                    self.say(f"{_name(task)} set aside: {entry['rejected']}")
+            if again:
+                waiting.insert(0, task)
+            self.advance(len(self.tasks) - len(waiting), len(self.tasks))
+
+    def _after_failure(self, task: plan.Task, entry: dict[str, Any], tries: int) -> bool:
+        """Whether to try again; raises Failure where no other model would fare better."""
+        kind = entry["error_kind"]
+        if kind in OF_THE_BINARY:
+            raise Failure(
+                f"The benchmark binary failed on {self.adb.serial} with {kind}: "
+                f"{entry['error_line']}; see {entry['log']}, or give another --benchmark_binary."
+            )
+        again = kind in MAY_PASS and tries < outliers.ATTEMPTS
+        self.say(f"{_name(task)}: {kind}, see {entry['log']}{'; trying again' * again}")
+        return again
+
+    def _is_done(self, task: plan.Task) -> bool:
+        ran = [
+            entry
+            for entry in self.journal.of(task.configuration.key, task.round)
+            if entry["status"] == "ok"
+        ]
+        return len(ran) >= outliers.ATTEMPTS or any(not entry["rejected"] for entry in ran)
+
+    # -- getting ready ---------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Everything that a phone needs before a run, also after it was away."""
+        self.phone = look_at(self.adb)
+        self.mask = self.phone.mask(self.settings.cores)
+        self.binary = self.choose_binary(self.phone)
+        self._end_leftovers()
+        remote.put(self.adb, self.binary.path, self._program, self.binary.sha256, executable=True)
+        self.flavour = binary.tell_flavour(self.adb.shell(self._program, "--help").text)
+        binary.arguments(self.flavour, "", 1, 1, self.settings.delegate)  # can it do that at all?
+        for model in self.models:
+            remote.put(self.adb, model.path, remote.model_path(model), model.sha256)
+        self.tasks = tuple(
+            plan.tasks(
+                self.models, self.settings, self.phone.identity, self.binary.sha256, self.mask
+            )
+        )
+
+    @property
+    def _program(self) -> str:
+        assert self.binary is not None
+        return remote.program_path(self.binary)
+
+    def _end_leftovers(self) -> None:
+        """A run whose connection was lost goes on by itself, and would disturb the next."""
+        # The brackets keep pkill from finding the shell that runs it.
+        self.adb.steady().script("pkill -f '[b]enchmark_model --graph'")
+
+    def _look(self) -> state.State:
+        cpus = [cpu for cpu in range(64) if self.mask and int(self.mask, 16) >> cpu & 1]
+        return state.look(self.adb, cpus)
+
+    def _through_losses(self, action: Callable[[], T]) -> T:
+        """Does `action`; where the phone goes away, waits for it and does all of it again."""
+        while True:
+            try:
+                return action()
+            except PhoneError as error:
+                if error.kind not in LOST:
+                    raise
+                self.say(f"{self.adb.serial} is gone ({error}); waiting for it")
+            if not self.adb.wait_until_back(self.settings.reconnect_s):
+                raise Failure(
+                    f"{self.adb.serial} did not come back within {self.settings.reconnect_s:.0f} "
+                    "s; connect it and run the same command again, it goes on from here."
+                ) from None
+            self.say(f"{self.adb.serial} is back")
+            if action != self._prepare:
+                self._through_losses(self._prepare)
+
+    # -- one run ---------------------------------------------------------------------------------
+
+    def _cool_down(self, first: state.State) -> tuple[state.State, float]:
+        seconds = self.settings.cooldown_s
+        if seconds is None:
+            now, waited = state.wait_until_cool(
+                self._look, first, COOL_LIMIT_S, self.adb.stop.wait, self.adb.clock
+            )
+            if not state.is_cool(now, first):
+                self.say(
+                    f"{self.adb.serial} did not cool down in {waited:.0f} s "
+                    f"({state.describe_heat(now)}, {state.describe_heat(first)} at first)"
+                )
+            return now, waited
+        self.adb.stop.wait(seconds)
+        return self._look(), seconds
+
+    def _once(self, task: plan.Task, first: state.State) -> dict[str, Any]:
+        """Runs `task` in a process of its own, and tells all that is known of the run."""
+        assert self.phone is not None
+        before, waited = self._cool_down(first)
+        words = self._words(task)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        command = shlex.join(self.adb.shell_words(shlex.join(words)))
+        text, status, kind = "", None, None
+        try:
+            ended = self.adb.shell(*words, timeout_s=self.settings.timeout_s)
+            text, status = ended.text, ended.status
+        except PhoneError as error:
+            if error.kind in LOST:
+                raise
+            self._end_leftovers()
+            text, kind = str(error), error.kind
+        except Terminated:
+            self._end_leftovers()
+            raise
+        after = self._look()
+        parsed = log.parse(text, status)
+        kind = kind or self._error_kind(parsed)
+        entry = {
+            "key": task.configuration.key,
+            "serial": self.adb.serial,
+            "model": task.model.name,
+            "path": str(task.model.path),
+            "bytes": task.model.bytes,
+            **asdict(task.configuration),
+            "round": task.round,
+            "at": at,
+            "waited_s": round(waited, 1),
+            "before": asdict(before),
+            "after": asdict(after),
+            "mean_khz": state.mean_khz(before, after),
+            "status": "error" if kind else "ok",
+            "error_kind": kind,
+            "error_line": text.strip().splitlines()[-1][:200] if kind and text.strip() else None,
+            "rejected": None,
+            "result": parsed,
+            "command": command,
+            "log": self._keep_log(task, at, command, text),
+        }
+        if kind is None:
+            entry["rejected"] = self._reject(task, entry, first)
+        return entry
+
+    def _words(self, task: plan.Task) -> list[str]:
+        bound = ["taskset", self.mask] if self.mask else []
+        flags = task.configuration.arguments(self.flavour, remote.model_path(task.model))
+        return [*bound, self._program, *flags]
+
+    def _error_kind(self, parsed: dict[str, Any]) -> str | None:
+        """A run is good only with its timings, and only by the delegate that was asked for."""
+        if parsed["error_kind"]:
+            return parsed["error_kind"]
+        if parsed["inference_avg_us"] is None:
+            return "unknown"
+        wanted, used = self.settings.delegate, parsed["delegate"]["name"]
+        if wanted in ("gpu", "nnapi") and used != wanted:
+            return "delegate_fallback"
+        return None
+
+    def _reject(self, task: plan.Task, entry: dict[str, Any], first: state.State) -> str | None:
+        reason = outliers.spoiled(entry, first.allowed_khz)
+        if reason or task.configuration.purpose != plan.TIMING:
+            return reason
+        others = [
+            inference_us(other)
+            for other in self.journal.of(entry["key"])
+            if other["status"] == "ok" and not other["rejected"]
+        ]
+        return outliers.far_off(inference_us(entry), others)
+
+    def _keep_log(self, task: plan.Task, at: str, command: str, text: str) -> str:
+        name = "-".join(
+            (
+                self.adb.serial,
+                task.model.name,
+                f"{task.configuration.threads}t",
+                task.configuration.purpose,
+                f"{task.round:02d}",
+                at,
+            )
+        )
+        path = self.logs / (re.sub(r"[^\w.-]+", "_", name) + ".txt")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"$ {command}\n{text}")
+        return f"{self.logs.name}/{path.name}"
+
+
+def _name(task: plan.Task) -> str:
+    return f"{task.model.name}, round {task.round}"
+
+
+def inference_us(entry: dict[str, Any]) -> float:
+    """A run's time: its median where the binary gives one, else its mean."""
+    result = entry["result"]
+    median = result["inference"]["median"]
+    return float(result["inference_avg_us"] if median is None else median)

@@ -1,0 +1,92 @@
+"""How many pictures a second several ways of working get through, compared fairly.
+
+A turn lasts long enough to be steady; the ways take turns in rounds, in an order shuffled anew,
+so that a slow moment of the machine hits all of them.
+"""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnv3_tf.files import atomic_write
+from mnv3_tf.measuring import statistics
+from mnv3_tf.measuring.machine import describe_machine
+from mnv3_tf.ui import tables
+
+Turn = Callable[[], float]
+"""Does its work and returns the seconds that a picture took."""
+
+COLUMNS = ("", "images/s", "speed", "95 %")
+
+
+def compare(turns: Mapping[str, Turn], rounds: int, seed: int = 0) -> list[dict[str, Any]]:
+    """A row for each: "images_per_s", and "ratio" of its speed to the first's, paired by round.
+
+    Both with an interval of 95 % confidence ("..._ci"). The first turn of each is not counted.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    order = random.Random(seed)
+    for turn in turns.values():
+        turn()
+    seconds = {name: np.empty((rounds, 1)) for name in turns}
+    names = list(turns)
+    for number in track(range(rounds), "Measuring", console=Console(stderr=True), transient=True):
+        order.shuffle(names)
+        for name in names:
+            seconds[name][number] = turns[name]()
+    first = seconds[next(iter(turns))]
+    rows = []
+    for name, taken in seconds.items():
+        pace, ratio = statistics.median(taken), statistics.ratio(first, taken)
+        rows.append(
+            {
+                "name": name,
+                "images_per_s": 1 / pace.value,
+                "images_per_s_ci": [1 / pace.high, 1 / pace.low],
+                "ratio": ratio.value,
+                "ratio_ci": [ratio.low, ratio.high],
+            }
+        )
+    return rows
+
+
+def report(title: str, command: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Prints a table; returns what `--json` prints."""
+    tables.show(title, COLUMNS, [_line(row) for row in rows])
+    return {
+        "command": command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(os.getloadavg()),
+        "rows": list(rows),
+    }
+
+
+def write(results: Mapping[str, Any], out: str | Path) -> None:
+    """OUT/results.json."""
+    with atomic_write(Path(out) / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def timed(work: Callable[[], Any], images: int) -> float:
+    begin = time.perf_counter()
+    work()
+    return (time.perf_counter() - begin) / images
+
+
+def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = row["ratio_ci"]
+    return (
+        row["name"],
+        f"{row['images_per_s']:.1f}",
+        f"{row['ratio']:.3f}",
+        f"{low:.3f}-{high:.3f}",
+    )

@@ -1,0 +1,1 @@
+"""What the networks are for: to classify, to detect, to segment."""

@@ -1,0 +1,1 @@
+"""A .tflite and nothing else: read, run, described, written. No TensorFlow here."""

@@ -1,0 +1,240 @@
+"""Two .tflite files of the same network on the same pictures: where does one lose precision?
+
+Any two files that can be matched layer by layer will do, such as float and int8, or the int8
+files of two methods; neither needs to be ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.tflite.numeric_error import decibels, divergences, softmax
+from mnv3_tf.tflite.runtime import check_loads
+from mnv3_tf.tflite.tensors import KEEP_VALUES, LayerTensor, LayerTensors, counted
+
+EXACT_DB = 60.0  # what quantisation never reaches
+FEWEST_VALUES = 8  # of a channel, to estimate a gain of its own from
+
+
+@dataclass
+class Moments:
+    """Sums over pictures and positions, by channel: of reference^2, of both's product, of file^2.
+
+    All (C,) float64; `count` values went into each.
+    """
+
+    reference: Any = 0.0
+    product: Any = 0.0
+    file: Any = 0.0
+    count: int = 0
+
+    def add(self, reference: np.ndarray, file: np.ndarray) -> None:
+        """Values of one picture, the channels last."""
+        x = reference.reshape(-1, reference.shape[-1]).astype(np.float64)
+        y = file.reshape(x.shape).astype(np.float64)
+        self.reference = self.reference + np.einsum("nc,nc->c", x, x)
+        self.product = self.product + np.einsum("nc,nc->c", x, y)
+        self.file = self.file + np.einsum("nc,nc->c", y, y)
+        self.count += len(x)
+
+    @property
+    def gain(self) -> float | None:
+        """The file's tensor is about this many times the reference's; None of a zero tensor."""
+        power = float(np.sum(self.reference))
+        return float(np.sum(self.product)) / power if power > 0 else None
+
+    def sqnr_db(self, per_channel: bool) -> float:
+        """Signal to noise, where noise is what the file's tensor, scaled at best, leaves unsaid.
+
+        The scale is one for the tensor, or one for each channel.
+        """
+        reference, product, file = self.reference, self.product, self.file
+        correction = 1.0
+        if per_channel and self.count >= FEWEST_VALUES:
+            # A gain fits itself to the noise a little: it takes one degree of freedom of many.
+            correction = self.count / (self.count - 1)
+        else:
+            reference, product, file = (
+                np.sum(m, keepdims=True) for m in (reference, product, file)
+            )
+        explained = np.divide(product**2, file, out=np.zeros_like(file), where=file > 0)
+        noise = np.maximum(reference - explained, 0).sum() * correction
+        return decibels(float(reference.sum()), float(noise))
+
+
+def open_pair(reference: str | Path, path: str | Path) -> tuple[LayerTensors, LayerTensors]:
+    """Both files, ready for `compare`.
+
+    Raises UserError for a file that does not load, or files that do not take the same pictures.
+    """
+    for name in (reference, path):
+        check_loads(name, delegate=False)
+    expected, found = LayerTensors(reference), LayerTensors(path)
+    for file in (expected, found):
+        shape = file.input.shape
+        if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
+            raise UserError(
+                f"{file.path} takes {shape}, not one square RGB picture (1, side, side, 3); "
+                "only classifiers of such pictures can be compared."
+            )
+    if expected.input.shape != found.input.shape:
+        raise UserError(
+            f"{path} takes pictures of {found.input.shape[1]} pixels and {reference} of "
+            f"{expected.input.shape[1]}; compare files of one resolution."
+        )
+    return expected, found
+
+
+def compare(
+    expected: LayerTensors, found: LayerTensors, images: np.ndarray, per_channel: bool = True
+) -> dict[str, Any]:
+    """The signal-to-noise ratio of each layer of `found` against the same layer of `expected`.
+
+    Args:
+      expected: the reference, best a float file.
+      found: the file in question, which takes the same pictures.
+      images: (N, H, W, 3) in [-1, 1].
+      per_channel: the lowered forms of a network differ by gains that the next kernel takes out
+        again: 6 or 36 of a whole tensor, or one for each channel where a layer was equalised.
+        Noise is what remains after the best such gains. With a gain for each channel, one that
+        really is too large or too small does not show in its own layer. It does in the next
+        convolution that mixes channels, so that nothing is lost; one gain for a tensor would
+        give false alarm over every equalised layer instead. What a channel lacks altogether
+        counts as noise either way.
+
+    Returns:
+      {"images", "per_channel", "layers": [{"index": running order, "name", "op", "sqnr_db",
+      "sqnr_db_one_gain": with one gain for the tensor, "gain", "drop_db"}], "unmatched": layers
+      of `found` that `expected` does not have, "agreement": part of the pictures with the same
+      top-1, "divergence": mean Kullback-Leibler divergence in nats (both None if the files differ
+      in their number of classes)}. "drop_db" is the loss against the worst of the layers that
+      this one reads, None where it reads the picture alone: that is where damage is done. More
+      than EXACT_DB counts as exact. What a h-swish that follows erases, below -3, is left out.
+
+    Raises:
+      UserError: the files have no layer in common.
+    """
+    layers = [layer for layer in found.layers if layer.op not in KEEP_VALUES]
+    pairs = match_layers(expected.layers, layers)
+    if not pairs:
+        raise UserError(
+            f"{found.path} and {expected.path} have no layer in common by name and shape "
+            f"({_some_names(found)} and {_some_names(expected)}); compare files of one network."
+        )
+    names = {layer.name for layer in expected.layers}
+    moments = [Moments() for _ in pairs]
+    wanted, given = [], []
+    for image in images:
+        wanted.append(expected.run(image))
+        given.append(found.run(image))
+        for (before, after), moment in zip(pairs, moments, strict=True):
+            value = expected.value(before)
+            mask = counted(before.name, names, value)
+            moment.add(value * mask, found.value(after).reshape(value.shape) * mask)
+    matched = {after.name for _, after in pairs}
+    return {
+        "images": len(images),
+        "per_channel": per_channel,
+        "layers": _rows(found, pairs, moments, per_channel),
+        "unmatched": [layer.name for layer in layers if layer.name not in matched],
+        **_answers(expected, found, np.stack(wanted), np.stack(given)),
+    }
+
+
+def match_layers(
+    expected: Sequence[LayerTensor], found: Sequence[LayerTensor]
+) -> list[tuple[LayerTensor, LayerTensor]]:
+    """Pairs of tensors of the same layer, in the running order of `found`.
+
+    First by name, then, of those that are left over, by any of their aliases. Shapes must be the
+    same but for sides of 1.
+    """
+    partner: dict[str, LayerTensor] = {}
+    by_name = {layer.name: layer for layer in expected}
+    for layer in found:
+        other = by_name.get(layer.name)
+        if other and _shape(other) == _shape(layer):
+            partner[layer.name] = other
+    taken = {other.name for other in partner.values()}
+    by_alias: dict[str, LayerTensor] = {}
+    for layer in expected:
+        if layer.name not in taken:
+            by_alias.update(dict.fromkeys((layer.name, *layer.aliases), layer))
+    for layer in found:
+        if layer.name in partner:
+            continue
+        for alias in (layer.name, *layer.aliases):
+            other = by_alias.get(alias)
+            if other and other.name not in taken and _shape(other) == _shape(layer):
+                partner[layer.name] = other
+                taken.add(other.name)
+                break
+    return [(partner[layer.name], layer) for layer in found if layer.name in partner]
+
+
+def worst_layers(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """The `count` layers with the lowest ratio, the lowest first."""
+    return sorted(rows, key=lambda row: row["sqnr_db"])[:count]
+
+
+def largest_drops(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """The `count` layers that lose most against what they read, the largest loss first."""
+    losing = [row for row in rows if row["drop_db"] is not None and row["drop_db"] > 0]
+    return sorted(losing, key=lambda row: -row["drop_db"])[:count]
+
+
+def _rows(
+    file: LayerTensors,
+    pairs: Sequence[tuple[LayerTensor, LayerTensor]],
+    moments: Sequence[Moments],
+    per_channel: bool,
+) -> list[dict[str, Any]]:
+    levels = {
+        layer.index: moment.sqnr_db(per_channel)
+        for (_, layer), moment in zip(pairs, moments, strict=True)
+    }
+    order = {layer.name: number for number, layer in enumerate(file.layers)}
+    rows = []
+    for (_, layer), moment in zip(pairs, moments, strict=True):
+        level = levels[layer.index]
+        before = [min(levels[source], EXACT_DB) for source in file.sources(layer, levels)]
+        rows.append(
+            {
+                "index": order[layer.name],
+                "name": layer.name,
+                "op": layer.op,
+                "sqnr_db": level,
+                "sqnr_db_one_gain": moment.sqnr_db(per_channel=False),
+                "gain": moment.gain,
+                "drop_db": round(min(before) - min(level, EXACT_DB), 1) if before else None,
+            }
+        )
+    return rows
+
+
+def _answers(
+    expected: LayerTensors, found: LayerTensors, wanted: np.ndarray, given: np.ndarray
+) -> dict[str, float | None]:
+    if wanted.shape != given.shape:
+        return {"agreement": None, "divergence": None}
+    p, q = (
+        answer if file.last_op == "SOFTMAX" else softmax(answer)
+        for file, answer in ((expected, wanted), (found, given))
+    )
+    return {
+        "agreement": float((wanted.argmax(-1) == given.argmax(-1)).mean()),
+        "divergence": float(divergences(p, q).mean()),
+    }
+
+
+def _shape(layer: LayerTensor) -> tuple[int, ...]:
+    return tuple(side for side in layer.info.shape if side != 1)
+
+
+def _some_names(file: LayerTensors) -> str:
+    names = ", ".join(layer.name for layer in file.layers[:3])
+    return f"{names}, ..." if names else "none at all"

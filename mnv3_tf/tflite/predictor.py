@@ -1,0 +1,214 @@
+"""A .tflite that answers: classes, detections or masks, of ours or of others'.
+
+Needs LiteRT and NumPy, not TensorFlow.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnv3_tf.detection import postprocess
+from mnv3_tf.detection.postprocess import Detections
+from mnv3_tf.errors import UserError
+from mnv3_tf.networks.ssdlite import DetectorSpec
+from mnv3_tf.tasks.specs import Spec
+from mnv3_tf.tflite import metadata, views
+from mnv3_tf.tflite.post_process import Suppression
+from mnv3_tf.tflite.runtime import TFLiteModel, check_loads
+from mnv3_tf.tflite.signature import Kind, kind_of
+
+Array = np.ndarray
+
+
+def open_model(path: str | Path, threads: int = 1) -> "AnsweringModel":
+    """Opens the file, whatever its quality: it is tried in a process of its own first.
+
+    `threads` are at most those that a detector's own suppression bears (`Kind.threads`).
+
+    Raises UserError for a file that does not load, that takes no single RGB picture, or whose
+    outputs mean nothing to us: none of `kinds.Kind`, or a detector's raw ones without the spec.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    check_loads(path)
+    content = Path(path).read_bytes()
+    kind = kind_of(schema.ModelT.InitFromPackedBuf(content, 0))
+    return AnsweringModel(
+        TFLiteModel(path, kind.threads(threads)),
+        kind,
+        metadata.spec_of(content),
+        metadata.labels_of(content),
+        metadata.normalization_of(content),
+    )
+
+
+class AnsweringModel:
+    """`task` is "classify", "detect" or "segment", `image_size` (height, width) in pixels.
+
+    `num_classes` is without a detector's background, and 0 where neither the file nor its labels
+    tell. `labels` are names, None if there are none. `spec` is that of a file of ours.
+
+    Methods take pictures (N, height, width, 3) as real values in [-1, 1]. A file of others' gets
+    them normalised as its metadata say; quantised inputs of 8 bits get the bytes as they are, as
+    is the custom.
+    """
+
+    def __init__(
+        self,
+        model: TFLiteModel,
+        kind: Kind,
+        spec: Spec | None = None,
+        labels: list[str] | None = None,
+        normalization: tuple[list[float], list[float]] | None = None,
+    ) -> None:
+        shape = model.input.shape
+        if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape[1:3]) < 2:
+            taken = "x".join(map(str, shape)) or "a scalar"
+            raise UserError(
+                f"{model.path} takes {taken}, not one RGB picture (1, height, width, 3); export it "
+                "for a batch of 1."
+            )
+        self.path, self.task, self.kind = model.path, kind.task, kind
+        self.image_size = shape[1], shape[2]
+        self.labels = None if labels is None else tuple(labels)
+        self.spec = spec if spec and self._is_of(spec) else None
+        told = (kind.num_classes, self.spec and self.spec.num_classes, len(labels or ()))
+        self.num_classes = next((number for number in told if number), 0)
+        self._model, self._normalization = model, normalization
+        self._anchors = self._own_anchors() if kind.form == "raw" else None
+
+    def label(self, index: int) -> str:
+        named = self.labels and 0 <= index < len(self.labels)
+        return self.labels[index] if self.labels and named else f"class {index}"
+
+    def answer(self, picture: Array) -> Any:
+        """Of a picture uint8 (H, W, 3) of any size, viewed as evaluation does.
+
+        classify: probabilities (classes,); detect: `Detections`, as parts of the picture; segment:
+        class indices (H, W), of the picture's own size.
+        """
+        if self.task == "classify":
+            view = views.centre(picture, self.image_size)
+            return as_probabilities(self.classify(view[np.newaxis])[0])
+        view = views.whole(picture, self.image_size)
+        if self.task == "detect":
+            return self.detect(view[np.newaxis])[0]
+        return self._classes(self._outputs(view)[0], picture.shape[:2])
+
+    def classify(self, images: Array) -> Array:
+        """float32 (N, classes), as the file gives them: probabilities or logits."""
+        found = [self._outputs(image)[0].reshape(-1) for image in images]
+        return np.stack(found) if found else np.empty((0, self.num_classes), np.float32)
+
+    def detect(self, images: Array) -> list[Detections]:
+        """Of each picture. Raw files get the `post_process.Suppression` that others have inside."""
+        return [self._detections(self._outputs(image)) for image in images]
+
+    def segment(self, images: Array) -> Array:
+        """Class indices, int32 (N, H, W), of the size of the file's output."""
+        found = [self._classes(self._outputs(image)[0]) for image in images]
+        return np.stack(found) if found else np.empty((0, *self._model.output.shape[1:3]), np.int32)
+
+    # -- on the way in and out ---------------------------------------------------------------
+
+    def _outputs(self, image: Array) -> list[Array]:
+        if image.shape != (*self.image_size, 3):
+            raise UserError(
+                f"{self.path} takes pictures of {'x'.join(map(str, self.image_size))} pixels and "
+                f"got {'x'.join(map(str, image.shape))}; resize them."
+            )
+        answers = self._model.answers(self._as_input(np.asarray(image, np.float32)))
+        return [answers[number] for number in self.kind.order]
+
+    def _as_input(self, image: Array) -> Array:
+        """Real values in [-1, 1] to those that this input stands for."""
+        info = self._model.input
+        unit = np.array([-1, 0, 1], np.float32)
+        if info.dtype in ("uint8", "int8"):
+            if np.allclose(info.seen(unit), unit, atol=0.02):
+                return image
+            stored = np.rint((image + 1) * 127.5) + np.iinfo(info.dtype).min
+            return info.dequantize(stored)
+        if self._normalization is None:
+            return image
+        mean, deviation = (np.array(values, np.float32) for values in self._normalization)
+        return ((image + 1) * 127.5 - mean) / deviation
+
+    def _detections(self, outputs: list[Array]) -> Detections:
+        if self._anchors is not None:
+            codes, scores = outputs
+            keep = Suppression()
+            return postprocess.detect(
+                codes[0],
+                scores[0],
+                self._anchors,
+                keep.score,
+                keep.overlap,
+                keep.total,
+                keep.total,
+                together=True,
+            )
+        boxes, classes, scores, count = (part.reshape(-1) for part in outputs)
+        kept = slice(0, round(float(count[0])))
+        boxes, classes, scores = boxes.reshape(-1, 4)[kept].clip(0, 1), classes[kept], scores[kept]
+        inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))
+        order = inside[np.argsort(-scores[inside], kind="stable")]
+        return Detections(boxes[order], np.rint(classes[order]).astype(np.int32), scores[order])
+
+    def _classes(self, output: Array, size: tuple[int, ...] | None = None) -> Array:
+        """int32 (H, W), of `size` (height, width) or the output's own."""
+        height, width = size or output.shape[1:3]
+        if self.kind.form == "classes":
+            found = np.rint(output.reshape(output.shape[1:3])).astype(np.int32)
+            rows, columns = (
+                # The nearest: pixels are squares, and their centres are at halves.
+                ((np.arange(side) + 0.5) * given / side).astype(int)
+                for side, given in zip((height, width), found.shape, strict=True)
+            )
+            return found[rows[:, np.newaxis], columns]
+
+        def scores(number: int) -> Array:
+            channel = output[0, ..., number]
+            if channel.shape == (height, width):
+                return channel
+            return views.resize_channel(channel, (height, width))
+
+        if output.shape[3] == 1:
+            # As MediaPipe reads it: how sure a pixel is of being the figure's.
+            return (scores(0) > 0.5).astype(np.int32)
+        # One class after the other: all at once would not fit into memory for a camera's picture.
+        best, classes = scores(0), np.zeros((height, width), np.int32)
+        for number in range(1, output.shape[3]):
+            following = scores(number)
+            better = following > best
+            best = np.where(better, following, best)
+            classes[better] = number
+        return classes
+
+    # -- our own files -----------------------------------------------------------------------
+
+    def _is_of(self, spec: Spec) -> bool:
+        """Whether the spec speaks of this file, not of one that another tool has changed since."""
+        return (
+            spec.task == self.task
+            and spec.image_size == self.image_size
+            and self.kind.num_classes in (None, spec.num_classes)
+        )
+
+    def _own_anchors(self) -> Array:
+        anchors = self.spec.anchors() if isinstance(self.spec, DetectorSpec) else None
+        if anchors is None or len(anchors) != self._model.output.shape[1]:
+            raise UserError(
+                f"{self.path} gives box codes and does not tell the anchors, which its spec inside "
+                "would; export it with --output=detections."
+            )
+        return anchors
+
+
+def as_probabilities(scores: Array) -> Array:
+    """float32 (C,) as it is if it lies in [0, 1], else the softmax of it."""
+    if scores.min() >= 0 and scores.max() <= 1:
+        return scores
+    powers = np.exp(scores - scores.max())
+    return np.asarray(powers / powers.sum(), np.float32)

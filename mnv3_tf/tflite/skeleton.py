@@ -1,0 +1,299 @@
+"""A network's .tflite for timing alone, straight from its spec in milliseconds.
+
+Its operators, shapes and fused activations are those of what `exporter` writes, its weights are
+random: time depends on the former alone. So no network is built, trained or converted, and
+TensorFlow is not needed. Two things that an export may have are missing: the second stem gate
+that some trained networks get in int8, and the QUANTIZE operators of a camera's bytes, since int8
+skeletons take and give int8.
+
+Scales of int8 tensors are such that XNNPACK takes every operator, whatever the weights, and all
+the same: what only moves or mixes values needs that.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.lraspp import SegmenterSpec
+from mnv3_tf.networks.operators import IMAGE, Operator, Shape, concatenation_axis
+from mnv3_tf.networks.ssdlite import DetectorSpec
+from mnv3_tf.tasks.specs import Spec, for_phones
+from mnv3_tf.tflite.packing import pack_model
+
+Precision = Literal["none", "int8"]
+HardSwish = Literal["fused", "composite", "naive"]
+FASTEST: dict[Precision, HardSwish] = {"none": "fused", "int8": "composite"}
+"""The lowering of h-swish that an export chooses by itself for XNNPACK."""
+
+ACTIVATION_SCALE, WEIGHT_SCALE = 0.05, 0.01
+UNIT_SCALE, LOWEST = 1 / 256, -128
+"""Of what lies in [0, 1): TFLite allows SOFTMAX and LOGISTIC no other."""
+
+SCHEMA_VERSION = 3
+INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "HARD_SWISH": 1, "RESHAPE": 1}
+"""Of operators; the others' int8 came with version 2."""
+
+FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6", "hard_sigmoid": "RELU6"}
+"""What a convolution takes along. A gate's +3 is in its bias and its 1/6 in the next kernel."""
+
+
+def network(spec: Spec, quantize: Precision = "none", hard_swish: HardSwish | None = None) -> bytes:
+    """The file of a network of any task, float32 or int8 at both ends.
+
+    A classifier answers with probabilities (1, classes), a detector with "box_codes" (1, A, 4) and
+    scores (1, A, 1 + classes), a segmentation network with logits (1, height, width, classes).
+
+    `hard_swish` None takes what is fastest. "naive" computes it as the paper's unoptimised
+    variant (Table 5): the gate, its sixth and the product by three operators.
+    """
+    graph = Graph(quantize, hard_swish)
+    made = {IMAGE: graph.input((*spec.image_size, 3))}
+    for op in operators(for_phones(spec)):
+        made[op.name] = graph.operator(op, [made[name] for name in op.reads])
+    match spec:
+        case DetectorSpec():
+            return graph.finish(made["box_codes"], graph.sigmoid(made["class_logits"]))
+        case SegmenterSpec():
+            return graph.finish(made["semantic"])
+    return graph.finish(graph.softmax(graph.reshape(made["logits"], (spec.num_classes,))))
+
+
+def single(
+    op: Operator,
+    quantize: Precision = "none",
+    hard_swish: HardSwish | None = None,
+    reads: Sequence[Shape] | None = None,
+) -> bytes:
+    """A file of one operator of a network, its activation included.
+
+    `reads` are the shapes of what it reads. Without them a "multiply" is by a gate of one pixel,
+    and a "concatenate", of which they alone tell the parts, is a ValueError.
+    """
+    graph = Graph(quantize, hard_swish)
+    if reads is None:
+        reads = _shapes_read(op)
+    return graph.finish(graph.operator(op, [graph.input(shape) for shape in reads]))
+
+
+def _shapes_read(op: Operator) -> list[Shape]:
+    match op.kind:
+        case "concatenate":
+            raise ValueError(f"{op.name} joins {len(op.reads)} tensors; give the shapes it reads.")
+        case "add":
+            return [op.input, op.input]
+        case "multiply":
+            return [op.input, (1, 1, op.input[2])]
+    return [op.input]
+
+
+class Graph:
+    """A .tflite under construction; tensors are numbers. All shapes are without the batch of 1."""
+
+    def __init__(self, quantize: Precision, hard_swish: HardSwish | None = None) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._schema = schema
+        self._int8 = quantize == "int8"
+        self._hard_swish = hard_swish or FASTEST[quantize]
+        self._random = np.random.default_rng(0)
+        self._graph = schema.SubGraphT()
+        self._graph.name = "main"
+        self._graph.tensors, self._graph.operators = [], []
+        self._graph.inputs = []
+        self._buffers: list[Any] = [schema.BufferT()]
+        self._codes: dict[str, int] = {}
+
+    def input(self, shape: Sequence[int]) -> int:
+        number = self._activation(shape)
+        self._graph.inputs.append(number)
+        return number
+
+    def operator(self, op: Operator, inputs: Sequence[int]) -> int:
+        """An operator of `cost.operators` and the activation that goes with it."""
+        fused = FUSED.get(op.activation, "NONE")
+        make: dict[str, Callable[[], int]] = {
+            "conv": lambda: self._conv(op, inputs[0], fused),
+            "depthwise": lambda: self._depthwise(op, inputs[0], fused),
+            "mean": lambda: self._mean(inputs[0], op.output),
+            "cut": lambda: self._cut(op, inputs[0]),
+            "add": lambda: self._binary("ADD", inputs, op.output, fused),
+            "multiply": lambda: self._binary("MUL", inputs, op.output, fused),
+            "resize": lambda: self._resize(inputs[0], op.output),
+            "reshape": lambda: self.reshape(inputs[0], op.output),
+            "concatenate": lambda: self._concatenate(inputs, concatenation_axis(op)),
+        }
+        made = make[op.kind]()
+        if op.activation == "hard_swish":
+            return self._hard_swish_of(made, op.output)
+        if op.activation == "sigmoid":
+            return self.sigmoid(made)
+        if op.activation == "swish":
+            return self._binary("MUL", [made, self.sigmoid(made)], op.output, "NONE")
+        return made
+
+    def reshape(self, source: int, shape: Shape) -> int:
+        return self._add("RESHAPE", [source, self._numbers(1, *shape)], self._activation(shape))
+
+    def sigmoid(self, source: int) -> int:
+        shape = self._shape(source)
+        return self._add("LOGISTIC", [source], self._activation(shape, UNIT_SCALE, LOWEST))
+
+    def softmax(self, source: int) -> int:
+        options = self._schema.SoftmaxOptionsT()
+        options.beta = 1.0
+        output = self._activation(self._shape(source), UNIT_SCALE, LOWEST)
+        return self._add("SOFTMAX", [source], output, options)
+
+    def finish(self, *outputs: int) -> bytes:
+        self._graph.outputs = list(outputs)
+        model = self._schema.ModelT()
+        model.version = SCHEMA_VERSION
+        model.subgraphs = [self._graph]
+        model.buffers = self._buffers
+        model.operatorCodes = [self._code(name) for name in self._codes]
+        return pack_model(model)
+
+    # -- operators -------------------------------------------------------------------------------
+
+    def _conv(self, op: Operator, source: int, fused: str) -> int:
+        filters, channels = op.output[2], op.input[2]
+        options = self._strided(self._schema.Conv2DOptionsT(), op, fused)
+        shape = (filters, op.kernel, op.kernel, channels)
+        weights = self._weights(shape, op.kernel**2 * channels, 0)
+        inputs = [source, *weights]
+        return self._add("CONV_2D", inputs, self._activation(op.output), options)
+
+    def _depthwise(self, op: Operator, source: int, fused: str) -> int:
+        options = self._strided(self._schema.DepthwiseConv2DOptionsT(), op, fused)
+        options.depthMultiplier = 1
+        shape = (1, op.kernel, op.kernel, op.output[2])
+        inputs = [source, *self._weights(shape, op.kernel**2, 3)]
+        return self._add("DEPTHWISE_CONV_2D", inputs, self._activation(op.output), options)
+
+    def _strided(self, options: Any, op: Operator, fused: str) -> Any:
+        options.padding = self._schema.Padding.SAME
+        options.strideH = options.strideW = op.stride
+        options.dilationHFactor = options.dilationWFactor = op.dilation
+        options.fusedActivationFunction = getattr(self._schema.ActivationFunctionType, fused)
+        return options
+
+    def _mean(self, source: int, shape: Shape) -> int:
+        options = self._schema.ReducerOptionsT()
+        options.keepDims = True
+        return self._add("MEAN", [source, self._numbers(1, 2)], self._activation(shape), options)
+
+    def _cut(self, op: Operator, source: int) -> int:
+        assert op.corner
+        start = (*op.corner, 0)
+        end = (begin + side for begin, side in zip(start, op.output, strict=True))
+        bounds = [self._numbers(0, *start), self._numbers(1, *end), self._numbers(1, 1, 1, 1)]
+        options = self._schema.StridedSliceOptionsT()
+        return self._add("STRIDED_SLICE", [source, *bounds], self._activation(op.output), options)
+
+    def _concatenate(self, parts: Sequence[int], axis: int) -> int:
+        """Along `axis`, counted without the batch."""
+        shapes = [self._shape(part) for part in parts]
+        shape = list(shapes[0])
+        shape[axis] = sum(part[axis] for part in shapes)
+        options = self._schema.ConcatenationOptionsT()
+        options.axis = 1 + axis
+        return self._add("CONCATENATION", parts, self._activation(shape), options)
+
+    def _resize(self, source: int, shape: Shape) -> int:
+        options = self._schema.ResizeBilinearOptionsT()
+        options.alignCorners = True
+        inputs = [source, self._numbers(*shape[:2])]
+        return self._add("RESIZE_BILINEAR", inputs, self._activation(shape), options)
+
+    def _binary(self, name: str, inputs: Sequence[int], shape: Sequence[int], fused: str) -> int:
+        options = getattr(self._schema, f"{name.title()}OptionsT")()
+        options.fusedActivationFunction = getattr(self._schema.ActivationFunctionType, fused)
+        return self._add(name, inputs, self._activation(shape), options)
+
+    def _hard_swish_of(self, source: int, shape: Sequence[int]) -> int:
+        if self._hard_swish == "fused":
+            return self._add("HARD_SWISH", [source], self._activation(shape))
+        gate = self._binary("ADD", [source, self._number(3.0)], shape, "RELU6")
+        if self._hard_swish == "naive":
+            gate = self._binary("MUL", [gate, self._number(1 / 6)], shape, "NONE")
+        return self._binary("MUL", [gate, source], shape, "NONE")
+
+    def _add(self, name: str, inputs: Sequence[int], output: int, options: Any = None) -> int:
+        operator = self._schema.OperatorT()
+        operator.opcodeIndex = self._codes.setdefault(name, len(self._codes))
+        operator.inputs, operator.outputs = list(inputs), [output]
+        if options is not None:
+            operator.builtinOptions = options
+            kind = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, kind)
+        self._graph.operators.append(operator)
+        return output
+
+    def _code(self, name: str) -> Any:
+        code = self._schema.OperatorCodeT()
+        code.builtinCode = getattr(self._schema.BuiltinOperator, name)
+        # Readers of old files look at this field, which ends at 127.
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+        code.version = INT8_VERSIONS.get(name, 2) if self._int8 else 1
+        return code
+
+    # -- tensors ---------------------------------------------------------------------------------
+
+    def _activation(
+        self, shape: Sequence[int], scale: float = ACTIVATION_SCALE, zero_point: int = 0
+    ) -> int:
+        kind = self._schema.TensorType.INT8 if self._int8 else self._schema.TensorType.FLOAT32
+        quantization = self._quantization([scale], zero_point) if self._int8 else None
+        return self._tensor((1, *shape), kind, 0, quantization)
+
+    def _weights(self, shape: Sequence[int], fan_in: int, axis: int) -> list[int]:
+        """Kernel and bias; `axis` of the kernel is that of the filters."""
+        filters = shape[axis]
+        if not self._int8:
+            kernel = self._random.standard_normal(shape, np.float32) * math.sqrt(2 / fan_in)
+            return [self._constant(kernel), self._constant(np.zeros(filters, np.float32))]
+        values = self._random.integers(-127, 128, shape, np.int8)
+        scales = [WEIGHT_SCALE] * filters
+        sums = [WEIGHT_SCALE * ACTIVATION_SCALE] * filters
+        return [
+            self._constant(values, self._quantization(scales, 0, axis)),
+            self._constant(np.zeros(filters, np.int32), self._quantization(sums)),
+        ]
+
+    def _shape(self, tensor: int) -> Shape:
+        return tuple(self._graph.tensors[tensor].shape[1:])
+
+    def _number(self, value: float) -> int:
+        if not self._int8:
+            return self._constant(np.array(value, np.float32))
+        return self._constant(np.array(127, np.int8), self._quantization([value / 127]))
+
+    def _numbers(self, *values: int) -> int:
+        """Whole numbers, as operators take shapes and axes."""
+        return self._constant(np.array(values, np.int32))
+
+    def _constant(self, values: np.ndarray, quantization: Any = None) -> int:
+        kinds = {"float32": "FLOAT32", "int8": "INT8", "int32": "INT32"}
+        buffer = self._schema.BufferT()
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+        self._buffers.append(buffer)
+        kind = getattr(self._schema.TensorType, kinds[values.dtype.name])
+        return self._tensor(values.shape, kind, len(self._buffers) - 1, quantization)
+
+    def _tensor(self, shape: Sequence[int], kind: int, buffer: int, quantization: Any) -> int:
+        tensor = self._schema.TensorT()
+        tensor.shape, tensor.type, tensor.buffer = list(shape), kind, buffer
+        tensor.name = f"tensor_{len(self._graph.tensors)}"
+        tensor.quantization = quantization
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _quantization(self, scales: Sequence[float], zero_point: int = 0, axis: int = 0) -> Any:
+        parameters = self._schema.QuantizationParametersT()
+        parameters.scale = list(scales)
+        parameters.zeroPoint = [zero_point] * len(scales)
+        parameters.quantizedDimension = axis
+        return parameters

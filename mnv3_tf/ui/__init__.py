@@ -1,0 +1,1 @@
+"""What a user sees: flags, tables, pages, figures, drawings and progress."""
