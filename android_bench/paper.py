@@ -18,7 +18,7 @@ from android_bench import report, run
 from android_bench.measure import measure
 from android_bench.members import Member, choose
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.measuring import published
 from mnv3_tf.measuring.phone.models import load
 from mnv3_tf.tasks.specs import TASKS
@@ -79,8 +79,7 @@ def main(args: flags.FlagValues) -> None:
     files = {made(member, folder): member for member in members}
     found = measure(args, load([str(path) for path in files]), settings)
     measured = beside_paper(found, files)
-    with atomic_write(Path(args.out) / "paper.json") as temporary:
-        temporary.write_text(json.dumps(measured, indent=1) + "\n")
+    write_json(Path(args.out) / "paper.json", measured)
     for task, quantize in TITLES:
         rows = [row for row in measured if (row["task"], row["quantize"]) == (task, quantize)]
         for serial in dict.fromkeys(row["serial"] for row in rows):

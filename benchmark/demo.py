@@ -147,7 +147,7 @@ def _title(latency: dict[str, Any]) -> str:
 
 
 def _write(out: Path, run: Path, results: dict[str, Any]) -> None:
-    from mnv3_tf.files import atomic_write
+    from mnv3_tf.files import atomic_write, write_json
     from mnv3_tf.measuring.plots import plot_answers, plot_latency
     from mnv3_tf.tflite.runtime import TFLiteModel
     from mnv3_tf.ui import page
@@ -174,7 +174,6 @@ def _write(out: Path, run: Path, results: dict[str, Any]) -> None:
         page.paragraph(f"Measured by: {results['latency']['command']}"),
         *(page.paragraph(f"Warning: {text}") for text in results["latency"]["warnings"]),
     ]
-    with atomic_write(out / "report.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(out / "report.json", results)
     with atomic_write(out / "report.html") as temporary:
         temporary.write_text(page.document(title, parts))

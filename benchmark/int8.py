@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.ui import cli, tables
@@ -303,8 +303,7 @@ def write_results(results: dict[str, Any], spec: NetworkSpec, out: Path) -> None
     """results.json, latency.png and, where something was judged, accuracy.png."""
     from mnv3_tf.measuring.plots import plot_accuracy, plot_latency
 
-    with atomic_write(out / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(out / "results.json", results)
     bars = [_bar(row) for row in results["rows"]]
     plot_latency(bars, _title(results, spec), out / "latency.png")
     if judged := _judged(results["rows"]):

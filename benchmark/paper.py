@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.measuring.published import CITYSCAPES_SIZE
 from mnv3_tf.networks.lraspp import SegmenterSpec
 from mnv3_tf.networks.spec import NetworkSpec
@@ -89,8 +89,7 @@ def main(args: flags.FlagValues) -> None:
             result = measure_table(name, settings, out / "models" / name)
         if task == "classify":
             with_accuracy(result["rows"], judged)
-        with atomic_write(file) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(file, result)
         paper_plots.PLOTS[name](result, out / f"{name}.png")
         lines = [paper_lines.line(row, task, wide=False) for row in result["rows"]]
         tables.show(title(result), paper_lines.columns(task, wide=False), lines)

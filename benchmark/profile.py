@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import write_json
 from mnv3_tf.measuring import published
 from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.networks.operators import IMAGE
@@ -82,8 +82,7 @@ def main(args: flags.FlagValues) -> None:
     ]
     result = {"schema_version": SCHEMA_VERSION, "conditions": timer.conditions, "rows": rows}
     out = Path(args.out)
-    with atomic_write(out / "profile.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(out / "profile.json", result)
     plot(rows, out / "profile.png")
     title = f"Milliseconds by type of operator, {timer.conditions['device']}"
     tables.show(title, *table(rows))

@@ -23,7 +23,7 @@ import numpy as np
 from absl import flags
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import write_json
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.operators import Operator
@@ -94,8 +94,7 @@ def main(args: flags.FlagValues) -> None:
         "strategies": {name: [_described(r, judged.best) for r in of] for name, of in runs.items()},
     }
     out = Path(args.out) / "search_strategies.json"
-    with atomic_write(out) as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(out, results)
     plot_runs(results, out.with_suffix(".png"))
     print(
         f"{space.size} architectures, {judged.within(GOAL):.3%} of them within 1 % of the best "

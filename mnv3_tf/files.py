@@ -1,10 +1,12 @@
 """Writing files so that nobody ever sees half of one."""
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mnv3_tf.errors import UserError
 
@@ -35,6 +37,12 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, tree: Mapping[str, Any] | Sequence[Any]) -> None:
+    """The tree, indented, whole or not at all; raises UserError as `atomic_write` does."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(tree, indent=1) + "\n")
 
 
 def _umask() -> int:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf.errors import Failure, UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
@@ -194,8 +194,7 @@ def _predict(
         found["mask"] = str(mask)
         _save(answer.astype("uint8" if answer.max() < 256 else "uint16"), mask)
     _save(_drawn(model, picture, answer, found), drawing)
-    with atomic_write(told) as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n")
+    write_json(told, found)
     return found
 
 

@@ -18,7 +18,7 @@ from absl import flags
 
 from mnv3_tf.data.sharded import FORMAT, encode, read_index
 from mnv3_tf.errors import Failure, UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.ui import cli
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def write_shards(
             if split:
                 files[name] = _write_split(split, name, out, pictures_per_shard, seed)
         index = job | {"files": files}
-        with atomic_write(out / "index.json") as temporary:
-            temporary.write_text(json.dumps(index, indent=1) + "\n")
+        write_json(out / "index.json", index)
     except OSError as error:
         raise Failure(
             f"Cannot write to {out} ({error.strerror}); make room, and the same command goes on."

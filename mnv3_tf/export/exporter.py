@@ -1,6 +1,5 @@
 """A trained network becomes a .tflite, with a report that proves what it is."""
 
-import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.export import accuracy
 from mnv3_tf.export.convert import OUTPUTS, InputType, Output, Quantize, convert
 from mnv3_tf.export.parity import compare_answers, layer_sqnr, layer_steps, parting_of
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.layers import Lowering
 from mnv3_tf.networks.lraspp import SegmenterSpec
 from mnv3_tf.networks.spec import NetworkSpec
@@ -146,8 +145,7 @@ def export(
             **{key: file[key] for key in ("input", "output", "ops", "float_islands", "xnnpack")},
             **_measured(spec, temporary, trained, made, options, calibration, evaluation),
         }
-        with atomic_write(out.with_suffix(".report.json")) as report_file:
-            report_file.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(out.with_suffix(".report.json"), report)
     if training and training.checkpoints:
         shutil.rmtree(training.checkpoints, ignore_errors=True)
     return report

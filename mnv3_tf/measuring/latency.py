@@ -6,7 +6,6 @@ Reported are the median of all inferences, its confidence interval over the roun
 to the first model, paired by round. Times are of warm caches, without filling in the input.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import write_json
 from mnv3_tf.measuring import machine, statistics
 from mnv3_tf.measuring.plots import plot_latency
 from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, Rounds
@@ -124,8 +123,7 @@ def write_results(results: dict[str, Any], out: str | Path) -> None:
     """results.json and latency.png in the folder `out`."""
 
     out = Path(out)
-    with atomic_write(out / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(out / "results.json", results)
     plot_latency(results["models"], title(results), out / "latency.png")
 
 

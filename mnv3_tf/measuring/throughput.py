@@ -4,7 +4,6 @@ A turn lasts long enough to be steady; the ways take turns in rounds, in an orde
 so that a slow moment of the machine hits all of them.
 """
 
-import json
 import os
 import random
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import write_json
 from mnv3_tf.measuring import statistics
 from mnv3_tf.measuring.machine import describe_machine
 from mnv3_tf.ui import tables
@@ -72,8 +71,7 @@ def report(title: str, command: str, rows: Sequence[Mapping[str, Any]]) -> dict[
 
 def write(results: Mapping[str, Any], out: str | Path) -> None:
     """OUT/results.json."""
-    with atomic_write(Path(out) / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
+    write_json(Path(out) / "results.json", results)
 
 
 def timed(work: Callable[[], Any], images: int) -> float:

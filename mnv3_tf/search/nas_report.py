@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mnv3_tf.files import write_json
 from mnv3_tf.search import plots
 from mnv3_tf.search.candidates import Judged, pareto
 from mnv3_tf.search.latency import Latency, Timer, shown
@@ -14,7 +15,6 @@ from mnv3_tf.search.nas import Sample
 from mnv3_tf.search.report import write_report
 from mnv3_tf.search.space import Space
 from mnv3_tf.tflite import skeleton
-from mnv3_tf.training.run_folder import write_json
 from mnv3_tf.ui import tables
 
 FIFTH = 5

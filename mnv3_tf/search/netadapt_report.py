@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.files import write_json
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import plots
 from mnv3_tf.search.candidates import Judged
@@ -15,7 +16,6 @@ from mnv3_tf.search.lines import COLUMNS, compare, rows
 from mnv3_tf.search.netadapt import Step
 from mnv3_tf.search.report import write_report
 from mnv3_tf.tflite import skeleton
-from mnv3_tf.training.run_folder import write_json
 from mnv3_tf.ui import tables
 
 WIDTHS = [round(0.3 + 0.01 * number, 2) for number in range(70)]

@@ -15,7 +15,7 @@ import tf_keras
 import mnv3_tf
 from mnv3_tf.data import Dataset, Split, open_dataset
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.models import load_model
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.networks.lraspp import SegmenterSpec
@@ -35,7 +35,6 @@ from mnv3_tf.training.run_folder import (
     as_json,
     best_row,
     read_json,
-    write_json,
 )
 from mnv3_tf.training.segmentation import Segmentation
 from mnv3_tf.training.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write
+from mnv3_tf.files import atomic_write, write_json
 
 Row = dict[str, Any]
 """A line of metrics.jsonl."""
@@ -128,11 +128,6 @@ def as_json(tree: dict[str, Any]) -> dict[str, Any]:
     """As it will be read back (tuples become lists), so that the two can be compared."""
     found: dict[str, Any] = json.loads(json.dumps(tree))
     return found
-
-
-def write_json(path: Path, tree: dict[str, Any]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(tree, indent=1) + "\n")
 
 
 SCORES = {"val_top1": "top-1", "val_map": "mAP", "val_miou": "mIoU"}

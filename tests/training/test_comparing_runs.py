@@ -6,8 +6,9 @@ import shutil
 import pytest
 from refusals import check_command, refused
 
+from mnv3_tf.files import write_json
 from mnv3_tf.training import compare
-from mnv3_tf.training.run_folder import RunFolder, write_json
+from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.training.settings import Settings
 from mnv3_tf.ui import cli
 
