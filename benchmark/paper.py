@@ -16,7 +16,6 @@ measured with the same settings on this machine, is not measured again.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,7 +149,7 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
         "command": command("benchmark paper", settings, more=[f"--tables={name}"]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe_machine(load),
-        "settings": asdict(settings),
+        "settings": settings.recorded,
         "origins": {key: origin for key, origin in ORIGINS.items() if key in measured[0]},
         "rows": measured,
         "warnings": latency.find_warnings(measured, busy, os.cpu_count() or 1),
@@ -201,7 +200,7 @@ def read_same(file: Path, name: str, settings: "Settings") -> dict[str, Any] | N
         asked = [describe(row) for row in TABLES[name].rows()]
         same = (
             found["schema_version"] == SCHEMA_VERSION
-            and found["settings"] == asdict(TABLES[name].settings(settings))
+            and found["settings"] == TABLES[name].settings(settings).recorded
             and found["machine"]["cpu"] == describe_machine(())["cpu"]
             and [{key: row[key] for key in asked[0]} for row in found["rows"]] == asked
         )

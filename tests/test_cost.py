@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from mnv3_tf import cost
+from mnv3_tf import cost as command
+from mnv3_tf.networks import cost
 from mnv3_tf.networks.named import NETWORKS, resolve
 from mnv3_tf.ui import cli
 
@@ -97,7 +98,7 @@ def test_one_operator_in_full():
 
 
 def call(*arguments: str) -> int:
-    return cli.call(cost.main, cost.define_flags, ["cost", *arguments])
+    return cli.call(command.main, command.define_flags, ["cost", *arguments])
 
 
 def test_command(capsys):

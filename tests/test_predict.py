@@ -260,7 +260,8 @@ def test_bad_input(files, tmp_path, closed_folder, capsys):
 def test_tensorflow_is_not_needed(files, tmp_path):
     shown = save(picture((64, 64), CORNER), tmp_path / "a.png")
     code = (
-        "import sys; from mnv3_tf.ui import cli, predict\n"
+        "import sys; from mnv3_tf import predict\n"
+        "from mnv3_tf.ui import cli\n"
         "for file in sys.argv[1:]:\n"
         "    words = ['predict', '--model_file=' + file, "
         f"'{shown}', '--out={tmp_path / 'out'}']\n"

@@ -8,7 +8,7 @@ to the first model, paired by round. Times are of warm caches, without filling i
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +46,11 @@ class Settings(Checked):
     def with_xnnpack(self) -> bool:
         return self.delegate == "xnnpack"
 
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """As result files have them, where "delegate" is true for XNNPACK."""
+        return asdict(self) | {"delegate": self.with_xnnpack}
+
 
 def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any]:
     """Measures every file; the result is what `--json` prints.
@@ -72,7 +77,7 @@ def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any
         "command": command("benchmark latency", settings, more=[f"--models={','.join(paths)}"]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe_machine(load_before),
-        "settings": vars(settings) | {"delegate": settings.with_xnnpack},
+        "settings": settings.recorded,
         "models": rows,
         "warnings": find_warnings(rows, busy, os.cpu_count() or 1),
     }

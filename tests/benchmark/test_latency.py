@@ -11,6 +11,7 @@ import pytest
 import tiny
 from refusals import check_command
 
+from benchmark import latency as command
 from mnv3_tf.measuring import latency, machine, turns
 from mnv3_tf.tflite import inspection, runtime, skeleton
 from mnv3_tf.ui import cli
@@ -70,7 +71,7 @@ def scripted(monkeypatch):
 
 
 def run(*arguments: str) -> int:
-    return cli.call(latency.main, latency.define_flags, ["latency", *arguments])
+    return cli.call(command.main, command.define_flags, ["latency", *arguments])
 
 
 BOTH = "--models=a/light.tflite,heavy.tflite"
@@ -270,4 +271,4 @@ def test_bad_input_is_refused(named, tmp_path, capsys, monkeypatch):
     (tmp_path / "good.tflite").write_bytes(content)
     (tmp_path / "cut.tflite").write_bytes(content[:500])
     words = [word.format(good=tmp_path / "good.tflite", folder=tmp_path) for word in REFUSED[named]]
-    check_command(latency, [*words, f"--out={tmp_path / 'out'}"], named, capsys, tmp_path)
+    check_command(command, [*words, f"--out={tmp_path / 'out'}"], named, capsys, tmp_path)

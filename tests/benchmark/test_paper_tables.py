@@ -366,8 +366,7 @@ def test_a_table_says_what_it_is_and_how_to_make_it_again(measured):
         "title": table.title,
         "note": table.note,
         "first": "large",
-        "command": "python -m benchmark paper --tables=redesigns --threads=1 --rounds=5 "
-        "--burst_ms=1",
+        "command": "python -m benchmark paper --tables=redesigns --rounds=5 --burst_ms=1",
         "settings": {"threads": 1, "rounds": 5, "burst_ms": 1, "seed": 0, "delegate": True},
     }
     assert {key: result[key] for key in told} == told

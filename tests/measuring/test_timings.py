@@ -57,7 +57,7 @@ def test_the_conditions_tell_what_the_numbers_are_of(monkeypatch):
         "device": here["cpu"],
         "threads": 2,
         "delegate": "xnnpack",
-        "runtime": f"ai-edge-litert {machine['versions']['ai-edge-litert']}",
+        "runtime": f"ai-edge-litert {here['versions']['ai-edge-litert']}",
         "rounds": 7,
     }
     monkeypatch.setattr(timers, "PhoneTimer", lambda *told: told)

@@ -14,6 +14,7 @@ from making import colours, trained, written
 from refusals import check_command, refused
 
 from mnv3_tf import cost
+from mnv3_tf.networks.cost import cost as networks_cost
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.search import nas_command, netadapt_command
 from mnv3_tf.search.__main__ import COMMANDS
@@ -225,7 +226,7 @@ def test_beside_a_report_stands_the_width_of_the_same_latency():
     small = resolve("small")
     for width in (0.3, 0.75, 0.99):
         narrow = small.with_width(width)
-        latency = float(cost.cost(narrow).madds)
+        latency = float(networks_cost(narrow).madds)
         assert width_of_latency(small, latency, CountedLatency()).hash == narrow.hash
 
 

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of `benchmark`."""
+"""Figures without files, for tests of what is drawn."""
 
 from pathlib import Path
 from typing import Any
