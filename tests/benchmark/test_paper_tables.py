@@ -297,7 +297,7 @@ def made_up(monkeypatch) -> list[str]:
             "command": "made up",
             "date": "just now",
             "machine": machine | {"cpu": describe_machine(())["cpu"]},
-            "settings": vars(TABLES[name].settings(settings)),
+            "settings": TABLES[name].settings(settings).recorded,
             "rows": rows,
             "warnings": ["the figures are made up."],
         }
