@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import TASKS
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.ui import cli, tables
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from mnv3_tf.training.trained import Trained
 
 BATCH = 32
-SCORES = {"top1": "top-1", "map": "mAP", "map50": "mAP at IoU 0.5", "miou": "mIoU"}
-"""Of a report, and how they are called."""
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -68,8 +67,9 @@ def define_flags(values: flags.FlagValues) -> None:
     text(
         "output",
         None,
-        "probabilities or logits; of detectors detections (boxes found inside) or raw; of "
-        "segmentation scores or classes (arg-max).",
+        "What the file gives: "
+        + "; ".join(f"to {t.name} {' or '.join(t.outputs)}" for t in TASKS.values())
+        + ".",
     )
     text("labels", None, "Text file with a class name on each line; the run's if not given.")
     flags.DEFINE_integer("threads", 1, "Threads for the latency.", 1, flag_values=values)
@@ -225,9 +225,9 @@ def _show(out: str, report: dict[str, Any]) -> None:
         ),
     ]
     if report["images"]:
-        for name, title in SCORES.items():
-            if report.get(name, {}).get("exported") is not None:
-                rows.append((title, "{exported:.4f}, network {float:.4f}".format(**report[name])))
+        for metric in TASKS[report["task"]].metrics:
+            if (found := report.get(metric.key, {})).get("exported") is not None:
+                rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**found)))
         rows.append(("agreement", f"{report['agreement'] or 0:.4f} on {report['images']} pictures"))
     if report.get("divergence") is not None:
         rows.append(("divergence", f"{report['divergence']:.4f} nats from the network"))

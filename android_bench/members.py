@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring import published
 from mnv3_tf.networks.ssdlite import RESOLUTION as DETECTORS_SIDE
-from mnv3_tf.tasks.specs import TASKS, Head, Resolution, Spec, resolve_spec
+from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT, TASKS
+from mnv3_tf.tasks.specs import Head, Resolution, Spec, resolve_spec
 from mnv3_tf.tflite.skeleton import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("none", "int8")
@@ -33,21 +34,18 @@ class Member:
     network: str
     width: float
     quantize: Precision
-    task: str = "classify"
+    task: str = CLASSIFY.name
     resolution: Resolution = 224
 
     @property
     def label(self) -> str:
         """Of its file, but for the precision."""
-        is_plain = self.task == "classify"
+        is_plain = self.task == CLASSIFY.name
         return f"{self.network}_{self.width:g}" if is_plain else self.spec.name
 
     @property
     def spec(self) -> Spec:
-        classes = {
-            "detect": published.COCO_CLASSES,
-            "segment": published.CITYSCAPES_CLASSES,
-        }.get(self.task)
+        classes = published.CLASSES.get(self.task)
         return resolve_spec(
             self.task, self.network, self.width, self.resolution, classes, head=HALF
         )
@@ -55,15 +53,14 @@ class Member:
     @property
     def published(self) -> Figures | None:
         """Of detection and segmentation the paper has float alone."""
-        if self.task == "classify":
-            row = published.find(self.network, self.width, self.quantize)
-            if row is None:
-                return None
-            one, two, three = row.pixel_ms
-            return Figures((one, two, three), {"top1": row.top1}, row.source)
-        if self.quantize != "none":
+        if self.task != CLASSIFY.name:
+            by_task = {DETECT.name: self._detection, SEGMENT.name: self._segmentation}
+            return by_task[self.task]() if self.quantize == "none" else None
+        row = published.find(self.network, self.width, self.quantize)
+        if row is None:
             return None
-        return self._detection() if self.task == "detect" else self._segmentation()
+        one, two, three = row.pixel_ms
+        return Figures((one, two, three), {"top1": row.top1}, row.source)
 
     def _detection(self) -> Figures:
         row = next(
@@ -102,13 +99,13 @@ def choose(
     """
     found = [
         *(
-            Member(network, width, quantize, "classify", resolution)
+            Member(network, width, quantize, CLASSIFY.name, resolution)
             for quantize in PRECISIONS
             for network, width in published.FAMILY
         ),
         *(
             Member(network, 1.0, quantize, task, size)
-            for task, size in (("detect", DETECTORS_SIDE), ("segment", segmentation_size))
+            for task, size in ((DETECT.name, DETECTORS_SIDE), (SEGMENT.name, segmentation_size))
             for quantize in PRECISIONS
             for network in ("large", "small")
         ),
@@ -119,7 +116,7 @@ def choose(
             raise UserError(
                 f"--only={name} is in no table; choose from {', '.join((*known, *TASKS))}."
             )
-    tasks = [task for task in TASKS if task in only] or TASKS
+    tasks = [task for task in TASKS if task in only] or list(TASKS)
     networks = [network for network in known if network in only] or known
     chosen = [member for member in found if member.task in tasks and member.network in networks]
     if not chosen:

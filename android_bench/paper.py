@@ -21,19 +21,19 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.measuring import published
 from mnv3_tf.measuring.phone.models import load
-from mnv3_tf.tasks.specs import TASKS
+from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT, TASKS
 from mnv3_tf.tflite import skeleton
 from mnv3_tf.ui import cli, tables
 
 TITLES = {
-    ("classify", "none"): "Table 3: float",
-    ("classify", "int8"): "Table 4: int8",
-    ("detect", "none"): "Table 6: SSDLite, float",
-    ("detect", "int8"): "Table 6: SSDLite, int8",
-    ("segment", "none"): "Tables 7 and 8: LR-ASPP, float",
-    ("segment", "int8"): "Tables 7 and 8: LR-ASPP, int8",
+    (CLASSIFY.name, "none"): "Table 3: float",
+    (CLASSIFY.name, "int8"): "Table 4: int8",
+    (DETECT.name, "none"): "Table 6: SSDLite, float",
+    (DETECT.name, "int8"): "Table 6: SSDLite, int8",
+    (SEGMENT.name, "none"): "Tables 7 and 8: LR-ASPP, float",
+    (SEGMENT.name, "int8"): "Tables 7 and 8: LR-ASPP, int8",
 }
-PIXELS = {"classify": (1, 2, 3), "detect": (1,), "segment": (3,)}
+PIXELS = {CLASSIFY.name: (1, 2, 3), DETECT.name: (1,), SEGMENT.name: (3,)}
 """The phones of which the paper's tables tell; what is measured here is compared with the first."""
 EXPLANATION = (
     "ms here: median over rounds on this phone. P-1, P-2, P-3: the paper's Pixel 1, 2 and 3, where "

@@ -22,6 +22,7 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks import CLASSIFY
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.ui import cli, tables
 
@@ -72,9 +73,10 @@ def main(args: flags.FlagValues) -> None:
 
     _check(args)
     timing = Settings(args.threads, args.rounds, args.burst_ms, args.seed)
-    spec = network_spec(args)
-    if not isinstance(spec, NetworkSpec):
+    named = network_spec(args)
+    if named.task != CLASSIFY.name:
         raise UserError(f"Only classifiers are compared here, not --task={args.task}.")
+    spec = named.backbone
     cli.import_tensorflow(args)
     rows = []
     for row in _workshop(args, spec).make(args.methods, args.qat_steps):

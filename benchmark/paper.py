@@ -25,8 +25,7 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.measuring.published import CITYSCAPES_SIZE
-from mnv3_tf.networks.lraspp import SegmenterSpec
-from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks import CLASSIFY, SEGMENT
 from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import command
 
@@ -86,7 +85,7 @@ def main(args: flags.FlagValues) -> None:
         result = None if args.overwrite else read_same(file, name, settings)
         if result is None:
             result = measure_table(name, settings, out / "models" / name)
-        if task == "classify":
+        if task == CLASSIFY.name:
             with_accuracy(result["rows"], judged)
         write_json(file, result)
         paper_plots.PLOTS[name](result, out / f"{name}.png")
@@ -181,9 +180,9 @@ def describe(row: "Row") -> dict[str, Any]:
         "madds": total.madds,
         "published": dict(row.published),
     }
-    if isinstance(spec, NetworkSpec):
+    if spec.task == CLASSIFY.name:
         found["spec_hashes"] = [spec.replace(num_classes=n).hash for n in IMAGENET_CLASSES]
-    if isinstance(spec, SegmenterSpec):
+    if spec.task == SEGMENT.name:
         # The paper counts at the pictures' own size alone.
         found["resolution"] = list(spec.resolution)
         found["full_madds"] = cost(spec.replace(resolution=CITYSCAPES_SIZE)).madds

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT
+
 KINDS = {"none": "float", "int8": "int8"}
 COLUMNS = ("network", "kind", "ms", "± %", "ratio", "MAdds", "params")
 EXPLANATION = (
@@ -26,18 +28,18 @@ class Layout:
 
 
 LAYOUTS = {
-    "classify": Layout(
+    CLASSIFY.name: Layout(
         {"top-1": "top1"},
         ("P-1", "P-2", "P-3"),
         "MAdds: millions. top-1 (*: by a report of --reports), P-1, P-2, P-3 (ms on Pixel 1, 2, "
         "3): published.",
     ),
-    "detect": Layout(
+    DETECT.name: Layout(
         {"mAP": "map"},
         ("P-1",),
         "Detection: MAdds in billions; in brackets, mAP and P-1 (ms on Pixel 1): published.",
     ),
-    "segment": Layout(
+    SEGMENT.name: Layout(
         {"mIoU": "miou", "test": "test_miou"},
         ("P-3",),
         "Segmentation: MAdds in billions, at 1024x2048; in brackets, mIoU and P-3 (ms on Pixel 3): "
@@ -60,7 +62,7 @@ def line(row: Mapping[str, Any], task: str, wide: bool = True) -> tuple[str, ...
     """A row under `columns` of the same task and width."""
     layout, published = LAYOUTS[task], row["published"]
     low, high = row["ci_us"]
-    if task == "classify":
+    if task == CLASSIFY.name:
         sizes = [f"{row['madds'] / 1e6:.1f}", f"{row['params'] / 1e6:.2f}"]
         mark = "*" if (row["top1_origin"] or "").startswith("measured") else ""
         accuracies = ["-" if row["top1"] is None else f"{row['top1']:.1f}{mark}"]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from mnv3_tf.measuring.plots import COLOURS, LEGEND
+from mnv3_tf.tasks import TASKS
 from mnv3_tf.ui import figures
 from mnv3_tf.ui.label_placement import write_names
 
 Result = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 SHADES = {"fused": "#4c72b0", "composite": "#dd8452", "naive": "#8c8c8c"}
-ACCURACIES = {"detect": ("map", "mAP"), "segment": ("miou", "mIoU")}
 PRECISIONS = (("none", "float"), ("int8", "int8"))
 
 
@@ -44,15 +44,15 @@ def plot_task(result: Result, path: Path) -> None:
     bars, points = figure.subplots(2, 1, height_ratios=[0.42 * len(labels), 3.6])
     _draw_bars(bars, labels, result["rows"])
     bars.set_title(f"{result['title']} ({result['machine']['cpu']})", loc="left", fontsize=10)
-    key, name = ACCURACIES[result["task"]]
-    told = [row for row in result["rows"] if row["published"].get(key) is not None]
-    places = [(row["full_pace_us"] / 1e3, row["published"][key]) for row in told]
+    score = TASKS[result["task"]].score
+    told = [row for row in result["rows"] if row["published"].get(score.key) is not None]
+    places = [(row["full_pace_us"] / 1e3, row["published"][score.key]) for row in told]
     families = [row["label"].split()[0] for row in told]
     colours = [f"C{list(dict.fromkeys(families)).index(family)}" for family in families]
     points.scatter(*zip(*places, strict=True), s=22, c=colours)
     points.set_xlim(0, 1.2 * max(row["full_pace_us"] for row in told) / 1e3)
     points.set_xlabel("milliseconds, float, measured here")
-    points.set_ylabel(f"{name} (%, published)")
+    points.set_ylabel(f"{score.title} (%, published)")
     points.grid(alpha=0.3)
     points.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=8)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mnv3_tf.measuring import published
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT
 from mnv3_tf.tasks.specs import Head, Spec, resolve_spec
 from mnv3_tf.tflite.skeleton import FASTEST, HardSwish, Precision
 
@@ -58,7 +59,7 @@ class Table:
     rows: Callable[[], Iterator[Row]]
     first: str
     note: str = ""
-    task: str = "classify"
+    task: str = CLASSIFY.name
     most_rounds: int | None = None
     by_default: bool = True
 
@@ -153,7 +154,7 @@ def detection() -> Iterator[Row]:
             label = _label(row.network, row.width, "half" * (row.tail == "half"))
             head = Head(tail=row.tail)
             spec = resolve_spec(
-                "detect", row.network, row.width, None, published.COCO_CLASSES, head
+                DETECT.name, row.network, row.width, None, published.COCO_CLASSES, head
             )
             figures: dict[str, Any] = {"params_m": row.params_m, "madds_b": row.madds_b}
             if quantize == "none":
@@ -177,7 +178,12 @@ def segmentation(image_size: tuple[int, int] = published.HALF_SIZE) -> Iterator[
             )
             head = Head(row.tail, row.head, row.filters, row.output_stride)
             spec = resolve_spec(
-                "segment", row.network, row.width, image_size, published.CITYSCAPES_CLASSES, head
+                SEGMENT.name,
+                row.network,
+                row.width,
+                image_size,
+                published.CITYSCAPES_CLASSES,
+                head,
             )
             figures: dict[str, Any] = {"params_m": row.params_m, "madds_b": row.madds_b}
             if quantize == "none":
@@ -228,7 +234,7 @@ TABLES: Mapping[str, Table] = {
         "Params are with BatchNorm's, which the paper leaves out; its sizes of MobileNetV2 at full "
         "width are for 80 classes, all others for 90. Files end in box codes and scores of all "
         "anchors, before non-maximum suppression.",
-        task="detect",
+        task=DETECT.name,
         most_rounds=20,
     ),
     "segmentation": Table(
@@ -236,7 +242,7 @@ TABLES: Mapping[str, Table] = {
         segmentation,
         "large LR 128",
         SEGMENTATION_NOTE,
-        task="segment",
+        task=SEGMENT.name,
         most_rounds=6,
     ),
     "segmentation_full": Table(
@@ -244,7 +250,7 @@ TABLES: Mapping[str, Table] = {
         lambda: segmentation(published.CITYSCAPES_SIZE),
         "large LR 128",
         SEGMENTATION_NOTE,
-        task="segment",
+        task=SEGMENT.name,
         most_rounds=5,
         by_default=False,
     ),

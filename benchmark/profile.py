@@ -21,9 +21,10 @@ from mnv3_tf.files import write_json
 from mnv3_tf.measuring import published
 from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.networks.operators import IMAGE
-from mnv3_tf.tasks import specs
-from mnv3_tf.tasks.flags import define_task_flags, head_options
-from mnv3_tf.ui import cli, tables
+from mnv3_tf.tasks import Spec, specs
+from mnv3_tf.tasks.flags import NamedNetwork
+from mnv3_tf.tasks.task import Head
+from mnv3_tf.ui import cli, settings, tables
 
 if TYPE_CHECKING:
     from mnv3_tf.measuring.timers import HostTimer
@@ -31,24 +32,15 @@ if TYPE_CHECKING:
     from mnv3_tf.tflite.skeleton import Precision
 
 SCHEMA_VERSION = 1
-HEADS = {
-    "classify": ("head",),
-    "detect": ("extras", "box head", "class head"),
-    "segment": ("head", "resize"),
-}
-"""Parts of a network that are told as a whole; "resize" is all bilinear stretching."""
-CLASSES = {"detect": published.COCO_CLASSES, "segment": published.CITYSCAPES_CLASSES}
+HEADS = ("head", "extras", "box head", "class head", "resize")
+"""Parts that some networks have; "resize" is all bilinear stretching."""
+TYPES = ("1x1 convolution", "depthwise", "squeeze-excite", "stem", *HEADS, "add")
 
 
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", ["large", "small"], "Networks.", flag_values=values)
-    flags.DEFINE_string(
-        "resolution",
-        None,
-        "Side of the input in pixels, or HEIGHTxWIDTH to segment; the task's own.",
-        flag_values=values,
-    )
-    define_task_flags(values)
+    settings.define(values, NamedNetwork, without=("model", "width", "num_classes"))
+    settings.define(values, Head)
     flags.DEFINE_integer(
         "rounds", 20, "How often each operator gets a turn.", 1, flag_values=values
     )
@@ -63,14 +55,14 @@ def main(args: flags.FlagValues) -> None:
 
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
-    resolution, head = specs.parse_resolution(args.resolution), head_options(args)
+    asked = settings.read(args, NamedNetwork, model="", width=1.0, num_classes=None)
     chosen = {
         name: specs.resolve_spec(
-            args.task,
+            asked.task,
             name,
-            resolution=resolution,
-            num_classes=CLASSES.get(args.task) if name in NETWORKS else None,
-            head=head,
+            resolution=asked.resolution,
+            num_classes=published.CLASSES.get(asked.task) if name in NETWORKS else None,
+            head=settings.read(args, Head),
         )
         for name in args.models
     }
@@ -90,9 +82,7 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps(result))
 
 
-def profile(
-    name: str, spec: specs.Spec, quantize: "Precision", timer: "HostTimer"
-) -> dict[str, Any]:
+def profile(name: str, spec: Spec, quantize: "Precision", timer: "HostTimer") -> dict[str, Any]:
     """A row: microseconds by type, of the operators alone, and "whole_us" of the network."""
     from benchmark.latency_table import NETWORK_BURST_MS, OPERATOR_BURST_MS
     from mnv3_tf.networks.cost import operators
@@ -108,18 +98,20 @@ def profile(
         paths[-1].write_bytes(skeleton.network(spec, quantize))
         times = timer.time(paths[:-1], OPERATOR_BURST_MS)
         (whole,) = timer.time(paths[-1:], NETWORK_BURST_MS)
-    by_type = dict.fromkeys(types(spec.task), 0.0)
+    by_type = dict.fromkeys(types(listed), 0.0)
     for op, us in zip(listed, times, strict=True):
         by_type[type_of(op)] += us
     return {"network": name, "quantize": quantize, "us": by_type, "whole_us": whole}
 
 
-def types(task: str) -> tuple[str, ...]:
-    return ("1x1 convolution", "depthwise", "squeeze-excite", "stem", *HEADS[task], "add")
+def types(operators: Sequence["Operator"]) -> list[str]:
+    """Those of TYPES that networks like this one have."""
+    present = {type_of(op) for op in operators}
+    return [name for name in TYPES if name in present or name not in HEADS]
 
 
 def type_of(op: "Operator") -> str:
-    """One of `types` of the network's task."""
+    """One of TYPES."""
     if op.kind == "resize":
         return op.kind
     if op.stage in ("stem", "head", "extras", "box_head", "class_head"):

@@ -12,11 +12,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.export.convert import Output
-
 
 def convert_stock(
-    model: tf_keras.Model, calibration: np.ndarray, output: Output = "probabilities"
+    model: tf_keras.Model, calibration: np.ndarray, output: str = "probabilities"
 ) -> bytes:
     """The .tflite of a trained classifier, int8 throughout, int8 in and out.
 

@@ -13,7 +13,7 @@ Classifiers get top-1 and top-5, detectors COCO's mAP, segmentation networks mIo
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,54 +21,49 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import TASKS, Resolution, Task, task_of
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
-from mnv3_tf.tasks.specs import DATASETS, Resolution
+from mnv3_tf.tasks.specs import DATASETS
 from mnv3_tf.training.run_folder import RunFolder
-from mnv3_tf.ui import cli, tables
+from mnv3_tf.ui import cli, settings, tables
+from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
     from mnv3_tf.training.trained import Trained
 
-Batches = Iterable[tuple[Any, Any]]
-COLUMNS = {
-    "classify": {"top1": "top-1", "top5": "top-5"},
-    "detect": {"map": "mAP", "map50": "at 0.5", "map75": "at 0.75"},
-    "segment": {"miou": "mIoU", "pixel_accuracy": "pixels"},
-}
-"""By task, the figures that the table shows, and how it calls them."""
+
+@dataclass(frozen=True)
+class Settings(Checked):
+    model_file: str | None = setting(
+        None, 'A run folder, a .tflite, or weights (a file, or "imagenet").'
+    )
+    dataset: str | None = setting(None, f"{DATASETS}.")
+    data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
+    batch_size: int = setting(32, "Pictures at a time.", least=1)
+    threads: int = setting(2, "Threads for a .tflite.", least=1)
+    seed: int = setting(0, "Of a dataset's random split.")
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Anything that can be judged.
-
-    `measure` takes batches of (pictures (N, H, W, 3) in [-1, 1], targets) and returns "images", the
-    figures of COLUMNS, and of detectors and segmentation networks "per_class", a list.
-    """
+    """Anything that can be evaluated; `predict` is what `Task.measure` takes."""
 
     name: str
-    task: str
+    task: Task[Any]
     resolution: Resolution
     num_classes: int
-    measure: Callable[[Batches], Mapping[str, Any]]
+    predict: Callable[[Any], Any]
     class_names: tuple[str, ...] | None = None
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    def text(name: str, default: str | None, meaning: str) -> None:
-        flags.DEFINE_string(name, default, meaning, flag_values=values)
-
-    text("model_file", None, 'A run folder, a .tflite, or weights (a file, or "imagenet").')
-    text("dataset", None, f"{DATASETS}.")
-    text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
+    settings.define(values, Settings)
     define_network_flags(values)
-    flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", 1, flag_values=values)
-    flags.DEFINE_integer("threads", 2, "Threads for a .tflite.", 1, flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Of a dataset's random split.", flag_values=values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
+    settings.read(args, Settings)
     if not args.model_file:
         raise UserError("--model_file is missing; give a run folder, a weights file or a .tflite.")
     path = Path(args.model_file)
@@ -98,20 +93,22 @@ def main(args: flags.FlagValues) -> None:
         seed=seed,
         resolution=scorer.resolution,
         training=training,
-        task=scorer.task,
+        task=scorer.task.name,
     )
     split_name, split = ("val", dataset.val) if dataset.val else ("train", dataset.train)
     if split is None:
         raise UserError(f"{dataset.name} holds no pictures.")
     _require_same_classes(scorer, dataset.name, dataset.class_names)
-    found = scorer.measure(split.eval_batches(args.batch_size, scorer.resolution))
+    batches = split.eval_batches(args.batch_size, scorer.resolution)
+    found = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
 
-    columns = COLUMNS[scorer.task]
-    row = (scorer.name, split_name, found["images"], *(_figure(found[name]) for name in columns))
-    tables.show(dataset.name, ("model", "split", "images", *columns.values()), [row])
-    if "per_class" in found:
+    metrics = scorer.task.metrics
+    figures = [_figure(found[metric.key]) for metric in metrics]
+    columns = ("model", "split", "images", *(metric.title for metric in metrics))
+    tables.show(dataset.name, columns, [(scorer.name, split_name, found["images"], *figures)])
+    if scorer.task.per_class:
         named = zip(dataset.class_names, map(_figure, found["per_class"]), strict=False)
-        tables.show("By class", ("class", "at 0.5" if scorer.task == "detect" else "IoU"), named)
+        tables.show("By class", ("class", scorer.task.per_class), named)
     for note in dataset.notes:
         print(f"{note}.")
     if dataset.skipped:
@@ -127,7 +124,7 @@ def main(args: flags.FlagValues) -> None:
             "split": split_name,
             "model_file": args.model_file,
             "model": scorer.name,
-            "task": scorer.task,
+            "task": scorer.task.name,
             "resolution": scorer.resolution,
             "num_classes": scorer.num_classes,
             "class_names": dataset.class_names,
@@ -153,50 +150,20 @@ def load(args: flags.FlagValues) -> Scorer:
 
 
 def _keras_scorer(trained: "Trained") -> Scorer:
-    import tensorflow as tf
-
-    from mnv3_tf.export.accuracy import detector_of, segmenter_of
-
-    spec, model = trained.spec, trained.model
-    predict: Any
-    match spec.task:
-        case "detect":
-            predict = detector_of(spec, model)  # type: ignore[arg-type]
-        case "segment":
-            predict = segmenter_of(model)
-        case _:
-            predict = tf.function(lambda images: model(images, training=False))
-    measure = _measure(spec.task, predict, spec.num_classes)
-    names = trained.class_names
-    return Scorer(spec.name, spec.task, spec.resolution, spec.num_classes, measure, names)
+    spec, task = trained.spec, task_of(trained.spec)
+    predict = task.keras_predictor(spec, trained.model)
+    return Scorer(spec.name, task, spec.resolution, spec.num_classes, predict, trained.class_names)
 
 
 def _load_tflite(path: Path, threads: int) -> Scorer:
     from mnv3_tf.tflite.predictor import open_model
 
     model = open_model(path, threads)
-    predict = {"classify": model.classify, "detect": model.detect, "segment": model.segment}
-    measure = _measure(model.task, predict[model.task], model.num_classes)
-    height, width = model.image_size
-    if model.task != "segment" and height != width:
+    task, (height, width) = TASKS[model.task], model.image_size
+    if task.square and height != width:
         raise UserError(f"{path} takes {height} x {width}, not one square picture.")
-    resolution = (height, width) if model.task == "segment" else height
-    return Scorer(path.name, model.task, resolution, model.num_classes, measure)
-
-
-def _measure(task: str, predict: Any, num_classes: int) -> Callable[[Batches], Mapping[str, Any]]:
-    from mnv3_tf.training import classification, detection, segmentation
-
-    def classify(batches: Batches) -> Mapping[str, Any]:
-        found = classification.measure(predict, batches)
-        return {"top1": found.top1, "top5": found.top5, "images": found.images}
-
-    def dense(batches: Batches) -> Mapping[str, Any]:
-        judge: Any = detection if task == "detect" else segmentation
-        found, images = judge.measure(predict, batches, num_classes)
-        return {**found, "images": images}
-
-    return classify if task == "classify" else dense
+    resolution = task.fitted(model.image_size)
+    return Scorer(path.name, task, resolution, model.num_classes, task.file_predictor(model))
 
 
 def _require_same_classes(scorer: Scorer, dataset: str, names: tuple[str, ...]) -> None:

@@ -15,7 +15,8 @@ are done all the same.
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ from absl import flags
 
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write, write_json
-from mnv3_tf.ui import cli, tables
+from mnv3_tf.tasks import TASKS
+from mnv3_tf.ui import cli, settings, tables
+from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,42 +38,43 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 """Of the pictures of a folder; a file that is named is tried whatever its name."""
 
 BAR_FROM = 5  # pictures
-COLUMNS = {
-    "classify": ("picture", "class", "probability"),
-    "detect": ("picture", "class", "score", "left", "top", "right", "bottom"),
-    "segment": ("picture", "class", "share"),
-}
+
+
+@dataclass(frozen=True)
+class Settings(Checked):
+    model_file: str | None = setting(None, "The .tflite.")
+    image: tuple[str, ...] = setting(
+        (), "A picture, or a folder of them; needs no flag.", repeated=True
+    )
+    out: str | None = setting(None, "The folder to write to.")
+    score: float = setting(0.5, "Detection: the least score.", least=0, most=1)
+    top: int = setting(5, "Classification: how many classes.", least=1)
+    threads: int = setting(2, "Threads to compute with.", least=1)
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("model_file", None, "The .tflite.", flag_values=values)
-    flags.DEFINE_multi_string(
-        "image", [], "A picture, or a folder of them; needs no flag.", flag_values=values
-    )
-    flags.DEFINE_string("out", None, "The folder to write to.", flag_values=values)
-    flags.DEFINE_float("score", 0.5, "Detection: the least score.", 0, 1, flag_values=values)
-    flags.DEFINE_integer("top", 5, "Classification: how many classes.", 1, flag_values=values)
-    flags.DEFINE_integer("threads", 2, "Threads to compute with.", 1, flag_values=values)
+    settings.define(values, Settings)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    if not args.model_file:
+    asked = settings.read(args, Settings)
+    if not asked.model_file:
         raise UserError(f"--model_file is missing; give a .tflite: {USAGE}")
-    out = Path(args.out) if args.out else None
-    pictures = find_pictures(args.image, out)
+    out = Path(asked.out) if asked.out else None
+    pictures = find_pictures(asked.image, out)
     names = out_names(pictures, out)
     if out and out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; choose a folder.")
 
     from mnv3_tf.tflite.predictor import open_model
 
-    model = open_model(args.model_file, args.threads)
+    model = open_model(asked.model_file, asked.threads)
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for path, name in zip(_with_bar(pictures), names, strict=True):
         try:
-            results.append(_predict(model, path, args, out and out / name))
+            results.append(_predict(model, path, asked, out and out / name))
         except Unreadable as error:
             failed.append({"picture": str(path), "reason": str(error)})
     _show(model, results)
@@ -78,7 +82,7 @@ def main(args: flags.FlagValues) -> None:
         print(f"Drawn in {out}.")
     if args.json:
         summary = {
-            "model_file": args.model_file,
+            "model_file": asked.model_file,
             "task": model.task,
             "labels": model.labels,
             "pictures": results,
@@ -167,7 +171,7 @@ def _with_bar(pictures: Sequence[Path]) -> Iterable[Path]:
 
 
 def _predict(
-    model: "AnsweringModel", path: Path, args: flags.FlagValues, stem: Path | None
+    model: "AnsweringModel", path: Path, asked: Settings, stem: Path | None
 ) -> dict[str, Any]:
     """What is found, as its JSON has it; writes the files of `stem` if there is one."""
     from mnv3_tf.tflite.views import read_picture
@@ -176,90 +180,20 @@ def _predict(
         picture = read_picture(path)
     except UserError as error:
         raise Unreadable(str(error)) from None
-    answer = model.answer(picture)
+    task, answer = TASKS[model.task], model.answer(picture)
     height, width = picture.shape[:2]
     found: dict[str, Any] = {"picture": str(path), "width": width, "height": height}
-    match model.task:
-        case "classify":
-            found["classes"] = _best(model, answer, args.top)
-        case "detect":
-            found["detections"] = list(_objects(model, answer, args.score, width, height))
-        case _:
-            found["classes"] = list(_shares(model, answer))
+    found |= task.found(model, answer, picture, asked.score, asked.top)
     if stem is None:
         return found
     drawing, told, mask = _files_of(stem)
     found["drawing"] = str(drawing)
-    if model.task == "segment":
+    if (pixels := task.mask(answer)) is not None:
         found["mask"] = str(mask)
-        _save(answer.astype("uint8" if answer.max() < 256 else "uint16"), mask)
-    _save(_drawn(model, picture, answer, found), drawing)
+        _save(pixels, mask)
+    _save(task.draw(model, picture, answer, found), drawing)
     write_json(told, found)
     return found
-
-
-def _best(model: "AnsweringModel", probabilities: "np.ndarray", top: int) -> list[dict[str, Any]]:
-    order = (-probabilities).argsort(kind="stable")[:top].tolist()
-    return [
-        {"label": model.label(i), "index": i, "probability": _rounded(probabilities[i], 6)}
-        for i in order
-    ]
-
-
-def _objects(
-    model: "AnsweringModel", found: Any, score: float, width: int, height: int
-) -> Iterator[dict[str, Any]]:
-    for corners, index, sure in zip(found.boxes, found.classes.tolist(), found.scores, strict=True):
-        top, left, bottom, right = corners * (height, width, height, width)
-        if sure >= score:
-            yield {
-                "label": model.label(index),
-                "index": index,
-                "score": _rounded(sure, 6),
-                "box": [_rounded(side, 2) for side in (left, top, right, bottom)],
-            }
-
-
-def _shares(model: "AnsweringModel", mask: "np.ndarray") -> Iterator[dict[str, Any]]:
-    """Of all classes in their order, those that do not occur too."""
-    counts = _counts(model, mask)
-    for index, count in enumerate(counts.tolist()):
-        yield {
-            "label": model.label(index),
-            "index": index,
-            "share": _rounded(count / mask.size, 6),
-        }
-
-
-def _counts(model: "AnsweringModel", mask: "np.ndarray") -> "np.ndarray":
-    import numpy as np
-
-    return np.bincount(mask.reshape(-1), minlength=model.num_classes)
-
-
-def _drawn(
-    model: "AnsweringModel", picture: "np.ndarray", answer: Any, found: dict[str, Any]
-) -> "np.ndarray":
-    from mnv3_tf.ui import drawing
-
-    match model.task:
-        case "classify":
-            lines = [(c["label"], drawing.percent(c["probability"])) for c in found["classes"]]
-            return drawing.caption(picture, lines)
-        case "detect":
-            seen = found["detections"]
-            most = max([model.num_classes, *(1 + one["index"] for one in seen)])
-            palette = drawing.colours(most)
-            return drawing.boxes(
-                picture,
-                [
-                    drawing.Box(
-                        f"{one['label']} {one['score']:.2f}", palette[one["index"]], one["box"]
-                    )
-                    for one in seen
-                ],
-            )
-    return drawing.mask(picture, answer, [one["label"] for one in found["classes"]])
 
 
 def _save(pixels: "np.ndarray", path: Path) -> None:
@@ -269,10 +203,6 @@ def _save(pixels: "np.ndarray", path: Path) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
-def _rounded(value: Any, digits: int) -> float:
-    return round(float(value), digits)
-
-
 # -- all of them -----------------------------------------------------------------------------
 
 
@@ -280,32 +210,12 @@ def _show(model: "AnsweringModel", results: Sequence[dict[str, Any]]) -> None:
     names = [Path(found["picture"]).name for found in results]
     if len(set(names)) < len(names):
         names = [found["picture"] for found in results]
-    rows = [
-        row
-        for name, found in zip(names, results, strict=True)
-        for row in _rows(model.task, name, found)
-    ]
+    task, rows = TASKS[model.task], list[tuple[object, ...]]()
+    for name, found in zip(names, results, strict=True):
+        # The picture's name stands in its first row.
+        rows += [("" if i else name, *row) for i, row in enumerate(task.rows(found))]
     if rows:
-        tables.show(str(model.path), COLUMNS[model.task], rows)
-
-
-def _rows(task: str, name: str, found: dict[str, Any]) -> list[tuple[object, ...]]:
-    """The picture's name stands in its first row."""
-    from mnv3_tf.ui.drawing import percent
-
-    rows: list[tuple[object, ...]]
-    match task:
-        case "classify":
-            rows = [(c["label"], percent(c["probability"])) for c in found["classes"]]
-        case "detect":
-            rows = [
-                (one["label"], f"{one['score']:.2f}", *(f"{side:.0f}" for side in one["box"]))
-                for one in found["detections"]
-            ] or [("nothing", *[""] * (len(COLUMNS[task]) - 2))]
-        case _:
-            seen = sorted((c for c in found["classes"] if c["share"]), key=lambda c: -c["share"])
-            rows = [(c["label"], percent(c["share"])) for c in seen]
-    return [("" if i else name, *row) for i, row in enumerate(rows)]
+        tables.show(str(model.path), ("picture", *task.columns), rows)
 
 
 if __name__ == "__main__":

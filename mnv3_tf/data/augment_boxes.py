@@ -9,7 +9,7 @@ from mnv3_tf.data.augment import happens, jitter_color, mirror_where, place, req
 from mnv3_tf.data.boxes import padded
 from mnv3_tf.data.decode import decode_placed_window, normalize, resize_bilinear
 from mnv3_tf.data.views import Example, Views, picture_of
-from mnv3_tf.tasks.specs import Resolution, sides
+from mnv3_tf.tasks.task import Resolution, sides
 
 Tensor = Any
 Objects = dict[str, Tensor]

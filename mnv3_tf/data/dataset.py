@@ -296,9 +296,9 @@ def _batches(
 class Dataset:
     """What `--dataset` names.
 
-    `skipped` are the pictures that cannot be decoded, by path. `task` is "classify", "detect" or
-    "segment"; `notes` are sentences that tell what else was left out or changed on opening, with
-    names.
+    `skipped` are the pictures that cannot be decoded, by path. `task` is the name of
+    one of `TASKS`; `notes` are sentences that tell what else was left out or changed on
+    opening, with names.
     """
 
     name: str

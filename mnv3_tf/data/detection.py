@@ -13,6 +13,7 @@ from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.files import MEMORY_BOUND, PictureFile, open_splits
 from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import DETECT
 
 MISSING = Reason("picture is missing and was left out", "pictures are missing and were left out")
 OTHER_SIZE = Reason(
@@ -56,7 +57,7 @@ def open_detection(
         splits.get("train"),
         splits.get("val"),
         skipped,
-        "detect",
+        DETECT.name,
         tally.sentences(),
     )
 

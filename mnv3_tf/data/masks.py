@@ -16,6 +16,7 @@ from mnv3_tf.data.detection import picture_size
 from mnv3_tf.data.files import MEMORY_BOUND, PictureFile, open_splits
 from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import SEGMENT
 
 IGNORED_NAMES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
 
@@ -50,7 +51,7 @@ def open_masks(folder: str, memory_bound: int = MEMORY_BOUND) -> Dataset:
         splits["train"],
         splits["val"],
         skipped,
-        "segment",
+        SEGMENT.name,
         tally.sentences(),
     )
 

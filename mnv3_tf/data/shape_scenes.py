@@ -9,6 +9,7 @@ from mnv3_tf.data.augment_masks import SEGMENTATION
 from mnv3_tf.data.boxes import Objects, reader_of_objects
 from mnv3_tf.data.dataset import Dataset, IndexedSource, Split, reader_of
 from mnv3_tf.data.shapes import CLASS_NAMES, LARGEST_SIDE, SPLITS, Picture, draw
+from mnv3_tf.tasks import find_task
 
 COUNTS = {"train": 2000, "val": 300}
 """Fewer than for classification: a picture of several figures takes longer to draw."""
@@ -46,14 +47,14 @@ def hidden_part(boxes: np.ndarray) -> float:
 def open_scenes(task: str, seed: int = 0, resolution: int = 96) -> Dataset:
     """2000 pictures for training and 300 for validation, kept in memory.
 
-    For "detect" the classes are the ten figures; for "segment" "background" comes before them.
+    For boxes the classes are the ten figures; for masks "background" comes before them.
     """
-    side = min(resolution, LARGEST_SIDE)
+    side, boxed = min(resolution, LARGEST_SIDE), find_task(task).targets == "boxes"
     splits = {}
     for split, count in COUNTS.items():
         scenes = [scene(seed, split, index, side) for index in range(count)]
         read = reader_of(np.stack([one.image for one in scenes]))
-        if task == "detect":
+        if boxed:
             objects = [
                 Objects(one.boxes, one.labels, np.zeros(len(one.labels), bool), (side, side))
                 for one in scenes
@@ -63,5 +64,5 @@ def open_scenes(task: str, seed: int = 0, resolution: int = 96) -> Dataset:
         else:
             masks = reader_of(np.stack([one.mask for one in scenes]))
             splits[split] = Split(IndexedSource(count, read, masks), "resize", SEGMENTATION)
-    class_names = CLASS_NAMES if task == "detect" else ("background", *CLASS_NAMES)
+    class_names = CLASS_NAMES if boxed else ("background", *CLASS_NAMES)
     return Dataset("shapes", class_names, splits["train"], splits["val"], task=task)

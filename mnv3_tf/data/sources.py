@@ -2,14 +2,16 @@
 
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks.specs import DATASETS, Resolution, sides
+from mnv3_tf.tasks import CLASSIFY, Resolution, find_task
+from mnv3_tf.tasks.specs import DATASETS
+from mnv3_tf.tasks.task import Targets, sides
 
-TASKS = {
-    "classify": ("a class for each picture", ("folder", "csv", "shards", "tfds", "shapes")),
-    "detect": ("boxes", ("coco", "voc", "shapes")),
-    "segment": ("masks", ("masks", "shapes")),
+SOURCES: dict[Targets, tuple[str, tuple[str, ...]]] = {
+    "classes": ("a class for each picture", ("folder", "csv", "shards", "tfds", "shapes")),
+    "boxes": ("boxes", ("coco", "voc", "shapes")),
+    "masks": ("masks", ("masks", "shapes")),
 }
-"""What each task needs, and the sources that have it."""
+"""What a task needs, and the sources that have it."""
 
 
 def open_dataset(
@@ -19,7 +21,7 @@ def open_dataset(
     seed: int = 0,
     resolution: Resolution = 224,
     training: bool = False,
-    task: str = "classify",
+    task: str = CLASSIFY.name,
 ) -> Dataset:
     """Opens what `tasks.DATASETS` lists.
 
@@ -30,19 +32,18 @@ def open_dataset(
       resolution: side in pixels (or height and width) at which procedural sources draw.
       training: whether `train` is needed. It matters to a csv without a `split` column: its
         `val` is the whole file, unless a fifth has to be held out for training.
-      task: "classify", "detect" or "segment".
+      task: the name of one of `TASKS`.
 
     Raises:
       UserError: an unknown source, one that does not serve the task, or one that cannot be used,
         with the reason.
     """
-    if task not in TASKS:
-        raise UserError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
+    targets = find_task(task).targets
     source, _, rest = name.partition(":")
-    known = {source for _, sources in TASKS.values() for source in sources}
+    known = {source for _, sources in SOURCES.values() for source in sources}
     if source not in known or bool(rest) == (source == "shapes"):
         raise UserError(f"Unknown dataset {name!r}; choose {DATASETS}.")
-    needed, serving = TASKS[task]
+    needed, serving = SOURCES[targets]
     if source not in serving:
         forms = [f"{other}:" if other != "shapes" else other for other in serving]
         raise UserError(
@@ -50,7 +51,7 @@ def open_dataset(
             f"{', '.join(forms[:-1])} or {forms[-1]}."
         )
     if source == "shapes":
-        if task == "classify":
+        if targets == "classes":
             from mnv3_tf.data.shapes import open_shapes
 
             return open_shapes(seed, max(sides(resolution)))

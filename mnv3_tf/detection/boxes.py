@@ -1,4 +1,4 @@
-"""Boxes as tensors: two forms, their overlap, and the code of one relative to an anchor.
+"""Boxes as tensors: two forms, their overlap, codes relative to anchors, and suppression.
 
 A box is (ymin, xmin, ymax, xmax), its corners, or (cy, cx, h, w), as anchors are; in parts of the
 picture.
@@ -8,9 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from mnv3_tf.detection.postprocess import IOU_THRESHOLD, PER_CLASS, SCORE_THRESHOLD, TOTAL
 from mnv3_tf.networks.anchors import CODE_SCALES
-
-SCALES = CODE_SCALES
 
 SMALLEST = 1e-8
 """Sizes below are taken for it, so that an empty box has a finite code."""
@@ -52,15 +51,49 @@ def encode(boxes: Any, anchors: Any) -> Any:
     boxes = centres(boxes)
     place = (boxes[..., :2] - anchors[..., :2]) / anchors[..., 2:]
     size = tf.math.log(tf.maximum(boxes[..., 2:], SMALLEST) / anchors[..., 2:])
-    return tf.concat([place, size], -1) * tf.constant(SCALES)
+    return tf.concat([place, size], -1) * tf.constant(CODE_SCALES)
 
 
 def decode(codes: Any, anchors: Any) -> Any:
     """Corners (..., A, 4) of codes (..., A, 4); the inverse of `encode`, not clipped."""
-    codes = codes / tf.constant(SCALES)
+    codes = codes / tf.constant(CODE_SCALES)
     centre = codes[..., :2] * anchors[..., 2:] + anchors[..., :2]
     size = tf.exp(tf.minimum(codes[..., 2:], LARGEST_LOG)) * anchors[..., 2:]
     return corners(tf.concat([centre, size], -1))
+
+
+def detect_batch(
+    codes: Any,
+    scores: Any,
+    anchors: Any,
+    score_threshold: float = SCORE_THRESHOLD,
+    iou_threshold: float = IOU_THRESHOLD,
+    per_class: int = PER_CLASS,
+    total: int = TOTAL,
+) -> tuple[Any, Any, Any]:
+    """What `postprocess.detect` means, for batches of tensors.
+
+    Boxes float32 (N, K, 4), classes int32 (N, K) and scores float32 (N, K), K being `total`.
+
+    Arguments are as in postprocess.detect, with a leading dimension: `codes` (N, A, 4), `scores`
+    (N, A, C + 1). Rows that hold no detection come last and have class -1. Among equal scores
+    the order is TensorFlow's own.
+    """
+    codes, scores = tf.cast(codes, tf.float32), tf.cast(scores[..., 1:], tf.float32)
+    anchors = tf.convert_to_tensor(anchors, tf.float32)
+    boxes = tf.clip_by_value(decode(codes, anchors), 0.0, 1.0)
+    inside = tf.reduce_all(boxes[..., 2:] > boxes[..., :2], -1, keepdims=True)
+    found, best, classes, count = tf.image.combined_non_max_suppression(
+        tf.expand_dims(boxes, 2),
+        tf.where(inside, scores, -1.0),
+        max_output_size_per_class=per_class,
+        max_total_size=total,
+        iou_threshold=iou_threshold,
+        score_threshold=score_threshold,
+        clip_boxes=False,
+    )
+    real = tf.range(total) < count[:, None]
+    return found, tf.where(real, tf.cast(classes, tf.int32), -1), best
 
 
 def _area(boxes: Any) -> Any:

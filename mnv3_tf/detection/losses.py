@@ -1,32 +1,34 @@
-"""The two losses that detectors of this family were trained with."""
+"""The two losses that detectors of this family were trained with, and which object each anchor
+has to find.
 
-from typing import Any, Literal
+Matching is after object_detection/matchers/argmax_matcher.py of the TF Object Detection API, with
+one threshold and `force_match_for_each_row`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
 
 from mnv3_tf.detection import boxes as geometry
-from mnv3_tf.detection.matching import BACKGROUND, match
 
-Kind = Literal["focal", "hard_negative"]
+BACKGROUND = -1
+IGNORED = -2
 
 
-def detection_loss(
-    class_logits: Any,
-    codes: Any,
-    boxes: Any,
-    classes: Any,
-    crowd: Any,
-    anchors: Any,
-    kind: Kind,
-    alpha: float = 0.75,
-    gamma: float = 2.0,
-    negatives_per_positive: float = 3.0,
-) -> Any:
-    """Classification plus localisation, of a batch: a float32 scalar.
+class Truth(NamedTuple):
+    """Of a batch: `boxes` (N, M, 4), corners in [0, 1], `classes` (N, M) in [0, C), below 0 in
+    rows that only pad, and `crowd` bool (N, M), of boxes around a group of objects.
+    """
 
-    The network's answers are `class_logits` (N, A, C + 1), slot 0 being the background, and
-    `codes` (N, A, 4), relative to `anchors` (A, 4). The truth is `boxes` (N, M, 4), corners in
-    [0, 1], `classes` (N, M) in [0, C), below 0 in rows that only pad, and `crowd` bool (N, M).
+    boxes: Any
+    classes: Any
+    crowd: Any
+
+
+@dataclass(frozen=True)
+class DetectionLoss:
+    """Classification plus localisation.
 
     - "focal": `focal_loss` summed over anchors and slots, and a mean over the four codes; the
       TF Object Detection API's configuration of SSDLite with MobileNetV3
@@ -38,33 +40,51 @@ def detection_loss(
     one if none has), so that a picture weighs as much as it has matches. Localisation is the
     smooth L1 distance (quadratic up to 1) of the codes of those anchors.
     """
-    class_logits, codes = tf.cast(class_logits, tf.float32), tf.cast(codes, tf.float32)
-    boxes, classes = tf.cast(boxes, tf.float32), tf.cast(classes, tf.int32)
-    anchors = tf.convert_to_tensor(anchors, tf.float32)
-    matched = match(anchors, boxes, classes, crowd)
-    positive, negative = matched >= 0, matched == BACKGROUND
 
-    # Anchors without a box take the one that is added here: slot 0, the background.
-    row = tf.where(positive, matched, tf.shape(classes)[1])
-    boxes = tf.pad(boxes, [[0, 0], [0, 1], [0, 0]])
-    slots = tf.pad(classes + 1, [[0, 0], [0, 1]])
-    slot = tf.gather(slots, row, batch_dims=1)
-    target = geometry.encode(tf.gather(boxes, row, batch_dims=1), anchors)
+    kind: Literal["focal", "hard_negative"]
+    alpha: float = 0.75
+    gamma: float = 2.0
+    negatives_per_positive: float = 3.0
 
-    distance = tf.where(positive[..., None], smooth_l1(codes - target), 0.0)
-    localisation = tf.reduce_sum(distance)
-    if kind == "focal":
-        localisation /= codes.shape[-1]  # normalize_loc_loss_by_codesize
-        per_anchor = focal_loss(class_logits, slot, alpha, gamma)
-        classification = tf.reduce_sum(tf.where(positive | negative, per_anchor, 0.0))
-    elif kind == "hard_negative":
-        classification = tf.reduce_sum(
-            mined_cross_entropy(class_logits, slot, positive, negative, negatives_per_positive)
-        )
-    else:
-        raise ValueError(f"No detection loss is called {kind!r}; use 'focal' or 'hard_negative'.")
-    matches = tf.reduce_sum(tf.cast(positive, tf.float32))
-    return (classification + localisation) / tf.maximum(matches, 1.0)
+    def __post_init__(self) -> None:
+        if self.kind not in ("focal", "hard_negative"):
+            raise ValueError(
+                f"No detection loss is called {self.kind!r}; use 'focal' or 'hard_negative'."
+            )
+
+    def __call__(self, class_logits: Any, codes: Any, truth: Truth, anchors: Any) -> Any:
+        """A float32 scalar.
+
+        The network's answers are `class_logits` (N, A, C + 1), slot 0 being the background, and
+        `codes` (N, A, 4), relative to `anchors` (A, 4).
+        """
+        class_logits, codes = tf.cast(class_logits, tf.float32), tf.cast(codes, tf.float32)
+        boxes, classes = tf.cast(truth.boxes, tf.float32), tf.cast(truth.classes, tf.int32)
+        anchors = tf.convert_to_tensor(anchors, tf.float32)
+        matched = match(anchors, boxes, classes, truth.crowd)
+        positive, negative = matched >= 0, matched == BACKGROUND
+
+        # Anchors without a box take the one that is added here: slot 0, the background.
+        row = tf.where(positive, matched, tf.shape(classes)[1])
+        boxes = tf.pad(boxes, [[0, 0], [0, 1], [0, 0]])
+        slots = tf.pad(classes + 1, [[0, 0], [0, 1]])
+        slot = tf.gather(slots, row, batch_dims=1)
+        target = geometry.encode(tf.gather(boxes, row, batch_dims=1), anchors)
+
+        distance = tf.where(positive[..., None], smooth_l1(codes - target), 0.0)
+        localisation = tf.reduce_sum(distance)
+        if self.kind == "focal":
+            localisation /= codes.shape[-1]  # normalize_loc_loss_by_codesize
+            per_anchor = focal_loss(class_logits, slot, self.alpha, self.gamma)
+            classification = tf.reduce_sum(tf.where(positive | negative, per_anchor, 0.0))
+        else:
+            classification = tf.reduce_sum(
+                mined_cross_entropy(
+                    class_logits, slot, positive, negative, self.negatives_per_positive
+                )
+            )
+        matches = tf.reduce_sum(tf.cast(positive, tf.float32))
+        return (classification + localisation) / tf.maximum(matches, 1.0)
 
 
 def smooth_l1(difference: Any) -> Any:
@@ -103,3 +123,41 @@ def mined_cross_entropy(logits: Any, slots: Any, positive: Any, negative: Any, r
     counted = ratio * tf.reduce_sum(tf.cast(positive, tf.float32), -1, keepdims=True)
     counts = tf.range(tf.shape(each)[-1], dtype=tf.float32) < counted
     return found + tf.reduce_sum(tf.where(counts, hardest, 0.0), -1)
+
+
+def match(anchors: Any, boxes: Any, classes: Any, crowd: Any = None, threshold: float = 0.5) -> Any:
+    """int32 (..., A): for each anchor the row of its box, or BACKGROUND, or IGNORED.
+
+    `anchors` (A, 4) are cy, cx, h, w; `boxes` (..., M, 4) corners; `classes` (..., M), below 0 in
+    rows that only pad; `crowd` bool (..., M), of boxes around a group of objects.
+
+    - An anchor takes the box that it overlaps most (the first of equals), if by `threshold` IoU.
+    - Each box gets the anchor that overlaps it most (the first of equals), however little, and
+      whatever that anchor would have taken. If two boxes want the same anchor the earlier row
+      gets it; the later one is then left with the anchors it has by the threshold, maybe none.
+      The API does the same. Unlike there, a box that overlaps no anchor (an empty one) gets none.
+    - A crowd is not to be found. An anchor without a box that overlaps a crowd by `threshold` is
+      ignored: neither example of an object nor of background.
+    """
+    # One row of padding more: there may be none to take the maximum of.
+    leading = [[0, 0]] * (len(classes.shape) - 1)
+    boxes = tf.pad(boxes, [*leading, [0, 1], [0, 0]])
+    classes = tf.pad(classes, [*leading, [0, 1]], constant_values=-1)
+    single = crowds = classes >= 0
+    if crowd is not None:
+        crowd = tf.pad(crowd, [*leading, [0, 1]])
+        single, crowds = single & ~crowd, crowds & crowd
+
+    # Boxes in rows and anchors in columns: reducing over rows is what TensorFlow does fastest.
+    overlap = geometry.iou(boxes, geometry.corners(anchors))
+    of_single = overlap * tf.cast(single, overlap.dtype)[..., None]
+    enough = tf.reduce_max(of_single, -2) >= threshold
+    matched = tf.where(enough, tf.argmax(of_single, -2, tf.int32), BACKGROUND)
+
+    if crowd is not None:
+        of_crowd = tf.reduce_max(overlap * tf.cast(crowds, overlap.dtype)[..., None], -2)
+        matched = tf.where(~enough & (of_crowd >= threshold), IGNORED, matched)
+
+    wanted = tf.argmax(of_single, -1, tf.int32)[..., None] == tf.range(tf.shape(anchors)[0])
+    wanted &= (tf.reduce_max(of_single, -1) > 0)[..., None]
+    return tf.where(tf.reduce_any(wanted, -2), tf.argmax(wanted, -2, tf.int32), matched)

@@ -10,18 +10,14 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export import accuracy
-from mnv3_tf.export.convert import OUTPUTS, InputType, Output, Quantize, convert
-from mnv3_tf.export.parity import compare_answers, layer_sqnr, layer_steps, parting_of
+from mnv3_tf.export.convert import InputType, Quantize, convert
+from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.layers import Lowering
-from mnv3_tf.networks.lraspp import SegmenterSpec
-from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.networks.ssdlite import DetectorSpec
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
-from mnv3_tf.tasks.specs import Spec
-from mnv3_tf.tflite import inspection, metadata, post_process, runtime
+from mnv3_tf.tasks import TASKS, Spec, task_of
+from mnv3_tf.tflite import inspection, metadata, runtime
 
 HardSwish = Literal["auto", "fused", "composite", "equalized"]
 Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
@@ -36,7 +32,7 @@ class ExportOptions:
     hard_swish: HardSwish = "auto"
     target: Target = "xnnpack"
     input_type: InputType | None = None
-    output: Output | None = None
+    output: str | None = None
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -44,7 +40,7 @@ class ExportOptions:
             "quantize": get_args(Quantize),
             "hard_swish": get_args(HardSwish),
             "target": get_args(Target),
-            "output": (None, *get_args(Output)),
+            "output": (None, *(name for task in TASKS.values() for name in task.outputs)),
             "input_type": (None, *get_args(InputType)),
         }
         for name, known in choices.items():
@@ -56,15 +52,6 @@ class ExportOptions:
                 f"--input_type={self.input_type} needs --quantize=int8; "
                 f"a file with --quantize={self.quantize} takes float32."
             )
-
-    def output_of(self, task: str) -> Output:
-        """Raises UserError where the task has no such output."""
-        known = OUTPUTS[task]
-        if self.output not in (None, *known):
-            raise UserError(
-                f"--output={self.output} is not one of {', '.join(known)}, which --task={task} has."
-            )
-        return self.output or known[0]
 
     @property
     def stored_input(self) -> InputType:
@@ -108,7 +95,7 @@ def export(
         the runtime refuses; nothing is written then.
     """
     lowering, reason = options.lowering()
-    output = options.output_of(spec.task)
+    output = task_of(spec).output(options.output)
     # Opened first: a folder that cannot be written to is found before the work, not after it.
     with atomic_write(out) as temporary:
         if options.quantize == "int8":
@@ -143,7 +130,7 @@ def export(
             "hard_swish_reason": reason,
             "target": options.target,
             **{key: file[key] for key in ("input", "output", "ops", "float_islands", "xnnpack")},
-            **_measured(spec, temporary, trained, made, options, calibration, evaluation),
+            **_measured(spec, temporary, trained, made, options, output, calibration, evaluation),
         }
         write_json(out.with_suffix(".report.json"), report)
     if training and training.checkpoints:
@@ -151,13 +138,9 @@ def export(
     return report
 
 
-def _converted(spec: Spec, model: tf_keras.Model, options: ExportOptions, output: Output) -> bytes:
-    scores = spec.scores if isinstance(spec, DetectorSpec) else "softmax"
-    content = convert(model, options.quantize, options.stored_input, output, scores)
-    if not isinstance(spec, DetectorSpec):
-        return content
-    content = post_process.in_order(content)
-    return content if output == "raw" else post_process.append(content, spec.anchors())
+def _converted(spec: Spec, model: tf_keras.Model, options: ExportOptions, output: str) -> bytes:
+    content = convert(model, options.quantize, options.stored_input, output, spec)
+    return task_of(spec).finished(spec, content, output)
 
 
 def _measured(
@@ -166,35 +149,16 @@ def _measured(
     trained: tf_keras.Model,
     made: Int8,
     options: ExportOptions,
+    output: str,
     calibration: np.ndarray | None,
     evaluation: Iterable[tuple[Any, Any]],
 ) -> dict[str, Any]:
     exported = runtime.TFLiteModel(path, options.threads)
     is_int8 = options.quantize == "int8"
-    simulated: dict[str, Any] = {}
-    match spec:
-        case DetectorSpec():
-            found = accuracy.compare_detections(spec, trained, path, evaluation)
-        case SegmenterSpec():
-            found = accuracy.compare_masks(spec, trained, path, evaluation)
-        case NetworkSpec():
-            parity = compare_answers(
-                trained,
-                exported,
-                evaluation,
-                made.quantized if is_int8 else None,
-                options.output_of("classify"),
-            )
-            found = {
-                "images": parity.images,
-                "top1": {"float": parity.top1_float, "exported": parity.top1_exported},
-                "agreement": parity.agreement,
-                "divergence": parity.divergence,
-            }
-            simulated = {
-                "top1": parity.top1_simulated,
-                "agreement": parity.agreement_simulated,
-            }
+    found = task_of(spec).compare(
+        spec, trained, exported, evaluation, output, made.quantized if is_int8 else None
+    )
+    simulated = found.pop("simulation", {})
     pictures = _a_few(calibration, evaluation, made.lowered.input_shape[1:])
     layers = layer_sqnr(path, made.lowered, pictures)
     simulation = None

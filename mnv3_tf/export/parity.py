@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from mnv3_tf.export.convert import Output
 from mnv3_tf.tflite.numeric_error import decibels, divergences, softmax
 from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.tflite.tensors import LayerTensors, counted
@@ -41,7 +40,7 @@ def compare_answers(
     exported: TFLiteModel,
     batches: Iterable[tuple[Any, Any]],
     simulated: tf_keras.Model | None = None,
-    output: Output = "probabilities",
+    output: str = "probabilities",
 ) -> Parity:
     """All on `batches` of (images in [-1, 1], labels).
 
@@ -52,15 +51,15 @@ def compare_answers(
     divergence = 0.0
     for pictures, labels in batches:
         labels = np.asarray(labels)
-        logits = np.asarray(trained(pictures, training=False))
+        ours = np.asarray(trained(pictures, training=False))
         answers = exported.predict(np.asarray(pictures))
-        expected, answered = logits.argmax(-1), answers.argmax(-1)
+        expected, answered = ours.argmax(-1), answers.argmax(-1)
         images += len(labels)
         right_float += int((expected == labels).sum())
         right_exported += int((answered == labels).sum())
         same += int((expected == answered).sum())
         probabilities = softmax(answers) if output == "logits" else answers
-        divergence += float(divergences(softmax(logits), probabilities).sum())
+        divergence += float(divergences(softmax(ours), probabilities).sum())
         if simulated is not None:
             rounded = np.asarray(simulated(exported.input.seen(pictures), training=False)).argmax(
                 -1

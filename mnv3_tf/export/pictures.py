@@ -12,7 +12,7 @@ from mnv3_tf.data import Dataset, Split, open_dataset
 from mnv3_tf.quantization import aware_training
 from mnv3_tf.quantization.calibration import batch_size
 from mnv3_tf.quantization.pipeline import Training
-from mnv3_tf.tasks.specs import Resolution
+from mnv3_tf.tasks import Resolution, find_task
 from mnv3_tf.training import recipe
 
 
@@ -82,8 +82,7 @@ def training_on(
 
     The views are fine-tuning's if not told how.
     """
-    finetune = "finetune" if task == "classify" else f"{task}_finetune"
-    how = augmentation or recipe.load(finetune).augmentation
+    how = augmentation or recipe.load(find_task(task).finetune).augmentation
     largest = batch_size(resolution, aware_training.BATCH)
 
     def views(number: int, start_step: int) -> Any:

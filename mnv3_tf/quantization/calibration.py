@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.quantization.answers import Answer, Classes
+from mnv3_tf.quantization.distributions import Classes, Distribution
 from mnv3_tf.quantization.scheme import (
     PICTURE_RANGE,
     Range,
@@ -26,7 +26,7 @@ from mnv3_tf.quantization.scheme import (
     quantized_layers,
     range_layer,
 )
-from mnv3_tf.tasks.specs import Resolution, sides
+from mnv3_tf.tasks.task import Resolution, sides
 
 SAMPLES = 400_000  # values kept of each tensor, over all pictures
 BINS = 4096
@@ -46,7 +46,7 @@ class Samples:
 
 
 def calibrate(
-    model: tf_keras.Model, images: np.ndarray, seed: int = 0, answer: Answer | None = None
+    model: tf_keras.Model, images: np.ndarray, seed: int = 0, answer: Distribution | None = None
 ) -> dict[str, Range]:
     """(low, high) by layer for `scheme.fake_quantized`.
 
@@ -84,7 +84,7 @@ def _no_finer_than_sums(
 
 
 def collect_samples(
-    model: tf_keras.Model, images: np.ndarray, seed: int = 0, answer: Answer | None = None
+    model: tf_keras.Model, images: np.ndarray, seed: int = 0, answer: Distribution | None = None
 ) -> dict[str, Samples]:
     """Values and importances of every int8 tensor on the pictures."""
     answer = answer or Classes()

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.quantization.answers import Answer, Classes
+from mnv3_tf.quantization.distributions import Classes, Distribution
 from mnv3_tf.quantization.scheme import Range, as_stored, kernel_of, range_layer, variables_of
 
 FEATURES = ("_project", "_add", "pool")  # ends of the names of layers whose outputs are compared
@@ -58,7 +58,7 @@ class Distiller(tf.Module):
         ranges: Mapping[str, Range],
         rates: Rates,
         steps: int,
-        answer: Answer | None = None,
+        answer: Distribution | None = None,
     ) -> None:
         """`answer` says what the networks give, a classifier's logits if None."""
         super().__init__()
@@ -106,7 +106,7 @@ class Distiller(tf.Module):
 def divergence_from(
     lowered: tf_keras.Model,
     quantized: tf_keras.Model,
-    answer: Answer | None = None,
+    answer: Distribution | None = None,
     batch: int = 16,
 ) -> Callable[[np.ndarray], float]:
     """From pictures (N, H, W, 3) in [-1, 1] to the mean divergence of `quantized`, in nats."""

@@ -19,14 +19,13 @@ from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.quantization import aware_training, post_training
-from mnv3_tf.quantization.answers import answer_of
 from mnv3_tf.quantization.calibration import calibrate
 from mnv3_tf.quantization.distillation import Distiller, divergence_from
 from mnv3_tf.quantization.equalization import channel_gains
 from mnv3_tf.quantization.lowering import lower_weights, lowered_model
 from mnv3_tf.quantization.scheme import Range, fake_quantized, round_biases
 from mnv3_tf.quantization.simplify import simplify
-from mnv3_tf.tasks.specs import Spec
+from mnv3_tf.tasks import Spec, task_of
 
 Method = Literal["ptq", "qat"]
 
@@ -82,7 +81,7 @@ def quantize(
 
     Raises UserError for pictures or weights that cannot be worked with.
     """
-    answer = answer_of(spec)
+    answer = task_of(spec).distribution(spec)
     slim = simplify(spec.backbone, weight_files.collect(trained))
     network, slim_spec = trained, spec.with_backbone(slim.spec)
     if any(slim.notes.values()):
@@ -165,7 +164,9 @@ def _choose_stem(
     """Tries both stems, and keeps the cheap one unless the other is worth its time."""
     tried = {lowering: _calibrated(spec, network, lowering, pictures) for lowering in STEMS}
     divergence = {
-        lowering: divergence_from(made.lowered, made.quantized, answer_of(spec))(pictures)
+        lowering: divergence_from(made.lowered, made.quantized, task_of(spec).distribution(spec))(
+            pictures
+        )
         for lowering, made in tried.items()
     }
     worth = divergence["equalized"] < WORTH_ITS_TIME * divergence["composite"]
@@ -180,7 +181,7 @@ def _calibrated(
     if gains := channel_gains(spec.backbone, lowered, lowering, pictures):
         scaled = lower_weights(spec, weight_files.collect(network), lowering, gains)
         weight_files.assign_layers(lowered, scaled)
-    ranges = calibrate(lowered, pictures, answer=answer_of(spec))
+    ranges = calibrate(lowered, pictures, answer=task_of(spec).distribution(spec))
     return Int8(lowered, fake_quantized(lowered, ranges), lowering, ranges, {})
 
 

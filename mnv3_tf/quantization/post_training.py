@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.quantization.answers import Answer
 from mnv3_tf.quantization.calibration import batch_size
 from mnv3_tf.quantization.distillation import Distiller, Rates, divergence_from
+from mnv3_tf.quantization.distributions import Distribution
 from mnv3_tf.quantization.scheme import Range
 
 STEPS = 120  # of a network that costs
@@ -46,7 +46,7 @@ def tune(
     images: np.ndarray,
     steps: int = STEPS,
     seed: int = 0,
-    answer: Answer | None = None,
+    answer: Distribution | None = None,
 ) -> Divergence | None:
     """Tunes the biases of a fake-quantised model in place.
 

@@ -11,6 +11,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.short_training import Start
+from mnv3_tf.tasks import CLASSIFY, Spec
 from mnv3_tf.tasks.flags import network_spec
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training import trained
@@ -86,11 +87,11 @@ def _of_weights(args: flags.FlagValues) -> Seed:
     )
 
 
-def require_classifier(spec: Any) -> NetworkSpec:
+def require_classifier(spec: Spec) -> NetworkSpec:
     """Raises UserError for the spec of another task."""
-    if not isinstance(spec, NetworkSpec):
+    if spec.task != CLASSIFY.name:
         raise UserError(
             f"Searches take classifiers, not networks of --task={spec.task}; take a classifier, "
             f"and give its spec.json to train.py --task={spec.task} --model=."
         )
-    return spec
+    return spec.backbone

@@ -11,8 +11,7 @@ import numpy as np
 from mnv3_tf.detection import postprocess
 from mnv3_tf.detection.postprocess import Detections
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks.ssdlite import DetectorSpec
-from mnv3_tf.tasks.specs import Spec
+from mnv3_tf.tasks import TASKS, Spec
 from mnv3_tf.tflite import metadata, views
 from mnv3_tf.tflite.post_process import Suppression
 from mnv3_tf.tflite.runtime import TFLiteModel, check_loads
@@ -44,7 +43,7 @@ def open_model(path: str | Path, threads: int = 1) -> "AnsweringModel":
 
 
 class AnsweringModel:
-    """`task` is "classify", "detect" or "segment", `image_size` (height, width) in pixels.
+    """`task` is the name of one of `TASKS`, `image_size` (height, width) in pixels.
 
     `num_classes` is without a detector's background, and 0 where neither the file nor its labels
     tell. `labels` are names, None if there are none. `spec` is that of a file of ours.
@@ -83,18 +82,12 @@ class AnsweringModel:
         return self.labels[index] if self.labels and named else f"class {index}"
 
     def answer(self, picture: Array) -> Any:
-        """Of a picture uint8 (H, W, 3) of any size, viewed as evaluation does.
+        """Of a picture uint8 (H, W, 3) of any size, viewed as evaluation does: `Task.answer`."""
+        return TASKS[self.task].answer(self, picture)
 
-        classify: probabilities (classes,); detect: `Detections`, as parts of the picture; segment:
-        class indices (H, W), of the picture's own size.
-        """
-        if self.task == "classify":
-            view = views.centre(picture, self.image_size)
-            return as_probabilities(self.classify(view[np.newaxis])[0])
-        view = views.whole(picture, self.image_size)
-        if self.task == "detect":
-            return self.detect(view[np.newaxis])[0]
-        return self._classes(self._outputs(view)[0], picture.shape[:2])
+    def view(self, picture: Array) -> Array:
+        """A picture uint8 (H, W, 3) of any size as the task's evaluation sees it."""
+        return views.VIEWS[TASKS[self.task].view](picture, self.image_size)
 
     def classify(self, images: Array) -> Array:
         """float32 (N, classes), as the file gives them: probabilities or logits."""
@@ -109,6 +102,10 @@ class AnsweringModel:
         """Class indices, int32 (N, H, W), of the size of the file's output."""
         found = [self._classes(self._outputs(image)[0]) for image in images]
         return np.stack(found) if found else np.empty((0, *self._model.output.shape[1:3]), np.int32)
+
+    def mask(self, view: Array, size: tuple[int, ...]) -> Array:
+        """Class indices, int32 (H, W), of one view, but of `size`."""
+        return self._classes(self._outputs(view)[0], size)
 
     # -- on the way in and out ---------------------------------------------------------------
 
@@ -197,18 +194,11 @@ class AnsweringModel:
         )
 
     def _own_anchors(self) -> Array:
-        anchors = self.spec.anchors() if isinstance(self.spec, DetectorSpec) else None
+        spec: Any = self.spec
+        anchors = spec.anchors() if spec else None
         if anchors is None or len(anchors) != self._model.output.shape[1]:
             raise UserError(
                 f"{self.path} gives box codes and does not tell the anchors, which its spec inside "
                 "would; export it with --output=detections."
             )
         return anchors
-
-
-def as_probabilities(scores: Array) -> Array:
-    """float32 (C,) as it is if it lies in [0, 1], else the softmax of it."""
-    if scores.min() >= 0 and scores.max() <= 1:
-        return scores
-    powers = np.exp(scores - scores.max())
-    return np.asarray(powers / powers.sum(), np.float32)

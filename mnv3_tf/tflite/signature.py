@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import TASKS
 from mnv3_tf.tflite.post_process import OPERATOR, RAW
 
 Form = Literal["vector", "detections", "raw", "scores", "classes"]
@@ -28,11 +29,15 @@ class Kind:
     operator suppresses boxes of each class by themselves.
     """
 
-    task: str
     form: Form
     num_classes: int | None
     order: tuple[int, ...] = (0,)
     class_by_class: bool = False
+
+    @property
+    def task(self) -> str:
+        """That of the form."""
+        return next(task.name for task in TASKS.values() if self.form in task.forms)
 
     def threads(self, wanted: int) -> int:
         """How many threads may run the file: 1 where more would lose a class.
@@ -58,14 +63,14 @@ def kind_of(tree: Any) -> Kind:
     shapes = [_shape(tensor) for tensor in outputs]
     names = tuple((tensor.name or b"").decode(errors="replace") for tensor in outputs)
     if names == RAW:
-        return Kind("detect", "raw", shapes[1][-1] - 1, (0, 1))
+        return Kind("raw", shapes[1][-1] - 1, (0, 1))
     if outputs and len(shapes[0]) in (3, 4) and _pixels(shapes[0]) > 1 and shapes[0][0] == 1:
         if _is_whole(outputs[0]) and shapes[0][3:] in ((), (1,)):
-            return Kind("segment", "classes", _arg_max_classes(tree, graph))
+            return Kind("classes", _arg_max_classes(tree, graph))
         if len(shapes[0]) == 4:
-            return Kind("segment", "scores", max(2, shapes[0][3]))
+            return Kind("scores", max(2, shapes[0][3]))
     if outputs and shapes[0] and sum(side != 1 for side in shapes[0]) <= 1:
-        return Kind("classify", "vector", max(shapes[0]))
+        return Kind("vector", max(shapes[0]))
     said = ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes) or "nothing"
     raise UserError(
         f"The file's outputs are {said}, which are no classes, masks or detections; export it with "
@@ -85,7 +90,7 @@ def _detections(tree: Any, graph: Any) -> Kind | None:
             count = options.get("num_classes")
             count = count if isinstance(count, int) and count > 0 else None
             one_by_one = bool(options.get("use_regular_nms", False))
-            return Kind("detect", "detections", count, order, one_by_one)
+            return Kind("detections", count, order, one_by_one)
     return None
 
 

@@ -17,10 +17,8 @@ from typing import Any, Literal
 import numpy as np
 
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.lraspp import SegmenterSpec
 from mnv3_tf.networks.operators import IMAGE, Operator, Shape, concatenation_axis
-from mnv3_tf.networks.ssdlite import DetectorSpec
-from mnv3_tf.tasks.specs import Spec, for_phones
+from mnv3_tf.tasks import Spec, task_of
 from mnv3_tf.tflite.packing import pack_model
 
 Precision = Literal["none", "int8"]
@@ -49,16 +47,11 @@ def network(spec: Spec, quantize: Precision = "none", hard_swish: HardSwish | No
     `hard_swish` None takes what is fastest. "naive" computes it as the paper's unoptimised
     variant (Table 5): the gate, its sixth and the product by three operators.
     """
-    graph = Graph(quantize, hard_swish)
+    graph, task = Graph(quantize, hard_swish), task_of(spec)
     made = {IMAGE: graph.input((*spec.image_size, 3))}
-    for op in operators(for_phones(spec)):
+    for op in operators(task.for_phones(spec)):
         made[op.name] = graph.operator(op, [made[name] for name in op.reads])
-    match spec:
-        case DetectorSpec():
-            return graph.finish(made["box_codes"], graph.sigmoid(made["class_logits"]))
-        case SegmenterSpec():
-            return graph.finish(made["semantic"])
-    return graph.finish(graph.softmax(graph.reshape(made["logits"], (spec.num_classes,))))
+    return graph.finish(*task.skeleton_outputs(spec, graph, made))
 
 
 def single(

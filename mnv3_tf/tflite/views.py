@@ -59,6 +59,10 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     return normalize(found[top : top + size[0], left : left + size[1]])
 
 
+VIEWS = {"centre": centre, "whole": whole}
+"""By `Task.view`."""
+
+
 def normalize(picture: Array) -> Array:
     """0..255 to float32 in [-1, 1]."""
     return picture.astype(np.float32) / np.float32(127.5) - np.float32(1)

@@ -7,19 +7,19 @@ from typing import Any, NoReturn
 
 import tensorflow as tf
 
-from mnv3_tf.data import Split
+from mnv3_tf.data import Dataset, Split
 from mnv3_tf.data.files import LARGEST_UNREADABLE_PART
 from mnv3_tf.data.streams import Host
 from mnv3_tf.errors import Failure
 from mnv3_tf.files import atomic_write
-from mnv3_tf.tasks.specs import Resolution
+from mnv3_tf.tasks import Spec
 from mnv3_tf.training.checkpoints import Checkpoints, State
+from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.optimizers import Phase, phases
-from mnv3_tf.training.progress import Progress
+from mnv3_tf.training.progress import Progress, ScalarWriter
 from mnv3_tf.training.run_folder import Row, RunFolder, best_row
-from mnv3_tf.training.strategies import distributed, filled, workers
-from mnv3_tf.training.task import Task
-from mnv3_tf.training.tensorboard import ScalarWriter
+from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.strategies import distributed, filled, has_gpu, workers
 
 
 class Diverged(Failure):
@@ -52,48 +52,52 @@ class Plan:
         return min(self.steps_per_epoch, self.total_steps - done_before)
 
 
+@dataclass(frozen=True)
+class Job:
+    """What is trained on what: a network of `spec` on `train`, a part of `dataset`.
+
+    Of `settings` the loop reads the seed, and what says where to compute and when to save.
+    """
+
+    spec: Spec
+    learner: Learner
+    plan: Plan
+    dataset: Dataset
+    train: Split
+    settings: Settings
+    strategy: tf.distribute.Strategy
+
+
 class Trainer:
-    """Trains from the folder's last checkpoint, or from the task's weights, to the plan's end.
+    """Does a job from the folder's last checkpoint, or from the learner's weights, to its end.
 
     What a step does is a function of seed and step number (batch, dropout, rate), so a run that
     was stopped ends as one that was not.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        plan: Plan,
-        train: Split,
-        val: Split | None,
-        folder: RunFolder,
-        resolution: Resolution,
-        seed: int,
-        checkpoint_every: int = 0,
-        keep_checkpoints: int = 2,
-        jit_compile: bool = False,
-        strategy: tf.distribute.Strategy | None = None,
-    ) -> None:
-        self.task, self.plan, self.folder, self.state = task, plan, folder, State()
-        self._train, self._val = train, val
-        self._resolution, self._seed, self._jit_compile = resolution, seed, jit_compile
-        self._strategy = strategy or tf.distribute.get_strategy()
+    def __init__(self, job: Job, folder: RunFolder) -> None:
+        self.job, self.folder, self.state = job, folder, State()
+        self.learner, self.plan, self._strategy = job.learner, job.plan, job.strategy
+        learner, plan, settings = job.learner, job.plan, job.settings
+        wanted = settings.jit_compile
+        self._jit_compile = has_gpu() if wanted is None else wanted
         with self._strategy.scope():
             self._phases = phases(
-                task.recipe, task.body, task.head, plan.steps_per_epoch, plan.total_steps
+                learner.recipe, learner.body, learner.head, plan.steps_per_epoch, plan.total_steps
             )
         tracked: dict[str, Any] = {
             f"{phase.name}_optimizer": phase.optimizer for phase in self._phases
         }
-        if task.evaluated is not task.model:
-            tracked["averaged"] = task.evaluated
+        if learner.evaluated is not learner.model:
+            tracked["averaged"] = learner.evaluated
         # Several workers save together, so each has to do it after the same step.
         self._alone = workers(self._strategy) == 1
         self._checkpoints = Checkpoints(
             folder.checkpoints,
-            checkpoint_every,
-            keep_checkpoints,
+            settings.checkpoint_every,
+            settings.keep_checkpoints,
             by_time=self._alone,
-            model=task.model,
+            model=learner.model,
             state=self.state,
             **tracked,
         )
@@ -130,7 +134,9 @@ class Trainer:
                     loss = self._step(step, *next(batches))
                     step += 1
                     clock.trained()
-                    progress.step(plan.epoch_of(step - 1), step, loss, self.task.recipe.batch_size)
+                    progress.step(
+                        plan.epoch_of(step - 1), step, loss, self.learner.recipe.batch_size
+                    )
                     if self._checkpoints.due(step):
                         self._save()
         except KeyboardInterrupt:
@@ -158,27 +164,32 @@ class Trainer:
 
     def _batches(self, step: int) -> Any:
         """Training batches from `step` on, each replica's part of the pictures apart."""
-        recipe = self.task.recipe
+        recipe = self.learner.recipe
 
         def of_host(host: Host) -> tf.data.Dataset:
-            return self._train.train_batches(
-                recipe.batch_size, self._resolution, recipe.augmentation, self._seed, step, host
+            return self.job.train.train_batches(
+                recipe.batch_size,
+                self.job.spec.resolution,
+                recipe.augmentation,
+                self.job.settings.seed,
+                step,
+                host,
             )
 
         return distributed(self._strategy, of_host, recipe.batch_size)
 
     def _val_batches(self) -> Any:
-        batch_size = self.task.recipe.batch_size
+        batch_size = self.learner.recipe.batch_size
 
         def of_host(host: Host) -> tf.data.Dataset:
-            assert self._val is not None
-            steps = math.ceil(len(self._val) / batch_size)
+            assert self.job.dataset.val is not None
+            steps = math.ceil(len(self.job.dataset.val) / batch_size)
             size = batch_size // host.count
-            part = self._val.eval_batches(size, self._resolution, host=host)
+            part = self.job.dataset.val.eval_batches(size, self.job.spec.resolution, host=host)
             # Replicas want equal parts.
             if self._strategy.num_replicas_in_sync == 1:
                 return part
-            return filled(part, size, steps, self.task.blank)
+            return filled(part, size, steps, self.learner.blank)
 
         return distributed(self._strategy, of_host, batch_size)
 
@@ -194,7 +205,7 @@ class Trainer:
         return loss
 
     def _save(self) -> None:
-        weights = [v for v in self.task.evaluated.variables if v.dtype.is_floating]
+        weights = [v for v in self.learner.evaluated.variables if v.dtype.is_floating]
         if not all(bool(tf.reduce_all(tf.math.is_finite(weight))) for weight in weights):
             self._diverged("A weight is no finite number", int(self.state.step) - 1)
         self._checkpoints.save()
@@ -209,16 +220,16 @@ class Trainer:
 
     def _compile_step(self, phase: Phase) -> Any:
         """(images, targets) -> loss; it counts the step too, so that both are done or neither."""
-        task, state, strategy = self.task, self.state, self._strategy
+        learner, state, strategy = self.learner, self.state, self._strategy
         replicas = strategy.num_replicas_in_sync
 
         def replica_step(images: Any, targets: Any, number: Any) -> Any:
             # The optimiser adds the gradients of all replicas.
             loss = phase.descend(
-                lambda: task.loss(images, targets, number, phase.name == "head") / replicas
+                lambda: learner.loss(images, targets, number, phase.name == "head") / replicas
             )
-            task.average_statistics(number)
-            return tf.stack([loss, tf.cast(task.unreadable(targets), loss.dtype)])
+            learner.average_statistics(number)
+            return tf.stack([loss, tf.cast(learner.unreadable(targets), loss.dtype)])
 
         if self._jit_compile:
             replica_step = tf.function(replica_step, jit_compile=True, autograph=False)
@@ -229,7 +240,7 @@ class Trainer:
             found = strategy.run(replica_step, (images, targets, number))
             found = strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
             loss, unreadable = tf.unstack(found)
-            task.average_weights(number)
+            learner.average_weights(number)
             state.loss_sum.assign_add(tf.cast(loss, tf.float64))
             state.unreadable.assign_add(tf.cast(unreadable, tf.int64))
             state.step.assign_add(1)
@@ -238,25 +249,25 @@ class Trainer:
         return step
 
     def _compile_tally(self) -> Any:
-        """(images, targets) -> what `Task.tally` gives, over all replicas."""
-        task, strategy = self.task, self._strategy
+        """(images, targets) -> what `Learner.tally` gives, over all replicas."""
+        learner, strategy = self.learner, self._strategy
 
         @tf.function(autograph=False)
         def tally(images: Any, targets: Any) -> Any:
-            return task.gather(strategy, strategy.run(task.tally, (images, targets)))
+            return learner.gather(strategy, strategy.run(learner.tally, (images, targets)))
 
         return tally
 
     def _finish_epoch(self) -> Row:
         """Evaluates, and writes the row, a checkpoint, and the weights if they are the best."""
-        state, batch_size = self.state, self.task.recipe.batch_size
+        state, batch_size = self.state, self.learner.recipe.batch_size
         epoch, step = int(state.epochs) + 1, int(state.step)
         steps = self.plan.steps_in(epoch)
         row: Row = {
             "epoch": epoch,
             "step": step,
             "train_loss": float(state.loss_sum) / steps,
-            **dict.fromkeys(self.task.metrics),
+            **dict.fromkeys(self.learner.task.val_columns),
             "lr": self._phase(step - 1).learning_rate(step - 1),
             "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
             "unreadable": int(state.unreadable),
@@ -266,10 +277,10 @@ class Trainer:
                 f"{row['unreadable']} of the {steps * batch_size} pictures of epoch {epoch} could "
                 "not be decoded, more than 1 %; make the dataset anew."
             )
-        if self._val is not None:
-            found = self.task.score(self._tally(*batch) for batch in self._val_batches())
+        if self.job.dataset.val is not None:
+            found = self.learner.score(self._tally(*batch) for batch in self._val_batches())
             row |= found.metrics
-            row["unreadable"] += len(self._val) - found.images
+            row["unreadable"] += len(self.job.dataset.val) - found.images
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)
         state.finish_epoch()
@@ -286,7 +297,7 @@ class Trainer:
         best = best_row(self._rows)
         if best and best["epoch"] == epoch:
             with atomic_write(self.folder.best_weights) as temporary:
-                self.task.evaluated.save_weights(temporary)
+                self.learner.evaluated.save_weights(temporary)
 
 
 class _Clock:

@@ -1,11 +1,15 @@
-"""What a user sees while training: a bar on a terminal, else lines."""
+"""What a user sees while training: a bar on a terminal, else lines; and TensorBoard's curves."""
 
 import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mnv3_tf.training.run_folder import SCORES, score_of
+import tensorflow as tf
+
+from mnv3_tf.training.run_folder import score_of
 from mnv3_tf.ui.progress import SECONDS, duration
 
 
@@ -79,8 +83,8 @@ class Progress:
         score = score_of(row)
         if row.get("val_loss") is not None:
             parts.append(f"val loss {row['val_loss']:.4f}")
-        if row[score] is not None:
-            parts.append(f"val {SCORES[score]} {row[score]:.4f}")
+        if row[score.column] is not None:
+            parts.append(f"val {score.title} {row[score.column]:.4f}")
         self.line(*parts, f"{row['images_per_s']:.0f} images/s")
         # Evaluation and writing are not part of the pace.
         self._last = None
@@ -96,3 +100,26 @@ class Progress:
             seconds = (now - self._begun) * steps_left / (self._step - self._first_step)
             parts = (*parts, f"{duration(seconds)} left")
         print("  ".join(parts), flush=True)
+
+
+class ScalarWriter:
+    """Appends to TensorBoard's event files of a folder: numbers, anything else is left out.
+
+    TensorBoard itself need not be installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._writer = tf.summary.create_file_writer(str(folder))
+        self._metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
+            data_class=1,  # DATA_CLASS_SCALAR of TensorFlow's summary.proto
+        )
+
+    def write(self, values: Mapping[str, Any], step: int) -> None:
+        with self._writer.as_default():
+            for name, value in values.items():
+                if isinstance(value, float):
+                    # tf.summary.scalar does the same, but refuses to without TensorBoard.
+                    tensor = tf.constant(value, tf.float32)
+                    tf.summary.write(name, tensor, step=step, metadata=self._metadata)
+        self._writer.flush()

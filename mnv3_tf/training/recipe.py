@@ -3,7 +3,6 @@
 import ast
 import importlib
 import math
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import UnionType
@@ -11,31 +10,33 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from mnv3_tf.data import Augmentation, BoxAugmentation, MaskAugmentation
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import find_task
+from mnv3_tf.tasks.task import Targets
 from mnv3_tf.training import recipes
 
 OptimizerName = Literal["adamw", "rmsprop", "sgd"]
 ScheduleName = Literal["cosine", "constant", "exponential", "polynomial"]
 BatchNormMode = Literal["train", "frozen"]
 DetectionLoss = Literal["focal", "hard_negative"]
-AUGMENTATIONS: Mapping[str, type] = {
-    "classify": Augmentation,
-    "detect": BoxAugmentation,
-    "segment": MaskAugmentation,
+AUGMENTATIONS: Mapping[Targets, type] = {
+    "classes": Augmentation,
+    "boxes": BoxAugmentation,
+    "masks": MaskAugmentation,
 }
-"""By task, how training views are drawn."""
+"""How training views are drawn, by what there is of each picture."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Hyperparameters of a run.
 
-    The kind of `augmentation` decides the task. The head (the logits layer; of a detector or a
-    segmentation network all that no classifier has) is trained alone for `freeze_epochs`, at the
-    constant `head_learning_rate`; then everything is, from `learning_rate` over `warmup_epochs` of
-    linear rise and by `schedule` down to the end. `epochs` counts both. The schedule "exponential"
-    multiplies the rate by `decay_rate` every `decay_epochs`; "polynomial" falls as the remaining
-    part of the steps to the power 0.9 (DeepLab). With `rate_batch_size` the rates are
-    those of that batch size, and others scale them linearly (Goyal et al. 2017).
+    The kind of `augmentation` says which targets the recipe is for. The head (the logits layer; of
+    a detector or a segmentation network all that no classifier has) is trained alone for
+    `freeze_epochs`, at the constant `head_learning_rate`; then everything is, from `learning_rate`
+    over `warmup_epochs` of linear rise and by `schedule` down to the end. `epochs` counts both. The
+    schedule "exponential" multiplies the rate by `decay_rate` every `decay_epochs`; "polynomial"
+    falls as the remaining part of the steps to the power 0.9 (DeepLab). With `rate_batch_size` the
+    rates are those of that batch size, and others scale them linearly (Goyal et al. 2017).
 
     `momentum` is beta_1 of adamw, `rho` the part of RMSProp's mean square that stays at each step,
     `epsilon` its summand under the root (of adamw: beside it); None is the optimiser's own.
@@ -134,16 +135,15 @@ class Recipe:
         )
         require(0 <= self.focal_alpha <= 1, "focal_alpha", "from 0 to 1")
         require(0 <= self.focal_gamma < math.inf, "focal_gamma", "0 or more")
-        if self.task != "classify":
+        if self.targets != "classes":
             # Each needs what only a classifier has: one label a picture, or its logits layer.
             for name in ("label_smoothing", "dropout", "drop_path", "mixup", "cutmix"):
-                require(not getattr(self, name), name, f"0 to {self.task}")
+                require(not getattr(self, name), name, f"0 where targets are {self.targets}")
         require(0 < self.decay_rate <= 1, "decay_rate", "above 0, up to 1")
         require(0 <= self.distillation <= 1, "distillation", "from 0 to 1")
 
     @property
-    def task(self) -> str:
-        """ "classify", "detect" or "segment"."""
+    def targets(self) -> Targets:
         return next(t for t, kind in AUGMENTATIONS.items() if type(self.augmentation) is kind)
 
     @property
@@ -152,15 +152,10 @@ class Recipe:
         return self.batch_size / (self.rate_batch_size or self.batch_size)
 
 
-def names() -> list[str]:
-    """The recipes there are: a file of `recipes/` each."""
-    return sorted(module.name for module in pkgutil.iter_modules(recipes.__path__))
-
-
 def load(name: str) -> Recipe:
     """The recipe of that name. Raises UserError, listing the known ones, where there is none."""
-    if name not in names():
-        raise UserError(f"Unknown recipe {name!r}; choose one of {', '.join(names())}.")
+    if name not in recipes.names():
+        raise UserError(f"Unknown recipe {name!r}; choose one of {', '.join(recipes.names())}.")
     recipe = importlib.import_module(f"{recipes.__name__}.{name}").RECIPE
     assert isinstance(recipe, Recipe)
     return recipe
@@ -220,4 +215,5 @@ def from_record(tree: Mapping[str, Any], task: str = "classify") -> Recipe:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in tree["augmentation"].items()
     }
-    return Recipe(**{**tree, "augmentation": AUGMENTATIONS[task](**drawn)})
+    augmentation = AUGMENTATIONS[find_task(task).targets]
+    return Recipe(**{**tree, "augmentation": augmentation(**drawn)})

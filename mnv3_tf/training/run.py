@@ -1,13 +1,14 @@
 """From settings to a run folder."""
 
-import contextlib
 import dataclasses
 import datetime
 import platform
 import statistics
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 import tf_keras
@@ -15,32 +16,19 @@ import tf_keras
 import mnv3_tf
 from mnv3_tf.data import Dataset, Split, open_dataset
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.files import atomic_write
 from mnv3_tf.models import load_model
 from mnv3_tf.networks.cost import cost
-from mnv3_tf.networks.lraspp import SegmenterSpec
-from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.networks.ssdlite import DetectorSpec
-from mnv3_tf.tasks.specs import Spec, resolve_spec
+from mnv3_tf.tasks import Spec, find_task, task_of
+from mnv3_tf.tasks.specs import resolve_spec
 from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
-from mnv3_tf.training import teacher as teachers
-from mnv3_tf.training.classification import Classification
-from mnv3_tf.training.detection import Detection
-from mnv3_tf.training.loop import Plan, Trainer
+from mnv3_tf.training.learner import Learner
+from mnv3_tf.training.loop import Job, Plan, Trainer
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.run_folder import (
-    Row,
-    RunFolder,
-    as_json,
-    best_row,
-    read_json,
-)
-from mnv3_tf.training.segmentation import Segmentation
+from mnv3_tf.training.run_folder import Recorded, Row, RunFolder, Summary, as_json, best_row
 from mnv3_tf.training.settings import Settings
-from mnv3_tf.training.task import Task
-
-Summary = dict[str, Any]
+from mnv3_tf.training.trained import load_teacher
 
 
 def train(settings: Settings) -> Summary:
@@ -55,10 +43,25 @@ def train(settings: Settings) -> Summary:
     recorded = None if settings.overwrite else folder.recorded()
     if recorded:
         _require_same(folder, "settings", recorded, settings.configuration())
-        if folder.summary.exists():
+        if summary := folder.summarized():
             print(f"{folder.path} is finished; --overwrite trains anew.", flush=True)
-            return read_json(folder.summary)
+            return summary
+    job = _job(settings, recipe)
+    record = _record(job)
+    if recorded:
+        for part in ("recipe", "plan", "dataset", "spec_hash"):
+            _require_same(folder, part, recorded, record[part])
+    with _made_ready(folder, job, record, anew=not recorded) as own:
+        rows, wall_seconds = Trainer(job, own).fit()
+        title = f"{job.spec.name} on {job.dataset.name}, recipe {settings.recipe_name}"
+        curves.draw(rows, title, own.curves)
+        summary = _summary(job, rows, wall_seconds)
+        own.finish(summary)
+    _say_skipped(job.dataset)
+    return summary
 
+
+def _job(settings: Settings, recipe: Recipe) -> Job:
     # Before all else of TensorFlow: several workers find each other here.
     strategy = strategies.make(settings.strategy)
     spec = resolve_spec(
@@ -77,96 +80,65 @@ def train(settings: Settings) -> Summary:
         training=True,
         task=settings.task,
     )
-    train_split = _require_train(dataset)
+    split = _require_train(dataset)
     if settings.held_out:
-        train_split, _ = train_split.divided(settings.held_out, settings.seed)
-    plan = _plan(settings, recipe, train_split)
+        split, _ = split.divided(settings.held_out, settings.seed)
+    steps_per_epoch = split.steps_per_epoch(recipe.batch_size)
+    plan = Plan(steps_per_epoch, settings.steps or recipe.epochs * steps_per_epoch)
     tf_keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    spec = spec.replace(num_classes=dataset.num_classes)
-    if isinstance(spec, DetectorSpec):
-        spec = spec.replace(scores="sigmoid" if recipe.detection_loss == "focal" else "softmax")
+    spec = task_of(spec).for_training(spec.replace(num_classes=dataset.num_classes), recipe)
+    spec, learner = _learner(spec, recipe, settings, strategy)
+    return Job(spec, learner, plan, dataset, split, settings, strategy)
+
+
+def _learner(
+    spec: Spec, recipe: Recipe, settings: Settings, strategy: tf.distribute.Strategy
+) -> tuple[Spec, Learner]:
+    """The network with its first weights, and the spec as these need it."""
     with strategy.scope():
         # A run that goes on takes its weights from a checkpoint, but it may have none yet.
         with strategies.computing_in(settings.precision):
             spec, model = load_model(spec, settings.weights)
         if settings.sync_batch_norm:
             model = strategies.with_synchronised_batch_norm(model)
-        teacher = _load_teacher(settings, spec)
-        task = _task(spec, model, recipe, settings.seed, teacher)
-
-    record = _record(settings, recipe, plan, dataset, train_split, spec)
-    if recorded:
-        for part in ("recipe", "plan", "dataset", "spec_hash"):
-            _require_same(folder, part, recorded, record[part])
-    with contextlib.ExitStack() as stack:
-        strategies.meet(strategy)  # so that all workers have seen the folder as it was
-        if strategies.is_chief(strategy):
-            _begin(folder, record, spec, anew=not recorded)
-        strategies.meet(strategy)
-        if not strategies.is_chief(strategy):
-            # The others take part in all that is computed; what they write is thrown away.
-            scratch = stack.enter_context(tempfile.TemporaryDirectory())
-            folder = folder.copied_to(scratch)
-        trainer = Trainer(
-            task,
-            plan,
-            train_split,
-            dataset.val,
-            folder,
-            spec.resolution,
-            settings.seed,
-            checkpoint_every=settings.checkpoint_every,
-            keep_checkpoints=settings.keep_checkpoints,
-            jit_compile=(
-                strategies.has_gpu() if settings.jit_compile is None else settings.jit_compile
-            ),
-            strategy=strategy,
-        )
-        rows, wall_seconds = trainer.fit()
-
-        title = f"{spec.name} on {dataset.name}, recipe {record['settings']['recipe']}"
-        curves.draw(rows, title, folder.curves)
-        summary = _summary(task, spec, dataset, plan, rows, wall_seconds)
-        write_json(folder.summary, summary)
-    _say_skipped(dataset)
-    return summary
+        teacher = None
+        if settings.teacher:
+            teacher = load_teacher(settings.teacher, spec.num_classes, spec.resolution)
+        return spec, task_of(spec).learner(spec, model, recipe, settings.seed, teacher)
 
 
-def _task(
-    spec: Spec,
-    model: tf_keras.Model,
-    recipe: Recipe,
-    seed: int,
-    teacher: teachers.Teacher | None,
-) -> Task:
-    match spec:
-        case DetectorSpec():
-            return Detection(spec, model, recipe, seed)
-        case SegmenterSpec():
-            return Segmentation(spec, model, recipe, seed)
-        case NetworkSpec():
-            return Classification(model, recipe, seed, teacher)
+@contextmanager
+def _made_ready(folder: RunFolder, job: Job, record: Recorded, anew: bool) -> Iterator[RunFolder]:
+    """The folder to train in, from its start or on from where it was.
 
-
-def _begin(folder: RunFolder, record: dict[str, Any], spec: Spec, anew: bool) -> None:
-    """Makes the folder ready for training, from its start or on from where it was."""
-    if anew:
-        folder.begin(record)
-    else:
-        folder.sweep()
-    # Also on going on: a kill may have come between run.json and spec.json.
-    with atomic_write(folder.spec) as temporary:
-        temporary.write_text(spec.to_json())
+    The chief's is the run's own. The other workers take part in all that is computed; what they
+    write is thrown away.
+    """
+    strategies.meet(job.strategy)  # so that all workers have seen the folder as it was
+    if strategies.is_chief(job.strategy):
+        if anew:
+            folder.begin(record)
+        else:
+            folder.sweep()
+        # Also on going on: a kill may have come between run.json and spec.json.
+        with atomic_write(folder.spec) as temporary:
+            temporary.write_text(job.spec.to_json())
+        strategies.meet(job.strategy)
+        yield folder
+        return
+    strategies.meet(job.strategy)
+    with tempfile.TemporaryDirectory() as scratch:
+        yield folder.copied_to(scratch)
 
 
 def resolve_recipe(settings: Settings) -> Recipe:
     """The named recipe with what the settings override."""
     recipe = recipes.load(settings.recipe_name)
-    if recipe.task != settings.task:
+    if recipe.targets != find_task(settings.task).targets:
         raise UserError(
-            f"--recipe={settings.recipe_name} is of --task={recipe.task}, not of "
+            f"--recipe={settings.recipe_name} is for {recipe.targets}, not for "
             f"--task={settings.task}; leave one of them out."
         )
     given = {
@@ -177,37 +149,23 @@ def resolve_recipe(settings: Settings) -> Recipe:
     return recipes.overridden(dataclasses.replace(recipe, **given), settings.override)
 
 
-def _load_teacher(settings: Settings, spec: Spec) -> teachers.Teacher | None:
-    if settings.teacher is None:
-        return None
-    assert isinstance(spec, NetworkSpec)  # Settings refuses teachers of other tasks
-    return teachers.load(settings.teacher, spec.num_classes, spec.resolution)
-
-
 def _require_train(dataset: Dataset) -> Split:
     if dataset.train is None:
         raise UserError(f"{dataset.name} has no training set; add one, or use another --dataset.")
     return dataset.train
 
 
-def _plan(settings: Settings, recipe: Recipe, split: Split) -> Plan:
-    steps_per_epoch = split.steps_per_epoch(recipe.batch_size)
-    return Plan(steps_per_epoch, settings.steps or recipe.epochs * steps_per_epoch)
-
-
-def _record(
-    settings: Settings, recipe: Recipe, plan: Plan, dataset: Dataset, train_split: Split, spec: Spec
-) -> dict[str, Any]:
-    """What run.json holds: every resolved setting, and what an export needs to know."""
+def _record(job: Job) -> Recorded:
+    settings, plan, dataset, spec = job.settings, job.plan, job.dataset, job.spec
     tree = {
         "settings": settings.configuration(),
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(job.learner.recipe),
         "plan": dataclasses.asdict(plan) | {"epochs": plan.epochs},
         "dataset": {
             "name": dataset.name,
             "class_names": dataset.class_names,
             "num_classes": dataset.num_classes,
-            "train_images": len(train_split),
+            "train_images": len(job.train),
             "val_images": 0 if dataset.val is None else len(dataset.val),
         },
         "preprocessing": {
@@ -225,10 +183,10 @@ def _record(
         },
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    return as_json(tree)
+    return cast(Recorded, as_json(tree))
 
 
-def _require_same(folder: RunFolder, part: str, recorded: dict[str, Any], wanted: Any) -> None:
+def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wanted: Any) -> None:
     """Raises UserError naming the first difference between the run in the folder and this one."""
     before = recorded.get(part)
     remedy = f"give the same, another --out, or --overwrite to replace the run in {folder.path}"
@@ -244,14 +202,8 @@ def _require_same(folder: RunFolder, part: str, recorded: dict[str, Any], wanted
         raise UserError(f"{folder.path} was started with another {part}; {remedy}.")
 
 
-def _summary(
-    task: Task,
-    spec: Spec,
-    dataset: Dataset,
-    plan: Plan,
-    rows: list[Row],
-    wall_seconds: float,
-) -> Summary:
+def _summary(job: Job, rows: list[Row], wall_seconds: float) -> Summary:
+    spec = job.spec
     total, best = cost(spec), best_row(rows)
     assert best is not None
     tree = {
@@ -261,16 +213,16 @@ def _summary(
         "num_classes": spec.num_classes,
         "params": total.params,
         "madds": total.madds,
-        "epochs": plan.epochs,
-        "steps": plan.total_steps,
+        "epochs": job.plan.epochs,
+        "steps": job.plan.total_steps,
         "best_epoch": best["epoch"],
-        **{name: best[name] for name in task.metrics},
+        **{name: best[name] for name in job.learner.task.val_columns},
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "wall_s": round(wall_seconds, 1),
-        "skipped": len(dataset.skipped),
+        "skipped": len(job.dataset.skipped),
         "unreadable": rows[-1]["unreadable"],
     }
-    return as_json(tree)
+    return cast(Summary, as_json(tree))
 
 
 def _say_skipped(dataset: Dataset) -> None:

@@ -3,17 +3,79 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.tasks import TASKS, Metric
 
 Row = dict[str, Any]
-"""A line of metrics.jsonl."""
+"""A line of metrics.jsonl: "epoch", "step", "train_loss", the task's `val_columns`, "lr",
+"images_per_s" and "unreadable"."""
 
-Recorded = dict[str, Any]
-"""What run.json holds."""
+
+class RecordedPlan(TypedDict):
+    steps_per_epoch: int
+    total_steps: int
+    epochs: int
+
+
+class RecordedDataset(TypedDict):
+    name: str
+    class_names: list[str]
+    num_classes: int
+    train_images: int
+    val_images: int
+
+
+class Preprocessing(TypedDict):
+    """`resolution` is a side, or height and width; `resize` that of the validation pictures."""
+
+    color: str
+    range: list[float]
+    resolution: Any
+    resize: Any
+
+
+class Recorded(TypedDict):
+    """What run.json holds: every resolved setting, and what an export needs to know.
+
+    `settings` are those of `Settings.configuration`, of runs by older versions without the later
+    ones; `recipe` the fields of `Recipe`; `started` is a date.
+    """
+
+    settings: dict[str, Any]
+    recipe: dict[str, Any]
+    plan: RecordedPlan
+    dataset: RecordedDataset
+    preprocessing: Preprocessing
+    seed: int
+    spec_hash: str
+    versions: dict[str, str]
+    started: str
+
+
+class Summary(TypedDict):
+    """What summary.json holds besides the task's `val_columns`: those of the best epoch.
+
+    They are from 0 to 1 but for val_loss, and None without a validation set.
+    """
+
+    task: str
+    model: str
+    resolution: Any
+    num_classes: int
+    params: int
+    madds: int
+    epochs: int
+    steps: int
+    best_epoch: int
+    images_per_s: float
+    wall_s: float
+    skipped: int
+    unreadable: int
 
 
 class RunFolder:
@@ -63,7 +125,14 @@ class RunFolder:
 
     def recorded(self) -> Recorded | None:
         """What run.json says; None where no run has been started here."""
-        return read_json(self.run) if self.run.exists() else None
+        return cast(Recorded, _read_json(self.run)) if self.run.exists() else None
+
+    def summarized(self) -> Summary | None:
+        """What summary.json says; None where the run is not finished."""
+        return cast(Summary, _read_json(self.summary)) if self.summary.exists() else None
+
+    def finish(self, summary: Summary) -> None:
+        write_json(self.summary, summary)
 
     def begin(self, record: Recorded) -> None:
         """Starts anew: what an earlier run left is removed."""
@@ -113,7 +182,7 @@ class RunFolder:
         )
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     """Raises UserError for a file that is no JSON object."""
     try:
         tree = json.loads(path.read_text())
@@ -124,29 +193,25 @@ def read_json(path: Path) -> dict[str, Any]:
     return tree
 
 
-def as_json(tree: dict[str, Any]) -> dict[str, Any]:
+def as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
     """As it will be read back (tuples become lists), so that the two can be compared."""
     found: dict[str, Any] = json.loads(json.dumps(tree))
     return found
 
 
-SCORES = {"val_top1": "top-1", "val_map": "mAP", "val_miou": "mIoU"}
-"""What decides which epoch is the best, by the task's column of metrics.jsonl, and its name."""
+def score_of(row: Mapping[str, Any]) -> Metric:
+    """The metric that decides which epoch is the best, of a row of metrics.jsonl or a summary."""
+    return next(task.score for task in TASKS.values() if task.score.column in row)
 
 
-def score_of(row: Row) -> str:
-    """The column of SCORES that the row has."""
-    return next(name for name in SCORES if name in row)
-
-
-def best_row(rows: list[Row]) -> Row | None:
-    """The row whose weights are the best: the highest of its SCORES, the first of equals.
+def best_row(rows: Sequence[Row]) -> Row | None:
+    """The row whose weights are the best: the highest of its score, the first of equals.
 
     Without a validation set the last row counts.
     """
     if not rows:
         return None
-    score = score_of(rows[-1])
-    if rows[-1][score] is None:
+    column = score_of(rows[-1]).column
+    if rows[-1][column] is None:
         return rows[-1]
-    return max(rows, key=lambda row: row[score])
+    return max(rows, key=lambda row: row[column])

@@ -8,20 +8,19 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.networks.lraspp import SegmenterSpec
-from mnv3_tf.segmentation.losses import segmentation_loss
-from mnv3_tf.segmentation.metrics import IGNORED, confusion, summary
-from mnv3_tf.training.dense_task import DenseTask
+from mnv3_tf.segmentation import IGNORED, confusion, segmentation_loss, summary
+from mnv3_tf.tasks import SEGMENT
+from mnv3_tf.training.learner import DenseLearner, Score
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.task import Score
 
 Segment = Callable[[Any], Any]
 """Pictures (N, H, W, 3) in [-1, 1] to class indices (N, H, W)."""
 
 
-class Segmentation(DenseTask):
+class Segmentation(DenseLearner):
     """A segmentation network as the training loop sees it."""
 
-    metrics = ("val_loss", "val_miou", "val_pixel_accuracy")
+    task = SEGMENT
     blank = IGNORED
 
     def __init__(
@@ -61,10 +60,19 @@ class Segmentation(DenseTask):
 
 def measure(
     segment: Segment, batches: Iterable[tuple[Any, Any]], num_classes: int
-) -> tuple[dict[str, Any], int]:
-    """What `metrics.summary` gives, and the number of pictures."""
+) -> dict[str, Any]:
+    """What `summary` gives, and "images", the number of pictures."""
     matrix, images = np.zeros((num_classes, num_classes), np.int64), 0
     for pictures, labels in batches:
         matrix += np.asarray(confusion(labels, segment(pictures), num_classes))
         images += len(labels)
-    return summary(matrix), images
+    return {**summary(matrix), "images": images}
+
+
+def segmenter_of(model: tf_keras.Model) -> Segment:
+    """From pictures to class indices (N, H, W)."""
+    return tf.function(
+        lambda images: tf.argmax(model(images, training=False), -1),
+        reduce_retracing=True,
+        autograph=False,
+    )

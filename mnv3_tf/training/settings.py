@@ -1,15 +1,16 @@
-"""What a user asks of a training run."""
+"""What a user asks of a training run: the flags of `train.py`."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, field
+from typing import Any, Literal
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks.specs import Head, Resolution, check_task
+from mnv3_tf.networks.named import NETWORKS
+from mnv3_tf.tasks import TASKS, find_task
+from mnv3_tf.tasks.specs import DATASETS
+from mnv3_tf.tasks.task import Head, Resolution, parse_resolution
+from mnv3_tf.training import recipes
 from mnv3_tf.training.run_folder import as_json
-
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker", "tpu")
-PRECISIONS = ("auto", "float32", "bfloat16")
+from mnv3_tf.ui.settings import Checked, setting
 
 # They say where to write and where to compute, not what: a run may go on with others.
 _NOT_CONFIGURATION = (
@@ -24,83 +25,89 @@ _NOT_CONFIGURATION = (
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The flags of `train.py`; None leaves the choice to the recipe, the spec or the dataset.
+class Settings(Checked):
+    """None leaves the choice to the recipe, the spec or the dataset."""
 
-    `recipe` None is distill where there is a `teacher`, finetune where `weights` are given, else
-    quick; of other tasks detect_finetune, detect_quick and so on. `head` is for these other tasks.
-    `override` are changes to the recipe (`recipe.overridden`). `steps` counts training steps of the
-    whole run and overrides `epochs`. `checkpoint_every` is in steps; 0 is for none besides those at
-    every epoch and every few minutes. `teacher` is a run folder, a SavedModel, or MODEL:WEIGHTS.
-    `held_out` is the part of the training set that is left out, for a search to judge by.
-    `sync_batch_norm` takes BatchNorm's statistics over all replicas. `jit_compile` compiles the
-    training step with XLA; None does on GPUs.
-    """
-
-    dataset: str
-    out: str
-    model: str = "large"
-    width: float = 1.0
-    resolution: Resolution | None = None
-    task: str = "classify"
+    dataset: str = setting(MISSING, f"{DATASETS}.")
+    out: str = setting(MISSING, "Folder of the run.")
+    model: str = setting(
+        "large", f"A network's name ({', '.join(NETWORKS)}), or the path of a spec JSON."
+    )
+    width: float = setting(1.0, "Width multiplier.")
+    resolution: Resolution | None = setting(  # noqa: RUF009
+        None,
+        "Side of the square input in pixels, or HEIGHTxWIDTH to segment; the network's own if not "
+        "given.",
+        read=parse_resolution,
+    )
+    task: str = setting("classify", "What the network is for.", choices=TASKS)
     head: Head = field(default_factory=Head)
-    data_dir: str | None = None
-    recipe: str | None = None
-    weights: str | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    override: Sequence[str] = ()
-    teacher: str | None = None
-    seed: int = 0
-    deterministic: bool = False
-    checkpoint_every: int = 0
-    keep_checkpoints: int = 2
-    strategy: str = "auto"
-    held_out: float = 0.0
-    sync_batch_norm: bool = False
-    precision: str = "auto"
-    jit_compile: bool | None = None
-    overwrite: bool = False
+    data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
+    recipe: str | None = setting(
+        None,
+        f"How to train: {', '.join(recipes.names())}. If not given, the task's for a --teacher, "
+        "for given --weights, or for neither (of classifiers distill, finetune and quick).",
+    )
+    weights: str | None = setting(None, 'Weights to start from: "imagenet", or a file.')
+    epochs: int | None = setting(None, "Epochs, instead of the recipe's.")
+    steps: int | None = setting(
+        None, "Training steps of the whole run, instead of epochs.", least=1
+    )
+    batch_size: int | None = setting(None, "Pictures in a step, instead of the recipe's.")
+    learning_rate: float | None = setting(None, "Peak learning rate, instead of the recipe's.")
+    override: tuple[str, ...] = setting(
+        (),
+        "FIELD=VALUE of the recipe, such as ema_decay=0.999 or augmentation.erase=0.2; may be "
+        "given several times.",
+        repeated=True,
+    )
+    teacher: str | None = setting(
+        None, "Learn from this run folder, SavedModel or MODEL:WEIGHTS (classifiers alone)."
+    )
+    seed: int = setting(
+        0, "Decides initial weights, order, augmentation and dropout.", least=0, most=2**31 - 1
+    )
+    deterministic: bool = setting(False, "Same seed, same bits, also after a kill.")
+    checkpoint_every: int = setting(
+        0, "Steps between checkpoints, besides each epoch and 5 minutes; 0 for none.", least=0
+    )
+    keep_checkpoints: int = setting(2, "How many of the last checkpoints to keep.", least=1)
+    strategy: Literal["auto", "one", "mirrored", "multi_worker", "tpu"] = setting(
+        "auto", "Devices to train on: auto, one, mirrored, multi_worker or tpu."
+    )
+    held_out: float = setting(
+        0.0,
+        "Part of the training set, below 1, to leave out for a search to judge by "
+        "(docs/search.md).",
+        least=0,
+        most=1,
+    )
+    sync_batch_norm: bool = setting(False, "BatchNorm's statistics over all devices.")
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto", "What layers compute in; auto is bfloat16 where the hardware has it."
+    )
+    jit_compile: bool | None = setting(
+        None, "Compile the training step with XLA; on GPUs if not given."
+    )
+    overwrite: bool = setting(False, "Replace the run in --out.")
 
     def __post_init__(self) -> None:
-        check_task(self.task)
-        if self.task != "classify" and self.teacher:
+        super().__post_init__()
+        if self.teacher and not find_task(self.task).distill:
             raise UserError(
-                f"--teacher={self.teacher} teaches classifiers alone; leave it out, or "
-                f"--task={self.task}."
+                f"--teacher={self.teacher} is of no use to --task={self.task}; leave it out, or "
+                "train a classifier."
             )
-        for name, known in (("strategy", STRATEGIES), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise UserError(
-                    f"Unknown --{name}={getattr(self, name)}; choose one of {', '.join(known)}."
-                )
-        if self.keep_checkpoints < 1:
-            raise UserError(f"--keep_checkpoints={self.keep_checkpoints} must be at least 1.")
-        if self.checkpoint_every < 0:
-            raise UserError(
-                f"--checkpoint_every={self.checkpoint_every} must be a number of steps, or 0."
-            )
-        if not 0 <= self.seed < 2**31:
-            raise UserError(f"--seed={self.seed} must be from 0 to 2147483647.")
-        if not 0 <= self.held_out < 1:
-            raise UserError(f"--held_out={self.held_out} must be a part of the training set, or 0.")
-        if self.steps is not None and self.steps < 1:
-            raise UserError(f"--steps={self.steps} must be at least 1.")
+        if self.held_out == 1:
+            raise UserError("--held_out=1 leaves nothing to train on; give a part below 1.")
 
     @property
     def recipe_name(self) -> str:
-        if self.recipe:
-            return self.recipe
-        if self.task != "classify":
-            return f"{self.task}_{'finetune' if self.weights else 'quick'}"
-        if self.teacher:
-            return "distill"
-        return "finetune" if self.weights else "quick"
+        task = find_task(self.task)
+        return self.recipe or task.default_recipe(bool(self.weights), bool(self.teacher))
 
     def configuration(self) -> dict[str, Any]:
         """The part that decides the outcome; two runs that agree in it are the same run."""
         tree = {k: v for k, v in asdict(self).items() if k not in _NOT_CONFIGURATION}
         tree |= tree.pop("head")  # flags beside the others
-        return as_json(tree | {"recipe": self.recipe_name, "override": list(self.override)})
+        return as_json(tree | {"recipe": self.recipe_name})

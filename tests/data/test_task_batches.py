@@ -134,7 +134,7 @@ REFUSED = {
     ),
     "--task=classify needs a class for each picture, which voc: does not have; give folder:, "
     "csv:, shards:, tfds: or shapes.": ("classify", "voc:x"),
-    "Unknown task 'pose'; choose one of classify, detect, segment.": ("pose", "shapes"),
+    "--task=pose is not one of classify, detect, segment.": ("pose", "shapes"),
 }
 
 

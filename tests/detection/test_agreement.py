@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from plain_boxes import random_boxes
 
-from mnv3_tf.detection.agreement import agreement
-from mnv3_tf.detection.postprocess import Detections
+from mnv3_tf.detection.postprocess import Detections, agreement
 
 BOX = [0.2, 0.2, 0.6, 0.6]
 NARROWER = [0.2, 0.2, 0.6, 0.52]  # IoU 0.8

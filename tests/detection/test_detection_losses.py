@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from plain_boxes import encoded, matches, random_boxes
 
-from mnv3_tf.detection.losses import detection_loss, focal_loss, smooth_l1
+from mnv3_tf.detection.losses import DetectionLoss, Truth, focal_loss, smooth_l1
 from mnv3_tf.networks.anchors import generate
 
 ANCHORS = generate([(4, 4), (2, 2), (1, 1)])
@@ -70,11 +70,14 @@ def by_loops(logits, codes, boxes, classes, crowd, kind):
 
 @kinds
 def test_it_is_what_loops_say(kind):
-    graph = tf.function(detection_loss)
+    plain = DetectionLoss(kind)
+    graph = tf.function(plain)
     for seed in range(2):
         arguments = batch(seed)
         expected = pytest.approx(by_loops(*arguments, kind), rel=1e-5)
-        for found in (detection_loss(*arguments, ANCHORS, kind), graph(*arguments, ANCHORS, kind)):
+        logits, codes, *truth = arguments
+        for loss in (plain, graph):
+            found = loss(logits, codes, Truth(*truth), ANCHORS)
             assert found.dtype == tf.float32
             assert float(found) == expected
 
@@ -82,7 +85,7 @@ def test_it_is_what_loops_say(kind):
 def gradients(logits, codes, *truth, kind):
     logits, codes = tf.Variable(logits), tf.Variable(codes)
     with tf.GradientTape() as tape:
-        loss = detection_loss(logits, codes, *truth, ANCHORS, kind)
+        loss = DetectionLoss(kind)(logits, codes, Truth(*truth), ANCHORS)
     return loss, *tape.gradient(loss, [logits, codes])
 
 
@@ -123,7 +126,7 @@ def test_mining_takes_all_negatives_where_there_are_few():
     logits = tf.zeros((1, 2, 3))
     anchors = np.array([[0.25, 0.25, 0.5, 0.5], [0.75, 0.75, 0.5, 0.5]], np.float32)
     truth = np.array([[[0, 0, 0.5, 0.5]]], np.float32), np.array([[1]]), np.array([[False]])
-    loss = detection_loss(logits, tf.zeros((1, 2, 4)), *truth, anchors, "hard_negative")
+    loss = DetectionLoss("hard_negative")(logits, tf.zeros((1, 2, 4)), Truth(*truth), anchors)
     assert float(loss) == pytest.approx(2 * math.log(3))
 
 
@@ -143,7 +146,7 @@ def test_gradient_of_focal_loss_is_the_papers(gamma):
 def test_half_precision_answers_are_taken_in_full():
     logits, codes, *truth = batch(4)
     half = [tf.cast(answer, tf.float16) for answer in (logits, codes)]
-    found = detection_loss(*half, *truth, ANCHORS, "focal")
+    found = DetectionLoss("focal")(*half, Truth(*truth), ANCHORS)
     assert found.dtype == tf.float32
     assert float(found) == pytest.approx(by_loops(*map(np.array, half), *truth, "focal"), rel=1e-5)
 
@@ -155,4 +158,4 @@ def test_smooth_l1():
 
 def test_an_unknown_kind():
     with pytest.raises(ValueError, match="'hinge'"):
-        detection_loss(*batch(0), ANCHORS, "hinge")
+        DetectionLoss("hinge")

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from plain_boxes import matches, random_boxes
 
-from mnv3_tf.detection.matching import match
+from mnv3_tf.detection.losses import match
 from mnv3_tf.networks.anchors import generate
 
 ANCHORS = generate([(8, 8), (4, 4), (2, 2), (1, 1)])

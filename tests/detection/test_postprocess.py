@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from plain_boxes import overlap
 
+from mnv3_tf.detection.boxes import detect_batch
 from mnv3_tf.detection.postprocess import detect
-from mnv3_tf.detection.postprocess_tf import detect_batch
 from mnv3_tf.networks.anchors import generate
 
 ANCHORS = generate([(6, 6), (3, 3), (2, 2), (1, 1)])

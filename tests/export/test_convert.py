@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tf_keras
+import tiny
 from random_network import noise, randomise
 
 from mnv3_tf.export.convert import convert
@@ -103,7 +104,8 @@ def two_outputs() -> tf_keras.Model:
 
 @pytest.mark.parametrize("scores", ["sigmoid", "softmax"])
 def test_a_detectors_scores(scores, two_outputs, tmp_path):
-    path = written(convert(two_outputs, "none", output="raw", scores=scores), tmp_path)
+    spec = tiny.DETECTOR.replace(scores=scores)
+    path = written(convert(two_outputs, "none", output="raw", spec=spec), tmp_path)
     (picture,) = noise(1, 16)
     codes, logits = (part.numpy() for part in two_outputs(picture[None]))
     powers = np.exp(logits)

@@ -9,10 +9,10 @@ from contracts import Network, check_file, check_float, check_one_partition
 from making import LABELS, exported, judged, load_network, network, pictures
 from refusals import refused as refuses
 
-from mnv3_tf.detection.agreement import agreement
+from mnv3_tf.detection.postprocess import agreement
 from mnv3_tf.export import accuracy
 from mnv3_tf.export.exporter import ExportOptions, export
-from mnv3_tf.segmentation.metrics import IGNORED
+from mnv3_tf.segmentation import IGNORED
 from mnv3_tf.tflite import post_process
 from mnv3_tf.tflite.predictor import open_model
 

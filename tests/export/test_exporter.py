@@ -17,6 +17,7 @@ from mnv3_tf.export import exporter
 from mnv3_tf.export.exporter import ExportOptions, export
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.quantization.scheme import fake_quantized
+from mnv3_tf.tasks import TASKS
 from mnv3_tf.tflite.runtime import TFLiteModel
 
 pytestmark = pytest.mark.usefixtures("no_timing")
@@ -222,5 +223,5 @@ def test_an_output_of_another_task_is_refused(spec, output, known, tmp_path):
 
 
 def test_a_file_gives_by_itself_what_its_task_is_about():
-    asked = {task: ExportOptions().output_of(task) for task in ("classify", "detect", "segment")}
+    asked = {name: task.output(None) for name, task in TASKS.items()}
     assert asked == {"classify": "probabilities", "detect": "detections", "segment": "scores"}

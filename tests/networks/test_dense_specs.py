@@ -9,7 +9,8 @@ from mnv3_tf.networks.cost import cost, operators
 from mnv3_tf.networks.lraspp import SegmenterSpec
 from mnv3_tf.networks.ssdlite import DetectorSpec
 from mnv3_tf.tasks import specs
-from mnv3_tf.tasks.specs import Head, for_phones, parse_resolution, resolve_spec
+from mnv3_tf.tasks.specs import for_phones, resolve_spec
+from mnv3_tf.tasks.task import Head, parse_resolution
 
 # model, width, tail, classes: trainable parameters, multiply-adds (Table 6 at 320x320).
 TABLE_6 = [
@@ -228,7 +229,7 @@ def test_what_is_no_resolution(text):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: resolve_spec("paint", "small"), "Unknown task 'paint'"),
+        (lambda: resolve_spec("paint", "small"), "--task=paint is not one of classify"),
         (lambda: resolve_spec("detect", "small", resolution=(96, 128)), "is not square"),
         (lambda: resolve_spec("segment", "small", resolution=16), "height of a segmentation"),
         (lambda: Head("quarter"), "--tail=quarter is not one of auto, full, half"),

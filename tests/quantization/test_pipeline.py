@@ -21,7 +21,7 @@ from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_steps, parting_of
 from mnv3_tf.models import build
 from mnv3_tf.quantization import aware_training, pipeline, post_training
-from mnv3_tf.quantization.answers import Boxes, Classes
+from mnv3_tf.quantization.distributions import Boxes, Classes
 from mnv3_tf.quantization.pipeline import (
     FEWEST_PICTURES,
     TRIAL_IMAGES,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.segmentation.losses import segmentation_loss
+from mnv3_tf.segmentation import segmentation_loss
 
 modes = pytest.mark.parametrize("mode", [lambda f: f, tf.function], ids=["eager", "graph"])
 

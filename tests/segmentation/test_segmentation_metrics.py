@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.segmentation.metrics import confusion, summary
+from mnv3_tf.segmentation import confusion, summary
 
 modes = pytest.mark.parametrize("mode", [lambda f: f, tf.function], ids=["eager", "graph"])
 

@@ -6,12 +6,13 @@ import pytest
 import tiny
 from colour_tasks import SIDE, colour_file
 
-from mnv3_tf.detection.agreement import agreement
+from mnv3_tf.detection.postprocess import agreement
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.classify import as_probabilities
 from mnv3_tf.tasks.specs import resolve_spec
 from mnv3_tf.tflite import metadata, post_process, skeleton
 from mnv3_tf.tflite.packing import pack_model
-from mnv3_tf.tflite.predictor import as_probabilities, open_model
+from mnv3_tf.tflite.predictor import open_model
 
 CORNER = ("red", (0, 0, 24, 16))
 MIDDLE = ("blue", (96, 64, 120, 80))

@@ -7,9 +7,9 @@ import tiny
 from mnv3_tf.models import build
 from mnv3_tf.training import losses
 from mnv3_tf.training.classification import Classification, measure
+from mnv3_tf.training.learner import ema_decay
 from mnv3_tf.training.optimizers import phases
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.task import ema_decay
 
 
 def test_accuracy_counts_by_rank_and_breaks_ties_as_argmax_does():

@@ -7,8 +7,9 @@ import pytest
 from refusals import check_command, refused
 
 from mnv3_tf.files import write_json
-from mnv3_tf.training import compare
+from mnv3_tf.training import compare, curves
 from mnv3_tf.training.run_folder import RunFolder
+from mnv3_tf.training.run_groups import Group, grouped, read_run
 from mnv3_tf.training.settings import Settings
 from mnv3_tf.ui import cli
 
@@ -37,8 +38,8 @@ def runs(tmp_path_factory):
     return root
 
 
-def groups_of(runs) -> list[compare.Group]:
-    return compare.grouped([compare.read_run(runs / name) for name in SCORES])
+def groups_of(runs) -> list[Group]:
+    return grouped([read_run(runs / name) for name in SCORES])
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_group(runs):
@@ -53,7 +54,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(runs):
 
 
 def test_a_folder_without_a_run_is_none(runs):
-    assert compare.read_run(runs / "notes") is None
+    assert read_run(runs / "notes") is None
 
 
 def test_the_command(runs, tmp_path, capsys):
@@ -82,13 +83,13 @@ def test_the_command(runs, tmp_path, capsys):
 def drawn(monkeypatch, draw, groups) -> list:
     """The axes of a figure, which is not written."""
     figures = []
-    monkeypatch.setattr(compare.figures, "save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(curves.figures, "save", lambda figure, path: figures.append(figure))
     draw(groups, None)
     return figures[0].axes
 
 
 def test_curves_are_of_each_groups_mean(runs, monkeypatch):
-    score, val_loss, train_loss = drawn(monkeypatch, compare.draw, groups_of(runs))
+    score, val_loss, train_loss = drawn(monkeypatch, curves.draw_groups, groups_of(runs))
     assert [line.get_label() for line in score.lines] == ["b-0", "a (2 seeds)"]
     for axes, means in ((score, (45, 50)), (val_loss, (0.55, 0.5)), (train_loss, (0.55, 0.5))):
         assert axes.lines[1].get_xdata().tolist() == [1, 2]
@@ -100,7 +101,7 @@ def test_curves_are_of_each_groups_mean(runs, monkeypatch):
 
 
 def test_accuracies_have_a_dot_for_each_run(runs, monkeypatch):
-    (axes,) = drawn(monkeypatch, compare.draw_accuracies, groups_of(runs))
+    (axes,) = drawn(monkeypatch, curves.draw_accuracies, groups_of(runs))
     dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
     assert dots == [[[60, 0]], [[70, 1], [40, 1]]]
     assert [text.get_text() for text in axes.texts] == ["60.0", "55.0"]
@@ -112,7 +113,7 @@ def test_runs_of_several_tasks_are_refused(runs, tmp_path):
     shutil.copytree(runs / "a-0", tmp_path / "other")
     RunFolder(tmp_path / "other").write_metrics([{"epoch": 1, "val_miou": 0.5}])
     with refused("several tasks", "val_miou and val_top1"):
-        compare.grouped([compare.read_run(runs / "a-0"), compare.read_run(tmp_path / "other")])
+        grouped([read_run(runs / "a-0"), read_run(tmp_path / "other")])
 
 
 @pytest.mark.parametrize(

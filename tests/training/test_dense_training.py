@@ -15,10 +15,10 @@ from refusals import refused
 
 from mnv3_tf import evaluate
 from mnv3_tf.data import open_dataset
-from mnv3_tf.detection.losses import detection_loss
+from mnv3_tf.detection.losses import DetectionLoss, Truth
 from mnv3_tf.models import build, load_model
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.segmentation.losses import segmentation_loss
+from mnv3_tf.segmentation import segmentation_loss
 from mnv3_tf.tasks import specs
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.detection import Detection
@@ -135,7 +135,8 @@ class TestFinishedRuns:
         values(["evaluate", f"--model_file={folder.path}"])
         scorer = evaluate.load(values)
         split = open_dataset(rectangles[task], resolution=64, task=task).val
-        found = scorer.measure(split.eval_batches(4, scorer.resolution))
+        batches = split.eval_batches(4, scorer.resolution)
+        found = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
         assert found["images"] == 4
         name, best = SCORE[task], json.loads(folder.summary.read_text())
         assert (found[name.removeprefix("val_")] or 0.0) == pytest.approx(best[name], abs=1e-6)
@@ -168,11 +169,11 @@ class TestFinishedRuns:
 @EVERY
 def test_bad_combinations_are_refused(task, dense_model, rectangles, tmp_path):
     out = tmp_path / "run"
-    with refused("--recipe=quick", f"not of --task={task}"):
+    with refused("--recipe=quick", f"not for --task={task}"):
         train(settings_of(task, dense_model, rectangles, out, recipe="quick"))
-    with refused("teaches classifiers alone"):
+    with refused(f"of no use to --task={task}"):
         settings_of(task, dense_model, rectangles, out, teacher="runs/x")
-    with refused(f"dropout=0.2 in a recipe must be 0 to {task}"):
+    with refused("dropout=0.2 in a recipe must be 0 where targets are"):
         train(settings_of(task, dense_model, rectangles, out, override=["dropout=0.2"]))
     assert not out.exists()
 
@@ -271,9 +272,9 @@ class TestTwoParts:
         else:
             codes, logits = answer
             found = task_of(task, focal_alpha=0.6, focal_gamma=1.5)
-            truth = (targets[name] for name in ("boxes", "classes", "crowd"))
+            truth = Truth(*(targets[name] for name in ("boxes", "classes", "crowd")))
             anchors = tf.constant(SPEC[task].anchors())
-            wanted = detection_loss(logits, codes, *truth, anchors, "focal", 0.6, 1.5)
+            wanted = DetectionLoss("focal", 0.6, 1.5)(logits, codes, truth, anchors)
         assert loss_of(found, batches[task]) == pytest.approx(float(wanted), rel=1e-4)
 
     def test_l2_is_half_the_square_of_all_kernels(self, task, task_of, batches):

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tiny
 
 from mnv3_tf.models import build
-from mnv3_tf.training.drop_path import DropPathAdd, with_drop_path
+from mnv3_tf.training.classification import DropPathAdd, with_drop_path
 
 
 def test_whole_branches_of_single_pictures_are_left_out_and_the_rest_scaled():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mnv3_tf.training.schedules import learning_rate
+from mnv3_tf.training.optimizers import learning_rate
 
 
 def test_warm_up_is_linear_and_reaches_the_peak_on_its_last_step():

@@ -8,11 +8,10 @@ from making import written
 from refusals import refused
 
 from mnv3_tf.models import build
-from mnv3_tf.training import teacher
 from mnv3_tf.training.classification import Classification
 from mnv3_tf.training.optimizers import phases
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.trained import load_run
+from mnv3_tf.training.trained import load_run, load_teacher
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def model():
 
 
 def test_a_run_folder(finished, pictures):
-    answers = teacher.load(str(finished.path), 3, 32)(pictures)
+    answers = load_teacher(str(finished.path), 3, 32)(pictures)
     np.testing.assert_allclose(answers, load_run(finished.path).model(pictures), atol=1e-5)
 
 
@@ -37,25 +36,25 @@ def test_a_saved_model(model, pictures, tmp_path):
     module = tf.Module()
     module.kept = model.variables
     tf.saved_model.save(module, str(tmp_path / "saved"), signatures=signature)
-    answers = teacher.load(str(tmp_path / "saved"), 3, 32)(pictures)
+    answers = load_teacher(str(tmp_path / "saved"), 3, 32)(pictures)
     np.testing.assert_allclose(answers, model(pictures), atol=1e-5)
 
 
 def test_a_model_and_its_weights(made, model, pictures, tmp_path):
     model.save_weights(tmp_path / "teacher.weights.h5")
     spec = made(written, tiny.SHALLOW) / "spec.json"
-    answers = teacher.load(f"{spec}:{tmp_path / 'teacher.weights.h5'}", 3, 32)(pictures)
+    answers = load_teacher(f"{spec}:{tmp_path / 'teacher.weights.h5'}", 3, 32)(pictures)
     np.testing.assert_allclose(answers, model(pictures), atol=1e-5)
 
 
 def test_neither(tmp_path):
     with refused(f"--teacher={tmp_path} is neither a run folder nor a SavedModel"):
-        teacher.load(str(tmp_path), 3, 32)
+        load_teacher(str(tmp_path), 3, 32)
 
 
 def test_other_classes(finished):
     with refused("answers of shape (3,), but the dataset has 5 classes"):
-        teacher.load(str(finished.path), 5, 32)
+        load_teacher(str(finished.path), 5, 32)
 
 
 def test_another_resolution(tmp_path):
@@ -66,14 +65,14 @@ def test_another_resolution(tmp_path):
 
     fixed = Fixed()
     tf.saved_model.save(fixed, str(tmp_path / "saved"), signatures=fixed.__call__)
-    assert teacher.load(str(tmp_path / "saved"), 3, 32)(tf.zeros((2, 32, 32, 3))).shape == (2, 3)
+    assert load_teacher(str(tmp_path / "saved"), 3, 32)(tf.zeros((2, 32, 32, 3))).shape == (2, 3)
     with refused("cannot read pictures of 64 x 64"):
-        teacher.load(str(tmp_path / "saved"), 3, 64)
+        load_teacher(str(tmp_path / "saved"), 3, 64)
 
 
 def test_it_teaches_and_is_not_taught(finished, model, pictures):
     """All of the loss from the teacher: the pupil's answers come nearer, the teacher's stay."""
-    told = teacher.load(str(finished.path), 3, 32)
+    told = load_teacher(str(finished.path), 3, 32)
     before = np.asarray(told(pictures))
     recipe = Recipe(1, 4, 0.3, optimizer="sgd", schedule="constant", distillation=1.0)
     task = Classification(model, recipe, 0, told)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.quantization.answers import Boxes, Classes, answer_of
+from mnv3_tf.quantization.distributions import Boxes, Classes
+from mnv3_tf.tasks import task_of
 from mnv3_tf.tasks.specs import resolve_spec
 
 
@@ -78,13 +79,17 @@ def test_each_of_many_pixels_counts_by_its_part(rng):
     np.testing.assert_allclose(found * 6**2, p * (1 - p), atol=0.01)
 
 
-def test_each_task_has_its_answer():
-    assert isinstance(answer_of(resolve_spec("classify", "small")), Classes)
-    assert isinstance(answer_of(resolve_spec("segment", "small")), Classes)
+def distribution_of(spec):
+    return task_of(spec).distribution(spec)
+
+
+def test_each_task_has_its_distribution():
+    assert isinstance(distribution_of(resolve_spec("classify", "small")), Classes)
+    assert isinstance(distribution_of(resolve_spec("segment", "small")), Classes)
     detector = resolve_spec("detect", "small")
-    assert isinstance(answer_of(detector), Boxes)
+    assert isinstance(distribution_of(detector), Boxes)
     for scores in ("sigmoid", "softmax"):
-        found = answer_of(detector.replace(scores=scores))
+        found = distribution_of(detector.replace(scores=scores))
         answers = [[np.ones((1, 2, k), np.float32) * by for k in (4, 3)] for by in (1, 2)]
         np.testing.assert_array_equal(
             found.divergence(*answers), Boxes(scores).divergence(*answers)

@@ -8,12 +8,10 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from mnv3_tf.networks.ssdlite import DetectorSpec
-from mnv3_tf.tasks.specs import Spec
 from mnv3_tf.training import losses
 
 
-class Answer(Protocol):
+class Distribution(Protocol):
     """`expected`, `found` and `answer` are what a model of the task gives for N pictures."""
 
     def divergence(self, expected: Any, found: Any) -> Any:
@@ -82,10 +80,6 @@ class Boxes:
         """The probability of an object at each anchor, (N, A)."""
         scores = tf.sigmoid(logits) if self._independent else tf.nn.softmax(logits)
         return tf.stop_gradient(tf.reduce_max(scores[..., 1:], -1))
-
-
-def answer_of(spec: Spec) -> Answer:
-    return Boxes(spec.scores) if isinstance(spec, DetectorSpec) else Classes()
 
 
 def _mean_of_places(values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What every task has in common: the network that is trained, and its moving average."""
+"""A network that is trained, whatever its task: its parts, and its moving average."""
 
 import itertools
 from abc import ABC, abstractmethod
@@ -9,8 +9,15 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tf_keras
 
+from mnv3_tf.layers.factory import last_layer
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.operators import Operator
+from mnv3_tf.tasks import Spec, Task
 from mnv3_tf.training.optimizers import decayed_variables
 from mnv3_tf.training.recipe import Recipe
+
+HEAD_STAGES = ("extras", "box_head", "class_head", "head")
+"""Stages of `operators` that no classifier has."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Score:
     images: int
 
 
-class Task(ABC):
+class Learner(ABC):
     """A network as the training loop sees it.
 
     `model` is trained. `evaluated` is what is measured and kept: the same, or where the recipe
@@ -32,8 +39,7 @@ class Task(ABC):
     what an undisturbed one would have drawn.
     """
 
-    metrics: ClassVar[tuple[str, ...]]
-    """Names of what `score` measures."""
+    task: ClassVar[Task[Any]]
 
     blank: ClassVar[Any]
     """Of each part of a target, the value that says that there is no picture."""
@@ -110,6 +116,37 @@ class Task(ABC):
         seed = tf.random.experimental.stateless_fold_in(seed, context.replica_id_in_sync_group)
         for use in itertools.count():
             yield tf.random.experimental.stateless_fold_in(seed, use)
+
+
+class DenseLearner(Learner):
+    """Detection and segmentation: a backbone that was trained before, and a head that was not.
+
+    The model is in two parts: `batch_norm` "frozen" freezes the body's statistics, not the head's.
+    The head's BatchNorm is new, so its statistics always follow the batches.
+    """
+
+    def __init__(self, spec: Spec, model: tf_keras.Model, recipe: Recipe, seed: int) -> None:
+        listed = operators(spec)
+        head = [op for op in listed if op.stage in HEAD_STAGES]
+        super().__init__(model, recipe, seed, _layers(model, head))
+        names = {op.name for op in head}
+        read = dict.fromkeys(name for op in head for name in op.reads if name not in names)
+        by_name = {op.name: op for op in listed}
+        taps = [model.get_layer(last_layer(by_name[name])).output for name in read]
+        self._body_model = tf_keras.Model(model.input, taps)
+        self._head_model = tf_keras.Model(taps, model.output)
+
+    def _answer(self, images: Any, head_only: bool) -> Any:
+        """What the model gives in training."""
+        train_statistics = self.recipe.batch_norm == "train" and not head_only
+        return self._head_model(self._body_model(images, training=train_statistics), training=True)
+
+
+def _layers(model: tf_keras.Model, head: Iterable[Operator]) -> list[str]:
+    """Names of those layers of the operators that have variables."""
+    present = {layer.name for layer in model.layers}
+    names = [name for op in head for name in (op.name, f"{op.name}_bn")]
+    return [name for name in names if name in present]
 
 
 def ema_decay(highest: float, step: Any) -> Any:

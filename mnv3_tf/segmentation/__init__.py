@@ -1,1 +1,0 @@
-"""Semantic segmentation: the loss and the metrics."""

@@ -1,0 +1,154 @@
+"""One of several classes for each picture."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks.task import Array, Batches, Head, Metric, Resolution, Task, pair, rounded
+from mnv3_tf.ui import drawing
+
+if TYPE_CHECKING:
+    from mnv3_tf.networks.operators import Operator
+    from mnv3_tf.tasks.task import Predictor
+    from mnv3_tf.tflite.runtime import TFLiteModel
+    from mnv3_tf.training.learner import Learner
+    from mnv3_tf.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Classify(Task[NetworkSpec]):
+    """Models give logits (N, classes), files probabilities or logits (1, classes)."""
+
+    def make(
+        self,
+        model: str,
+        width: float,
+        resolution: Resolution | None,
+        num_classes: int | None,
+        head: Head,
+        pretrained: bool,
+    ) -> NetworkSpec:
+        side = None if resolution is None else self.fitted(resolution)
+        return resolve(model, width, side, num_classes)
+
+    def keras_outputs(self, tensors: Mapping[str, Any]) -> Any:
+        import tf_keras
+
+        return tf_keras.layers.Flatten(name="flatten")(tensors["logits"])
+
+    def initializers(self, operators: Iterable["Operator"]) -> dict[str, Any]:
+        import tf_keras
+
+        return {"logits": tf_keras.initializers.RandomNormal(stddev=0.01)}
+
+    def learner(
+        self, spec: NetworkSpec, model: Any, recipe: "Recipe", seed: int, teacher: Any = None
+    ) -> "Learner":
+        from mnv3_tf.training.classification import Classification
+
+        return Classification(model, recipe, seed, teacher)
+
+    def keras_predictor(self, spec: NetworkSpec, model: Any) -> Callable[[Any], Any]:
+        import tensorflow as tf
+
+        return tf.function(lambda images: model(images, training=False))
+
+    def measure(
+        self, predict: Callable[[Any], Any], batches: Batches, num_classes: int
+    ) -> dict[str, Any]:
+        from mnv3_tf.training import classification
+
+        found = classification.measure(predict, batches)
+        return {"top1": found.top1, "top5": found.top5, "images": found.images}
+
+    def distribution(self, spec: NetworkSpec) -> Any:
+        from mnv3_tf.quantization.distributions import Classes
+
+        return Classes()
+
+    def file_outputs(
+        self, given: Any, output: str, in_unit_range: Callable[[Any], Any], spec: NetworkSpec | None
+    ) -> Any:
+        import tensorflow as tf
+
+        return in_unit_range(tf.nn.softmax(given)) if output == "probabilities" else given
+
+    def compare(
+        self,
+        spec: NetworkSpec,
+        trained: Any,
+        exported: "TFLiteModel",
+        batches: Batches,
+        output: str,
+        simulated: Any = None,
+    ) -> dict[str, Any]:
+        from mnv3_tf.export.parity import compare_answers
+
+        found = compare_answers(trained, exported, batches, simulated, output)
+        return {
+            "images": found.images,
+            "top1": pair(found.top1_float, found.top1_exported),
+            "agreement": found.agreement,
+            "divergence": found.divergence,
+            "simulation": {"top1": found.top1_simulated, "agreement": found.agreement_simulated},
+        }
+
+    def skeleton_outputs(
+        self, spec: NetworkSpec, graph: Any, tensors: Mapping[str, int]
+    ) -> Sequence[int]:
+        return [graph.softmax(graph.reshape(tensors["logits"], (spec.num_classes,)))]
+
+    def file_predictor(self, model: "Predictor") -> Callable[[Any], Any]:
+        return model.classify
+
+    def answer(self, model: "Predictor", picture: Array) -> Any:
+        """Probabilities, float32 (classes,)."""
+        scores = model.classify(model.view(picture)[np.newaxis])[0]
+        return as_probabilities(scores)
+
+    def found(
+        self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
+    ) -> dict[str, Any]:
+        best = (-answer).argsort(kind="stable")[:top].tolist()
+        return {
+            "classes": [
+                {"label": model.label(i), "index": i, "probability": rounded(answer[i])}
+                for i in best
+            ]
+        }
+
+    def rows(self, found: Mapping[str, Any]) -> list[tuple[object, ...]]:
+        return [(c["label"], drawing.percent(c["probability"])) for c in found["classes"]]
+
+    def draw(
+        self, model: "Predictor", picture: Array, answer: Any, found: Mapping[str, Any]
+    ) -> Array:
+        lines = [(c["label"], drawing.percent(c["probability"])) for c in found["classes"]]
+        return drawing.caption(picture, lines)
+
+
+def as_probabilities(scores: Array) -> Array:
+    """float32 (C,) as it is if it lies in [0, 1], else the softmax of it."""
+    if scores.min() >= 0 and scores.max() <= 1:
+        return scores
+    powers = np.exp(scores - scores.max())
+    return np.asarray(powers / powers.sum(), np.float32)
+
+
+CLASSIFY = Classify(
+    name="classify",
+    spec_class=NetworkSpec,
+    targets="classes",
+    metrics=(Metric("top1", "top-1"), Metric("top5", "top-5")),
+    outputs=("probabilities", "logits"),
+    forms=("vector",),
+    columns=("class", "probability"),
+    quick="quick",
+    finetune="finetune",
+    distill="distill",
+    view="centre",
+)

@@ -1,0 +1,190 @@
+"""Boxes around the objects in a picture, each of a class."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.ssdlite import RESOLUTION, DetectorSpec, make_detector
+from mnv3_tf.tasks.task import Array, Batches, Head, Metric, Resolution, Task, rounded
+from mnv3_tf.ui import drawing
+
+if TYPE_CHECKING:
+    from mnv3_tf.networks.operators import Operator
+    from mnv3_tf.tasks.task import Predictor
+    from mnv3_tf.tflite.runtime import TFLiteModel
+    from mnv3_tf.training.learner import Learner
+    from mnv3_tf.training.recipe import Recipe
+
+RARE = 0.01
+"""How likely an object is thought to be where nothing is known yet (Lin et al. 2017, section 4.1):
+without it the first steps go into saying no to thousands of anchors."""
+
+
+@dataclass(frozen=True)
+class Detect(Task[DetectorSpec]):
+    """Models give box codes (N, A, 4) and class logits (N, A, 1 + classes), the background first.
+
+    Files give "raw" box codes and scores, or "detections", which an operator inside makes of them.
+    """
+
+    def make(
+        self,
+        model: str,
+        width: float,
+        resolution: Resolution | None,
+        num_classes: int | None,
+        head: Head,
+        pretrained: bool,
+    ) -> DetectorSpec:
+        side = RESOLUTION if resolution is None else self.fitted(resolution)
+        backbone = resolve(model, resolution=side, num_classes=num_classes)
+        return make_detector(backbone, width, head.is_half(pretrained))
+
+    def for_training(self, spec: DetectorSpec, recipe: "Recipe") -> DetectorSpec:
+        focal = recipe.detection_loss == "focal"
+        return spec.replace(scores="sigmoid" if focal else "softmax")
+
+    def keras_outputs(self, tensors: Mapping[str, Any]) -> Any:
+        return [tensors["box_codes"], tensors["class_logits"]]
+
+    def initializers(self, operators: Iterable["Operator"]) -> dict[str, Any]:
+        import tf_keras
+
+        made: dict[str, Any] = {}
+        for op in operators:
+            if op.stage in ("box_head", "class_head") and op.kind == "conv":
+                made[op.name] = tf_keras.initializers.RandomNormal(stddev=0.03)
+            if op.stage == "class_head" and op.kind == "conv":
+                bias = math.log(RARE / (1 - RARE))
+                made[f"{op.name}_bias"] = tf_keras.initializers.Constant(bias)
+        return made
+
+    def learner(
+        self, spec: DetectorSpec, model: Any, recipe: "Recipe", seed: int, teacher: Any = None
+    ) -> "Learner":
+        from mnv3_tf.training.detection import Detection
+
+        return Detection(spec, model, recipe, seed)
+
+    def keras_predictor(self, spec: DetectorSpec, model: Any) -> Callable[[Any], Any]:
+        from mnv3_tf.training.detection import detector_of
+
+        return detector_of(spec, model)
+
+    def measure(
+        self, predict: Callable[[Any], Any], batches: Batches, num_classes: int
+    ) -> dict[str, Any]:
+        from mnv3_tf.training import detection
+
+        return detection.measure(predict, batches, num_classes)
+
+    def distribution(self, spec: DetectorSpec) -> Any:
+        from mnv3_tf.quantization.distributions import Boxes
+
+        return Boxes(spec.scores)
+
+    def file_outputs(
+        self,
+        given: Any,
+        output: str,
+        in_unit_range: Callable[[Any], Any],
+        spec: DetectorSpec | None,
+    ) -> Any:
+        """Codes and scores, in an order of the converter's."""
+        import tensorflow as tf
+
+        codes, logits = given
+        independent = spec is None or spec.scores == "sigmoid"
+        scores = tf.sigmoid(logits) if independent else tf.nn.softmax(logits)
+        return codes, in_unit_range(scores)
+
+    def finished(self, spec: DetectorSpec, content: bytes, output: str) -> bytes:
+        from mnv3_tf.tflite import post_process
+
+        content = post_process.in_order(content)
+        return content if output == "raw" else post_process.append(content, spec.anchors())
+
+    def compare(
+        self,
+        spec: DetectorSpec,
+        trained: Any,
+        exported: "TFLiteModel",
+        batches: Batches,
+        output: str,
+        simulated: Any = None,
+    ) -> dict[str, Any]:
+        from mnv3_tf.export.accuracy import compare_detections
+
+        return compare_detections(spec, trained, exported.path, batches)
+
+    def skeleton_outputs(
+        self, spec: DetectorSpec, graph: Any, tensors: Mapping[str, int]
+    ) -> Sequence[int]:
+        return [tensors["box_codes"], graph.sigmoid(tensors["class_logits"])]
+
+    def file_predictor(self, model: "Predictor") -> Callable[[Any], Any]:
+        return model.detect
+
+    def answer(self, model: "Predictor", picture: Array) -> Any:
+        """`Detections`, as parts of the picture."""
+        return model.detect(model.view(picture)[np.newaxis])[0]
+
+    def found(
+        self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
+    ) -> dict[str, Any]:
+        height, width = picture.shape[:2]
+        detections = []
+        rows = zip(answer.boxes, answer.classes.tolist(), answer.scores, strict=True)
+        for corners, index, sure in rows:
+            top_, left, bottom, right = corners * (height, width, height, width)
+            if sure >= score:
+                detections.append(
+                    {
+                        "label": model.label(index),
+                        "index": index,
+                        "score": rounded(sure),
+                        "box": [rounded(side, 2) for side in (left, top_, right, bottom)],
+                    }
+                )
+        return {"detections": detections}
+
+    def rows(self, found: Mapping[str, Any]) -> list[tuple[object, ...]]:
+        nothing = ("nothing", *[""] * (len(self.columns) - 1))
+        return [
+            (one["label"], f"{one['score']:.2f}", *(f"{side:.0f}" for side in one["box"]))
+            for one in found["detections"]
+        ] or [nothing]
+
+    def draw(
+        self, model: "Predictor", picture: Array, answer: Any, found: Mapping[str, Any]
+    ) -> Array:
+        seen = found["detections"]
+        palette = drawing.colours(max([model.num_classes, *(1 + one["index"] for one in seen)]))
+        boxes = [
+            drawing.Box(f"{one['label']} {one['score']:.2f}", palette[one["index"]], one["box"])
+            for one in seen
+        ]
+        return drawing.boxes(picture, boxes)
+
+
+DETECT = Detect(
+    name="detect",
+    spec_class=DetectorSpec,
+    targets="boxes",
+    metrics=(
+        Metric("map", "mAP"),
+        Metric("map50", "mAP at 0.5"),
+        Metric("map75", "mAP at 0.75", each_epoch=False),
+    ),
+    outputs=("detections", "raw"),
+    forms=("detections", "raw"),
+    columns=("class", "score", "left", "top", "right", "bottom"),
+    quick="detect_quick",
+    finetune="detect_finetune",
+    per_class="mAP at 0.5",
+    has_val_loss=False,
+)

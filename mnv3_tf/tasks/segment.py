@@ -1,0 +1,157 @@
+"""A class for each pixel of a picture."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mnv3_tf.networks.lraspp import SegmenterSpec, make_segmenter
+from mnv3_tf.networks.named import resolve
+from mnv3_tf.tasks.task import Array, Batches, Head, Metric, Resolution, Task, rounded
+from mnv3_tf.ui import drawing
+
+if TYPE_CHECKING:
+    from mnv3_tf.networks.operators import Operator
+    from mnv3_tf.tasks.task import Predictor
+    from mnv3_tf.tflite.runtime import TFLiteModel
+    from mnv3_tf.training.learner import Learner
+    from mnv3_tf.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Segment(Task[SegmenterSpec]):
+    """Models give logits (N, H, W, classes), files these "scores" or their arg-max, "classes"."""
+
+    def make(
+        self,
+        model: str,
+        width: float,
+        resolution: Resolution | None,
+        num_classes: int | None,
+        head: Head,
+        pretrained: bool,
+    ) -> SegmenterSpec:
+        backbone = resolve(model, num_classes=num_classes)
+        return make_segmenter(
+            backbone,
+            self.fitted(resolution or backbone.resolution),
+            width,
+            head.is_half(pretrained),
+            head=head.head,
+            filters=head.head_filters,
+            output_stride=head.output_stride,
+            pooling=head.pooling,
+        )
+
+    def for_phones(self, spec: SegmenterSpec) -> SegmenterSpec:
+        return spec.replace(mobile=True)
+
+    def keras_outputs(self, tensors: Mapping[str, Any]) -> Any:
+        return tensors["semantic"]
+
+    def initializers(self, operators: Iterable["Operator"]) -> dict[str, Any]:
+        import tf_keras
+
+        # One each: an initialiser gives the same values every time.
+        names = ("logits", "skip_logits")
+        return {name: tf_keras.initializers.RandomNormal(stddev=0.01) for name in names}
+
+    def learner(
+        self, spec: SegmenterSpec, model: Any, recipe: "Recipe", seed: int, teacher: Any = None
+    ) -> "Learner":
+        from mnv3_tf.training.segmentation import Segmentation
+
+        return Segmentation(spec, model, recipe, seed)
+
+    def keras_predictor(self, spec: SegmenterSpec, model: Any) -> Callable[[Any], Any]:
+        from mnv3_tf.training.segmentation import segmenter_of
+
+        return segmenter_of(model)
+
+    def measure(
+        self, predict: Callable[[Any], Any], batches: Batches, num_classes: int
+    ) -> dict[str, Any]:
+        from mnv3_tf.training import segmentation
+
+        return segmentation.measure(predict, batches, num_classes)
+
+    def distribution(self, spec: SegmenterSpec) -> Any:
+        from mnv3_tf.quantization.distributions import Classes
+
+        return Classes()
+
+    def file_outputs(
+        self,
+        given: Any,
+        output: str,
+        in_unit_range: Callable[[Any], Any],
+        spec: SegmenterSpec | None,
+    ) -> Any:
+        import tensorflow as tf
+
+        return tf.argmax(given, -1, tf.int32) if output == "classes" else given
+
+    def compare(
+        self,
+        spec: SegmenterSpec,
+        trained: Any,
+        exported: "TFLiteModel",
+        batches: Batches,
+        output: str,
+        simulated: Any = None,
+    ) -> dict[str, Any]:
+        from mnv3_tf.export.accuracy import compare_masks
+
+        return compare_masks(spec, trained, exported.path, batches)
+
+    def skeleton_outputs(
+        self, spec: SegmenterSpec, graph: Any, tensors: Mapping[str, int]
+    ) -> Sequence[int]:
+        return [tensors["semantic"]]
+
+    def file_predictor(self, model: "Predictor") -> Callable[[Any], Any]:
+        return model.segment
+
+    def answer(self, model: "Predictor", picture: Array) -> Any:
+        """Class indices, int32 (H, W), of the picture's own size."""
+        return model.mask(model.view(picture), picture.shape[:2])
+
+    def found(
+        self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
+    ) -> dict[str, Any]:
+        """Shares of all classes in their order, those that do not occur too."""
+        counts = np.bincount(answer.reshape(-1), minlength=model.num_classes).tolist()
+        return {
+            "classes": [
+                {"label": model.label(i), "index": i, "share": rounded(count / answer.size)}
+                for i, count in enumerate(counts)
+            ]
+        }
+
+    def rows(self, found: Mapping[str, Any]) -> list[tuple[object, ...]]:
+        seen = sorted((c for c in found["classes"] if c["share"]), key=lambda c: -c["share"])
+        return [(c["label"], drawing.percent(c["share"])) for c in seen]
+
+    def draw(
+        self, model: "Predictor", picture: Array, answer: Any, found: Mapping[str, Any]
+    ) -> Array:
+        return drawing.mask(picture, answer, [one["label"] for one in found["classes"]])
+
+    def mask(self, answer: Any) -> Array | None:
+        return answer.astype("uint8" if answer.max() < 256 else "uint16")
+
+
+SEGMENT = Segment(
+    name="segment",
+    spec_class=SegmenterSpec,
+    targets="masks",
+    metrics=(Metric("miou", "mIoU"), Metric("pixel_accuracy", "pixels")),
+    outputs=("scores", "classes"),
+    forms=("scores", "classes"),
+    columns=("class", "share"),
+    quick="segment_quick",
+    finetune="segment_finetune",
+    square=False,
+    per_class="IoU",
+)
