@@ -34,12 +34,15 @@ def mix(
         kept = _outside_window(images, _beta(for_share, cutmix), for_window)
     else:
         kept = _everywhere(images, _beta(for_share, mixup))
-    share = tf.reduce_mean(kept)
-    kept = tf.cast(kept, images.dtype)
     return (
-        kept * images + (1.0 - kept) * tf.reverse(images, [0]),
-        share * targets + (1.0 - share) * tf.reverse(targets, [0]),
+        overlaid(images, tf.cast(kept, images.dtype)),
+        overlaid(targets, tf.reduce_mean(kept)),
     )
+
+
+def overlaid(batch: Tensor, share: Tensor) -> Tensor:
+    """The batch and itself in reverse order, `share` of the former; any array that slices."""
+    return share * batch + (1 - share) * batch[::-1]
 
 
 def _beta(seed: Tensor, alpha: float) -> Tensor:

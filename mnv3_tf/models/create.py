@@ -5,7 +5,7 @@ import tf_keras
 from mnv3_tf import weights as weight_files
 from mnv3_tf.models.build import build
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.tasks import CLASSIFY, Spec
+from mnv3_tf.tasks import Spec
 from mnv3_tf.weights import dense
 
 
@@ -20,7 +20,7 @@ def load_model(
     """
     if weights is None:
         return spec, build(spec, dropout=dropout)
-    if spec.task != CLASSIFY.name and (layers := dense.read(weights)) is not None:
+    if spec.backbone is not spec and (layers := dense.read(weights)) is not None:
         model = build(spec, dropout=dropout)
         dense.assign(model, layers, weights, whole=False)
         return spec, model

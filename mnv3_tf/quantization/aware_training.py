@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mnv3_tf.data.mixing import overlaid
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.quantization.distillation import Distiller, Rates
@@ -40,7 +41,7 @@ def mixed(pictures: Any, step: int) -> Any:
     rng = np.random.default_rng(step)
     if rng.random() < MIXED:
         share = np.float32(rng.beta(MIXUP_ALPHA, MIXUP_ALPHA))
-        return share * pictures + (1 - share) * pictures[::-1]
+        return overlaid(pictures, share)
     return pictures
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from absl import flags
 
 from mnv3_tf.networks.named import NETWORKS
-from mnv3_tf.tasks import TASKS, Spec
+from mnv3_tf.tasks import CLASSIFY, TASKS, Spec
 from mnv3_tf.tasks.specs import resolve_spec
 from mnv3_tf.tasks.task import Head, Resolution, parse_resolution
 from mnv3_tf.ui import settings
@@ -26,7 +26,7 @@ class NamedNetwork(Checked):
         read=parse_resolution,
     )
     num_classes: int | None = setting(None, "Number of classes.")
-    task: str = setting("classify", "What the network is for.", choices=TASKS)
+    task: str = setting(CLASSIFY.name, f"What the network is for: {', '.join(TASKS)}.")
 
 
 def define_network_flags(values: flags.FlagValues, default: str = "large") -> None:

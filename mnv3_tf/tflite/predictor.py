@@ -68,10 +68,12 @@ class AnsweringModel:
                 f"{model.path} takes {taken}, not one RGB picture (1, height, width, 3); export it "
                 "for a batch of 1."
             )
-        self.path, self.task, self.kind = model.path, kind.task, kind
+        self.path, self.kind = model.path, kind
         self.image_size = shape[1], shape[2]
         self.labels = None if labels is None else tuple(labels)
         self.spec = spec if spec and self._is_of(spec) else None
+        # Files of several tasks may look alike.
+        self.task = self.spec.task if self.spec else kind.task
         told = (kind.num_classes, self.spec and self.spec.num_classes, len(labels or ()))
         self.num_classes = next((number for number in told if number), 0)
         self._model, self._normalization = model, normalization
@@ -188,7 +190,7 @@ class AnsweringModel:
     def _is_of(self, spec: Spec) -> bool:
         """Whether the spec speaks of this file, not of one that another tool has changed since."""
         return (
-            spec.task == self.task
+            self.kind.form in TASKS[spec.task].forms
             and spec.image_size == self.image_size
             and self.kind.num_classes in (None, spec.num_classes)
         )

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.named import NETWORKS
-from mnv3_tf.tasks import TASKS, find_task
+from mnv3_tf.tasks import CLASSIFY, TASKS, find_task
 from mnv3_tf.tasks.specs import DATASETS
 from mnv3_tf.tasks.task import Head, Resolution, parse_resolution
 from mnv3_tf.training import recipes
@@ -40,7 +40,7 @@ class Settings(Checked):
         "given.",
         read=parse_resolution,
     )
-    task: str = setting("classify", "What the network is for.", choices=TASKS)
+    task: str = setting(CLASSIFY.name, f"What the network is for: {', '.join(TASKS)}.")
     head: Head = field(default_factory=Head)
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     recipe: str | None = setting(
@@ -93,7 +93,8 @@ class Settings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.teacher and not find_task(self.task).distill:
+        task = find_task(self.task)
+        if self.teacher and not task.distill:
             raise UserError(
                 f"--teacher={self.teacher} is of no use to --task={self.task}; leave it out, or "
                 "train a classifier."

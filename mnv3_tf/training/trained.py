@@ -14,7 +14,7 @@ import tf_keras
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import build
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.tasks import CLASSIFY, Spec, specs
+from mnv3_tf.tasks import Spec, specs
 from mnv3_tf.training.run_folder import Recorded, RunFolder
 from mnv3_tf.weights import assign, dense, read
 
@@ -48,7 +48,7 @@ def load_weights(spec: Spec, weights: str) -> Trained:
 
     Of detectors and segmentation networks, the weights are those that `train.py` writes.
     """
-    if spec.task != CLASSIFY.name:
+    if spec.backbone is not spec:
         return Trained(spec, _with_own_weights(spec, weights))
     found = read(weights, spec.backbone)
     if "logits" not in found.layers:

@@ -13,6 +13,7 @@ from mnv3_tf.detection.postprocess import agreement
 from mnv3_tf.export import accuracy
 from mnv3_tf.export.exporter import ExportOptions, export
 from mnv3_tf.segmentation import IGNORED
+from mnv3_tf.tasks import task_of
 from mnv3_tf.tflite import post_process
 from mnv3_tf.tflite.predictor import open_model
 
@@ -91,7 +92,7 @@ def test_masks_are_compared_where_the_truth_is_known(made):
 def test_boxes_are_compared_with_the_truth_and_with_each_other(made):
     spec, model = load_network(made(network, "detect"))
     path, shown = file_of(made, "detect"), pictures("detect", 3)
-    keras = accuracy.detector_of(spec, model)(shown)
+    keras = task_of(spec).keras_predictor(spec, model)(shown)
     file = open_model(path).detect(shown)
     # The truth is what the file is surest of, in the one picture that is not left out.
     best = {

@@ -331,7 +331,7 @@ class TestBadInput:
         ("changes", "named"),
         [
             ({"recipe": "slow"}, "Unknown recipe 'slow'; choose one of cityscapes, coco_ssdlite"),
-            ({"recipe": "cityscapes"}, "--recipe=cityscapes is of --task=segment"),
+            ({"recipe": "cityscapes"}, "--recipe=cityscapes is for masks, not for --task=classify"),
             ({"model": "medium"}, "Unknown model 'medium'"),
             ({"model": "small", "width": 0.0}, "Width multiplier 0.0"),
             ({"model": "small", "width": -1.0}, "Width multiplier -1.0"),
