@@ -22,7 +22,7 @@ from mnv3_tf.measuring import published
 from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.networks.operators import IMAGE
 from mnv3_tf.tasks import Spec, specs
-from mnv3_tf.tasks.flags import NamedNetwork
+from mnv3_tf.tasks.specs import NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui import cli, settings, tables
 

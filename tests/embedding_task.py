@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 
 from mnv3_tf.networks import spec_json
-from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks import CLASSIFY
 from mnv3_tf.tasks.task import Metric, Task, pair, rounded
@@ -37,10 +36,8 @@ def recall(vectors: np.ndarray, labels: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Embed(Task[EmbeddingSpec]):
-    def make(self, model, width, resolution, num_classes, head, pretrained):
-        side = None if resolution is None else self.fitted(resolution)
-        found = resolve(model, width, side, num_classes)
-        return EmbeddingSpec(**vars(found))
+    def make(self, asked, head, pretrained):
+        return EmbeddingSpec(**vars(CLASSIFY.make(asked, head, pretrained)))
 
     def keras_outputs(self, tensors):
         return CLASSIFY.keras_outputs(tensors)
@@ -88,15 +85,15 @@ class Embed(Task[EmbeddingSpec]):
     def distribution(self, spec):
         return CLASSIFY.distribution(spec)
 
-    def file_outputs(self, given, output, in_unit_range, spec):
+    def file_outputs(self, given, output, rounded, spec):
         import tensorflow as tf
 
         return tf.math.l2_normalize(given, -1)
 
-    def compare(self, spec, trained, exported, batches, output, simulated=None):
-        keras, batches = self.keras_predictor(spec, trained), list(batches)
-        ours, theirs = (self.measure(p, batches, 0) for p in (keras, exported.predict))
-        near = [(keras(p) * exported.predict(np.asarray(p))).sum(-1) > 0.99 for p, _ in batches]
+    def compare(self, made, batches):
+        keras, batches = self.keras_predictor(made.spec, made.trained), list(batches)
+        ours, theirs = (self.measure(p, batches, 0) for p in (keras, made.file.predict))
+        near = [(keras(p) * made.file.predict(np.asarray(p))).sum(-1) > 0.99 for p, _ in batches]
         return {
             "images": ours["images"],
             "recall1": pair(ours["recall1"], theirs["recall1"]),

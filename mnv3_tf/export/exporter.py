@@ -17,6 +17,7 @@ from mnv3_tf.layers import Lowering
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import TASKS, Spec, task_of
+from mnv3_tf.tasks.task import Export
 from mnv3_tf.tflite import inspection, metadata, runtime
 
 HardSwish = Literal["auto", "fused", "composite", "equalized"]
@@ -156,7 +157,7 @@ def _measured(
     exported = runtime.TFLiteModel(path, options.threads)
     is_int8 = options.quantize == "int8"
     found = task_of(spec).compare(
-        spec, trained, exported, evaluation, output, made.quantized if is_int8 else None
+        Export(spec, trained, exported, output, made.quantized if is_int8 else None), evaluation
     )
     simulated = found.pop("simulation", {})
     pictures = _a_few(calibration, evaluation, made.lowered.input_shape[1:])

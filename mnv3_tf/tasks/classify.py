@@ -1,6 +1,6 @@
 """One of several classes for each picture."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,32 +8,20 @@ import numpy as np
 
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.tasks.task import Array, Batches, Head, Metric, Resolution, Task, pair, rounded
+from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, pair, rounded
 from mnv3_tf.ui import drawing
 
 if TYPE_CHECKING:
-    from mnv3_tf.networks.operators import Operator
-    from mnv3_tf.tasks.task import Predictor
-    from mnv3_tf.tflite.runtime import TFLiteModel
-    from mnv3_tf.training.learner import Learner
-    from mnv3_tf.training.recipe import Recipe
+    from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
 
 
 @dataclass(frozen=True)
 class Classify(Task[NetworkSpec]):
     """Models give logits (N, classes), files probabilities or logits (1, classes)."""
 
-    def make(
-        self,
-        model: str,
-        width: float,
-        resolution: Resolution | None,
-        num_classes: int | None,
-        head: Head,
-        pretrained: bool,
-    ) -> NetworkSpec:
-        side = None if resolution is None else self.fitted(resolution)
-        return resolve(model, width, side, num_classes)
+    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> NetworkSpec:
+        side = None if asked.resolution is None else self.fitted(asked.resolution)
+        return resolve(asked.model, asked.width, side, asked.num_classes)
 
     def keras_outputs(self, tensors: Mapping[str, Any]) -> Any:
         import tf_keras
@@ -52,14 +40,12 @@ class Classify(Task[NetworkSpec]):
 
         return Classification(model, recipe, seed, teacher)
 
-    def keras_predictor(self, spec: NetworkSpec, model: Any) -> Callable[[Any], Any]:
+    def keras_predictor(self, spec: NetworkSpec, model: Any) -> Function:
         import tensorflow as tf
 
         return tf.function(lambda images: model(images, training=False))
 
-    def measure(
-        self, predict: Callable[[Any], Any], batches: Batches, num_classes: int
-    ) -> dict[str, Any]:
+    def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         from mnv3_tf.training import classification
 
         found = classification.measure(predict, batches)
@@ -71,24 +57,16 @@ class Classify(Task[NetworkSpec]):
         return Classes()
 
     def file_outputs(
-        self, given: Any, output: str, in_unit_range: Callable[[Any], Any], spec: NetworkSpec | None
+        self, given: Any, output: str, as_stored: Function, spec: NetworkSpec | None
     ) -> Any:
         import tensorflow as tf
 
-        return in_unit_range(tf.nn.softmax(given)) if output == "probabilities" else given
+        return as_stored(tf.nn.softmax(given)) if output == "probabilities" else given
 
-    def compare(
-        self,
-        spec: NetworkSpec,
-        trained: Any,
-        exported: "TFLiteModel",
-        batches: Batches,
-        output: str,
-        simulated: Any = None,
-    ) -> dict[str, Any]:
+    def compare(self, made: Export[NetworkSpec], batches: Batches) -> dict[str, Any]:
         from mnv3_tf.export.parity import compare_answers
 
-        found = compare_answers(trained, exported, batches, simulated, output)
+        found = compare_answers(made.trained, made.file, batches, made.simulated, made.output)
         return {
             "images": found.images,
             "top1": pair(found.top1_float, found.top1_exported),
@@ -102,7 +80,7 @@ class Classify(Task[NetworkSpec]):
     ) -> Sequence[int]:
         return [graph.softmax(graph.reshape(tensors["logits"], (spec.num_classes,)))]
 
-    def file_predictor(self, model: "Predictor") -> Callable[[Any], Any]:
+    def file_predictor(self, model: "Predictor") -> Function:
         return model.classify
 
     def answer(self, model: "Predictor", picture: Array) -> Any:

@@ -1,7 +1,7 @@
 """Boxes around the objects in a picture, each of a class."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +9,11 @@ import numpy as np
 
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.ssdlite import RESOLUTION, DetectorSpec, make_detector
-from mnv3_tf.tasks.task import Array, Batches, Head, Metric, Resolution, Task, rounded
+from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, rounded
 from mnv3_tf.ui import drawing
 
 if TYPE_CHECKING:
-    from mnv3_tf.networks.operators import Operator
-    from mnv3_tf.tasks.task import Predictor
-    from mnv3_tf.tflite.runtime import TFLiteModel
-    from mnv3_tf.training.learner import Learner
-    from mnv3_tf.training.recipe import Recipe
+    from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
 
 RARE = 0.01
 """How likely an object is thought to be where nothing is known yet (Lin et al. 2017, section 4.1):
@@ -31,18 +27,10 @@ class Detect(Task[DetectorSpec]):
     Files give "raw" box codes and scores, or "detections", which an operator inside makes of them.
     """
 
-    def make(
-        self,
-        model: str,
-        width: float,
-        resolution: Resolution | None,
-        num_classes: int | None,
-        head: Head,
-        pretrained: bool,
-    ) -> DetectorSpec:
-        side = RESOLUTION if resolution is None else self.fitted(resolution)
-        backbone = resolve(model, resolution=side, num_classes=num_classes)
-        return make_detector(backbone, width, head.is_half(pretrained))
+    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> DetectorSpec:
+        side = RESOLUTION if asked.resolution is None else self.fitted(asked.resolution)
+        backbone = resolve(asked.model, resolution=side, num_classes=asked.num_classes)
+        return make_detector(backbone, asked.width, head.is_half(pretrained))
 
     def for_training(self, spec: DetectorSpec, recipe: "Recipe") -> DetectorSpec:
         focal = recipe.detection_loss == "focal"
@@ -70,14 +58,12 @@ class Detect(Task[DetectorSpec]):
 
         return Detection(spec, model, recipe, seed)
 
-    def keras_predictor(self, spec: DetectorSpec, model: Any) -> Callable[[Any], Any]:
+    def keras_predictor(self, spec: DetectorSpec, model: Any) -> Function:
         from mnv3_tf.training.detection import detector_of
 
         return detector_of(spec, model)
 
-    def measure(
-        self, predict: Callable[[Any], Any], batches: Batches, num_classes: int
-    ) -> dict[str, Any]:
+    def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         from mnv3_tf.training import detection
 
         return detection.measure(predict, batches, num_classes)
@@ -88,11 +74,7 @@ class Detect(Task[DetectorSpec]):
         return Boxes(spec.scores)
 
     def file_outputs(
-        self,
-        given: Any,
-        output: str,
-        in_unit_range: Callable[[Any], Any],
-        spec: DetectorSpec | None,
+        self, given: Any, output: str, as_stored: Function, spec: DetectorSpec | None
     ) -> Any:
         """Codes and scores, in an order of the converter's."""
         import tensorflow as tf
@@ -100,7 +82,7 @@ class Detect(Task[DetectorSpec]):
         codes, logits = given
         independent = spec is None or spec.scores == "sigmoid"
         scores = tf.sigmoid(logits) if independent else tf.nn.softmax(logits)
-        return codes, in_unit_range(scores)
+        return codes, as_stored(scores)
 
     def finished(self, spec: DetectorSpec, content: bytes, output: str) -> bytes:
         from mnv3_tf.tflite import post_process
@@ -108,25 +90,17 @@ class Detect(Task[DetectorSpec]):
         content = post_process.in_order(content)
         return content if output == "raw" else post_process.append(content, spec.anchors())
 
-    def compare(
-        self,
-        spec: DetectorSpec,
-        trained: Any,
-        exported: "TFLiteModel",
-        batches: Batches,
-        output: str,
-        simulated: Any = None,
-    ) -> dict[str, Any]:
+    def compare(self, made: Export[DetectorSpec], batches: Batches) -> dict[str, Any]:
         from mnv3_tf.export.accuracy import compare_detections
 
-        return compare_detections(spec, trained, exported.path, batches)
+        return compare_detections(made.spec, made.trained, made.file.path, batches)
 
     def skeleton_outputs(
         self, spec: DetectorSpec, graph: Any, tensors: Mapping[str, int]
     ) -> Sequence[int]:
         return [tensors["box_codes"], graph.sigmoid(tensors["class_logits"])]
 
-    def file_predictor(self, model: "Predictor") -> Callable[[Any], Any]:
+    def file_predictor(self, model: "Predictor") -> Function:
         return model.detect
 
     def answer(self, model: "Predictor", picture: Array) -> Any:

@@ -1,6 +1,6 @@
 """A class for each pixel of a picture."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,35 +8,23 @@ import numpy as np
 
 from mnv3_tf.networks.lraspp import SegmenterSpec, make_segmenter
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.tasks.task import Array, Batches, Head, Metric, Resolution, Task, rounded
+from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, rounded
 from mnv3_tf.ui import drawing
 
 if TYPE_CHECKING:
-    from mnv3_tf.networks.operators import Operator
-    from mnv3_tf.tasks.task import Predictor
-    from mnv3_tf.tflite.runtime import TFLiteModel
-    from mnv3_tf.training.learner import Learner
-    from mnv3_tf.training.recipe import Recipe
+    from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
 
 
 @dataclass(frozen=True)
 class Segment(Task[SegmenterSpec]):
     """Models give logits (N, H, W, classes), files these "scores" or their arg-max, "classes"."""
 
-    def make(
-        self,
-        model: str,
-        width: float,
-        resolution: Resolution | None,
-        num_classes: int | None,
-        head: Head,
-        pretrained: bool,
-    ) -> SegmenterSpec:
-        backbone = resolve(model, num_classes=num_classes)
+    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> SegmenterSpec:
+        backbone = resolve(asked.model, num_classes=asked.num_classes)
         return make_segmenter(
             backbone,
-            self.fitted(resolution or backbone.resolution),
-            width,
+            self.fitted(asked.resolution or backbone.resolution),
+            asked.width,
             head.is_half(pretrained),
             head=head.head,
             filters=head.head_filters,
@@ -64,14 +52,12 @@ class Segment(Task[SegmenterSpec]):
 
         return Segmentation(spec, model, recipe, seed)
 
-    def keras_predictor(self, spec: SegmenterSpec, model: Any) -> Callable[[Any], Any]:
+    def keras_predictor(self, spec: SegmenterSpec, model: Any) -> Function:
         from mnv3_tf.training.segmentation import segmenter_of
 
         return segmenter_of(model)
 
-    def measure(
-        self, predict: Callable[[Any], Any], batches: Batches, num_classes: int
-    ) -> dict[str, Any]:
+    def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         from mnv3_tf.training import segmentation
 
         return segmentation.measure(predict, batches, num_classes)
@@ -82,35 +68,23 @@ class Segment(Task[SegmenterSpec]):
         return Classes()
 
     def file_outputs(
-        self,
-        given: Any,
-        output: str,
-        in_unit_range: Callable[[Any], Any],
-        spec: SegmenterSpec | None,
+        self, given: Any, output: str, as_stored: Function, spec: SegmenterSpec | None
     ) -> Any:
         import tensorflow as tf
 
         return tf.argmax(given, -1, tf.int32) if output == "classes" else given
 
-    def compare(
-        self,
-        spec: SegmenterSpec,
-        trained: Any,
-        exported: "TFLiteModel",
-        batches: Batches,
-        output: str,
-        simulated: Any = None,
-    ) -> dict[str, Any]:
+    def compare(self, made: Export[SegmenterSpec], batches: Batches) -> dict[str, Any]:
         from mnv3_tf.export.accuracy import compare_masks
 
-        return compare_masks(spec, trained, exported.path, batches)
+        return compare_masks(made.spec, made.trained, made.file.path, batches)
 
     def skeleton_outputs(
         self, spec: SegmenterSpec, graph: Any, tensors: Mapping[str, int]
     ) -> Sequence[int]:
         return [tensors["semantic"]]
 
-    def file_predictor(self, model: "Predictor") -> Callable[[Any], Any]:
+    def file_predictor(self, model: "Predictor") -> Function:
         return model.segment
 
     def answer(self, model: "Predictor", picture: Array) -> Any:

@@ -1,14 +1,14 @@
 """A spec of whichever task: from names, and from JSON."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks import spec_json
+from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.tasks import CLASSIFY, TASKS, find_task, task_of
-from mnv3_tf.tasks.task import Head, Resolution, Spec, Task
-
-__all__ = ["DATASETS", "Head", "Resolution", "Spec", "for_phones", "from_json", "resolve_spec"]
+from mnv3_tf.tasks.task import Head, Resolution, Spec, parse_resolution
+from mnv3_tf.ui.settings import Checked, setting
 
 DATASETS = (
     "shapes, folder:DIR, csv:FILE, shards:DIR, tfds:NAME, "
@@ -20,6 +20,23 @@ EVALUATION_MARGIN = 256 / 224
 """How classifiers are judged: the shorter side before the central crop, by the resolution."""
 
 
+@dataclass(frozen=True)
+class NamedNetwork(Checked):
+    """A network of any task; None is what the named one has."""
+
+    model: str = setting(
+        "large", f"A network's name ({', '.join(NETWORKS)}), or the path of a spec JSON."
+    )
+    width: float = setting(1.0, "Width multiplier.")
+    resolution: Resolution | None = setting(  # noqa: RUF009
+        None,
+        "Side of the square input in pixels, or HEIGHTxWIDTH to segment.",
+        read=parse_resolution,
+    )
+    num_classes: int | None = setting(None, "Number of classes.")
+    task: str = setting(CLASSIFY.name, f"What the network is for: {', '.join(TASKS)}.")
+
+
 def resolve_spec(
     task: str,
     model: str,
@@ -29,18 +46,24 @@ def resolve_spec(
     head: Head | None = None,
     pretrained: bool = False,
 ) -> Spec:
+    """What `make_spec` makes of these."""
+    named = NamedNetwork(model, width, resolution, num_classes, task)
+    return make_spec(named, head or Head(), pretrained)
+
+
+def make_spec(asked: NamedNetwork, head: Head, pretrained: bool) -> Spec:
     """The spec of a task on a named network, or on a spec JSON file, which may be of the task.
 
     None keeps what the spec says; detectors see 320x320, segmentation the network's own square.
 
     Raises UserError for anything unknown, out of range, or that does not fit the task.
     """
-    wanted = find_task(task)
-    if model.endswith(".json") and Path(model).is_file():
-        written = from_json(Path(model).read_text(errors="replace"))
+    task = find_task(asked.task)
+    if asked.model.endswith(".json") and Path(asked.model).is_file():
+        written = from_json(Path(asked.model).read_text(errors="replace"))
         if written.task != CLASSIFY.name:
-            return _changed(written, wanted, model, width, resolution, num_classes)
-    return wanted.make(model, width, resolution, num_classes, head or Head(), pretrained)
+            return _changed(written, asked)
+    return task.make(asked, head, pretrained)
 
 
 def from_json(text: str) -> Spec:
@@ -58,18 +81,12 @@ def for_phones(spec: Spec) -> Spec:
     return task_of(spec).for_phones(spec)
 
 
-def _changed(
-    spec: Spec,
-    task: Task[Any],
-    model: str,
-    width: float,
-    resolution: Resolution | None,
-    num_classes: int | None,
-) -> Spec:
+def _changed(spec: Spec, asked: NamedNetwork) -> Spec:
+    model, task = asked.model, find_task(asked.task)
     if spec.task != task.name:
         raise UserError(f"{model} is a spec of --task={spec.task}, not of --task={task.name}.")
-    if width != 1:
-        raise UserError(f"{model} has its width already; leave out --width={width}.")
-    if resolution is not None:
-        spec = spec.replace(resolution=task.fitted(resolution))
-    return spec if num_classes is None else spec.replace(num_classes=num_classes)
+    if asked.width != 1:
+        raise UserError(f"{model} has its width already; leave out --width={asked.width}.")
+    if asked.resolution is not None:
+        spec = spec.replace(resolution=task.fitted(asked.resolution))
+    return spec if asked.num_classes is None else spec.replace(num_classes=asked.num_classes)

@@ -18,12 +18,14 @@ from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
     from mnv3_tf.networks.operators import Operator
+    from mnv3_tf.tasks.specs import NamedNetwork
     from mnv3_tf.tflite.predictor import AnsweringModel as Predictor
     from mnv3_tf.tflite.runtime import TFLiteModel
     from mnv3_tf.training.learner import Learner
     from mnv3_tf.training.recipe import Recipe
 
 Array = np.ndarray
+Function = Callable[[Any], Any]
 Batches = Iterable[tuple[Any, Any]]
 """Of pictures (N, H, W, 3) in [-1, 1], and targets."""
 
@@ -176,16 +178,8 @@ class Task(ABC, Generic[S]):
         return height
 
     @abstractmethod
-    def make(
-        self,
-        model: str,
-        width: float,
-        resolution: Resolution | None,
-        num_classes: int | None,
-        head: Head,
-        pretrained: bool,
-    ) -> S:
-        """A spec on a named classifier, or on one in a JSON file; None keeps what that says."""
+    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> S:
+        """A spec on a named classifier, or on one in a JSON file."""
 
     def for_phones(self, spec: S) -> S:
         """The spec of what is exported: the same function from operators that suit XNNPACK."""
@@ -212,13 +206,11 @@ class Task(ABC, Generic[S]):
         """The model as the training loop sees it. `teacher` is for tasks that have `distill`."""
 
     @abstractmethod
-    def keras_predictor(self, spec: S, model: Any) -> Callable[[Any], Any]:
+    def keras_predictor(self, spec: S, model: Any) -> Function:
         """From pictures (N, H, W, 3) to what `measure` takes."""
 
     @abstractmethod
-    def measure(
-        self, predict: Callable[[Any], Any], batches: Batches, num_classes: int
-    ) -> dict[str, Any]:
+    def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         """The metrics of a predictor, "images", and where the task has it "per_class", a list."""
 
     @abstractmethod
@@ -227,12 +219,10 @@ class Task(ABC, Generic[S]):
 
     # -- the file ----------------------------------------------------------------------------
 
-    def file_outputs(
-        self, given: Any, output: str, in_unit_range: Callable[[Any], Any], spec: S | None
-    ) -> Any:
+    def file_outputs(self, given: Any, output: str, as_stored: Function, spec: S | None) -> Any:
         """Tensors that the file gives, of what the model gives; `output` is one of `outputs`.
 
-        `in_unit_range` rounds what lies in [0, 1) as int8 operators will.
+        `as_stored` rounds what lies in [0, 1) as int8 operators will. `spec` None is the usual one.
         """
         return given
 
@@ -241,19 +231,11 @@ class Task(ABC, Generic[S]):
         return content
 
     @abstractmethod
-    def compare(
-        self,
-        spec: S,
-        trained: Any,
-        exported: "TFLiteModel",
-        batches: Batches,
-        output: str,
-        simulated: Any = None,
-    ) -> dict[str, Any]:
+    def compare(self, made: "Export[S]", batches: Batches) -> dict[str, Any]:
         """Entries of a report: "images", metrics as {"float", "exported"}, and "agreement".
 
-        `simulated` is the fake-quantised model, if there is one; what is said of it stands under
-        "simulation". Without pictures no figure is a number.
+        What is said of the fake-quantised model stands under "simulation". Without pictures no
+        figure is a number.
         """
 
     @abstractmethod
@@ -263,7 +245,7 @@ class Task(ABC, Generic[S]):
     # -- predictions of a file ---------------------------------------------------------------
 
     @abstractmethod
-    def file_predictor(self, model: "Predictor") -> Callable[[Any], Any]:
+    def file_predictor(self, model: "Predictor") -> Function:
         """What `keras_predictor` is of a model."""
 
     @abstractmethod
@@ -289,6 +271,20 @@ class Task(ABC, Generic[S]):
     def mask(self, answer: Any) -> Array | None:
         """A picture of class indices, where the answer is one."""
         return None
+
+
+@dataclass(frozen=True)
+class Export(Generic[S]):
+    """A trained model of `spec`, and the `file` that was made of it, which gives `output`.
+
+    `simulated` is the fake-quantised model that an int8 file was converted from.
+    """
+
+    spec: S
+    trained: Any
+    file: "TFLiteModel"
+    output: str
+    simulated: Any = None
 
 
 def parse_resolution(text: str | None) -> Resolution | None:
