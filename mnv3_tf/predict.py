@@ -7,7 +7,7 @@
 A folder stands for all pictures in it and below. The file may be ours or another's: its spec or
 its outputs tell what it does.
 
-With --out each picture NAME becomes NAME.png, with what was found drawn into it, and NAME.json;
+With --out each picture NAME becomes NAME.png, with the result drawn into it, and NAME.json;
 segmentation gives NAME.mask.png too, whose pixels are class indices. Boxes are in pixels of the
 upright picture. A picture that cannot be read is named at the end, with exit status 1; the others
 are done all the same.
@@ -18,20 +18,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from absl import flags
+from PIL import Image
 
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.tasks import TASKS
+from mnv3_tf.tflite.predictor import AnsweringModel, open_model
+from mnv3_tf.tflite.views import read_picture
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from mnv3_tf.tflite.predictor import AnsweringModel
 
 USAGE = "python -m mnv3_tf.predict --model_file=m.tflite picture.jpg"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
@@ -66,8 +65,6 @@ def main(args: flags.FlagValues) -> None:
     names = out_names(pictures, out)
     if out and out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; choose a folder.")
-
-    from mnv3_tf.tflite.predictor import open_model
 
     model = open_model(asked.model_file, asked.threads)
     results: list[dict[str, Any]] = []
@@ -110,10 +107,10 @@ def find_pictures(given: Sequence[str], out: Path | None) -> list[Path]:
     """
     if not given:
         raise UserError(f"Which pictures? Give some, or a folder: {USAGE}")
-    found: dict[Path, Path] = {}
+    files: dict[Path, Path] = {}
     for name in map(Path, given):
         if not name.is_dir():
-            found.setdefault(name.resolve(), name)
+            files.setdefault(name.resolve(), name)
             continue
         if out and out.resolve() == name.resolve():
             raise UserError(f"--out={out} is the folder of the pictures; choose another.")
@@ -124,8 +121,8 @@ def find_pictures(given: Sequence[str], out: Path | None) -> list[Path]:
         if not inside:
             raise UserError(f"{name} holds no pictures ({', '.join(SUFFIXES)}); give another.")
         for path in inside:
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+            files.setdefault(path.resolve(), path)
+    return list(files.values())
 
 
 def out_names(pictures: Sequence[Path], out: Path | None) -> list[str]:
@@ -153,8 +150,8 @@ def out_names(pictures: Sequence[Path], out: Path | None) -> list[str]:
 def _files_of(stem: Path) -> tuple[Path, Path, Path]:
     """Drawing, JSON and mask."""
     endings = (".png", ".json", ".mask.png")
-    drawing, told, mask = (stem.with_name(stem.name + ending) for ending in endings)
-    return drawing, told, mask
+    drawing, tree, mask = (stem.with_name(stem.name + ending) for ending in endings)
+    return drawing, tree, mask
 
 
 def _with_bar(pictures: Sequence[Path]) -> Iterable[Path]:
@@ -171,34 +168,30 @@ def _with_bar(pictures: Sequence[Path]) -> Iterable[Path]:
 
 
 def _predict(
-    model: "AnsweringModel", path: Path, asked: Settings, stem: Path | None
+    model: AnsweringModel, path: Path, asked: Settings, stem: Path | None
 ) -> dict[str, Any]:
-    """What is found, as its JSON has it; writes the files of `stem` if there is one."""
-    from mnv3_tf.tflite.views import read_picture
-
+    """The result as its JSON has it; writes the files of `stem` if there is one."""
     try:
         picture = read_picture(path)
     except UserError as error:
         raise Unreadable(str(error)) from None
     task, answer = TASKS[model.task], model.answer(picture)
     height, width = picture.shape[:2]
-    found: dict[str, Any] = {"picture": str(path), "width": width, "height": height}
-    found |= task.found(model, answer, picture, asked.score, asked.top)
+    result: dict[str, Any] = {"picture": str(path), "width": width, "height": height}
+    result |= task.as_json(model, answer, picture, asked.score, asked.top)
     if stem is None:
-        return found
-    drawing, told, mask = _files_of(stem)
-    found["drawing"] = str(drawing)
+        return result
+    drawing, tree, mask = _files_of(stem)
+    result["drawing"] = str(drawing)
     if (pixels := task.mask(answer)) is not None:
-        found["mask"] = str(mask)
+        result["mask"] = str(mask)
         _save(pixels, mask)
-    _save(task.draw(model, picture, answer, found), drawing)
-    write_json(told, found)
-    return found
+    _save(task.draw(model, picture, answer, result), drawing)
+    write_json(tree, result)
+    return result
 
 
-def _save(pixels: "np.ndarray", path: Path) -> None:
-    from PIL import Image
-
+def _save(pixels: np.ndarray, path: Path) -> None:
     with atomic_write(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
@@ -206,14 +199,14 @@ def _save(pixels: "np.ndarray", path: Path) -> None:
 # -- all of them -----------------------------------------------------------------------------
 
 
-def _show(model: "AnsweringModel", results: Sequence[dict[str, Any]]) -> None:
-    names = [Path(found["picture"]).name for found in results]
+def _show(model: AnsweringModel, results: Sequence[dict[str, Any]]) -> None:
+    names = [Path(result["picture"]).name for result in results]
     if len(set(names)) < len(names):
-        names = [found["picture"] for found in results]
+        names = [result["picture"] for result in results]
     task, rows = TASKS[model.task], list[tuple[object, ...]]()
-    for name, found in zip(names, results, strict=True):
+    for name, result in zip(names, results, strict=True):
         # The picture's name stands in its first row.
-        rows += [("" if i else name, *row) for i, row in enumerate(task.rows(found))]
+        rows += [("" if i else name, *row) for i, row in enumerate(task.rows(result))]
     if rows:
         tables.show(str(model.path), ("picture", *task.columns), rows)
 

@@ -109,13 +109,13 @@ class Embed(Task[EmbeddingSpec]):
     def answer(self, model, picture):
         return model.classify(model.view(picture)[np.newaxis])[0]
 
-    def found(self, model, answer, picture, score, top):
+    def as_json(self, model, answer, picture, score, top):
         return {"vector": [rounded(value) for value in answer]}
 
-    def rows(self, found):
-        return [(" ".join(f"{value:.2f}" for value in found["vector"]),)]
+    def rows(self, result):
+        return [(" ".join(f"{value:.2f}" for value in result["vector"]),)]
 
-    def draw(self, model, picture, answer, found):
+    def draw(self, model, picture, answer, result):
         return picture
 
 

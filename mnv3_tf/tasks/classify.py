@@ -48,8 +48,8 @@ class Classify(Task[NetworkSpec]):
     def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         from mnv3_tf.training import classification
 
-        found = classification.measure(predict, batches)
-        return {"top1": found.top1, "top5": found.top5, "images": found.images}
+        measured = classification.measure(predict, batches)
+        return {"top1": measured.top1, "top5": measured.top5, "images": measured.images}
 
     def distribution(self, spec: NetworkSpec) -> Any:
         from mnv3_tf.quantization.distributions import Classes
@@ -66,13 +66,13 @@ class Classify(Task[NetworkSpec]):
     def compare(self, made: Export[NetworkSpec], batches: Batches) -> dict[str, Any]:
         from mnv3_tf.export.parity import compare_answers
 
-        found = compare_answers(made.trained, made.file, batches, made.simulated, made.output)
+        result = compare_answers(made.trained, made.file, batches, made.simulated, made.output)
         return {
-            "images": found.images,
-            "top1": pair(found.top1_float, found.top1_exported),
-            "agreement": found.agreement,
-            "divergence": found.divergence,
-            "simulation": {"top1": found.top1_simulated, "agreement": found.agreement_simulated},
+            "images": result.images,
+            "top1": pair(result.top1_float, result.top1_exported),
+            "agreement": result.agreement,
+            "divergence": result.divergence,
+            "simulation": {"top1": result.top1_simulated, "agreement": result.agreement_simulated},
         }
 
     def skeleton_outputs(
@@ -88,7 +88,7 @@ class Classify(Task[NetworkSpec]):
         scores = model.classify(model.view(picture)[np.newaxis])[0]
         return as_probabilities(scores)
 
-    def found(
+    def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
     ) -> dict[str, Any]:
         best = (-answer).argsort(kind="stable")[:top].tolist()
@@ -99,13 +99,13 @@ class Classify(Task[NetworkSpec]):
             ]
         }
 
-    def rows(self, found: Mapping[str, Any]) -> list[tuple[object, ...]]:
-        return [(c["label"], drawing.percent(c["probability"])) for c in found["classes"]]
+    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+        return [(c["label"], drawing.percent(c["probability"])) for c in result["classes"]]
 
     def draw(
-        self, model: "Predictor", picture: Array, answer: Any, found: Mapping[str, Any]
+        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
     ) -> Array:
-        lines = [(c["label"], drawing.percent(c["probability"])) for c in found["classes"]]
+        lines = [(c["label"], drawing.percent(c["probability"])) for c in result["classes"]]
         return drawing.caption(picture, lines)
 
 

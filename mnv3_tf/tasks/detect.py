@@ -107,7 +107,7 @@ class Detect(Task[DetectorSpec]):
         """`Detections`, as parts of the picture."""
         return model.detect(model.view(picture)[np.newaxis])[0]
 
-    def found(
+    def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
     ) -> dict[str, Any]:
         height, width = picture.shape[:2]
@@ -126,17 +126,17 @@ class Detect(Task[DetectorSpec]):
                 )
         return {"detections": detections}
 
-    def rows(self, found: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
         nothing = ("nothing", *[""] * (len(self.columns) - 1))
         return [
             (one["label"], f"{one['score']:.2f}", *(f"{side:.0f}" for side in one["box"]))
-            for one in found["detections"]
+            for one in result["detections"]
         ] or [nothing]
 
     def draw(
-        self, model: "Predictor", picture: Array, answer: Any, found: Mapping[str, Any]
+        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
     ) -> Array:
-        seen = found["detections"]
+        seen = result["detections"]
         palette = drawing.colours(max([model.num_classes, *(1 + one["index"] for one in seen)]))
         boxes = [
             drawing.Box(f"{one['label']} {one['score']:.2f}", palette[one["index"]], one["box"])

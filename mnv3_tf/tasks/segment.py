@@ -91,7 +91,7 @@ class Segment(Task[SegmenterSpec]):
         """Class indices, int32 (H, W), of the picture's own size."""
         return model.mask(model.view(picture), picture.shape[:2])
 
-    def found(
+    def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
     ) -> dict[str, Any]:
         """Shares of all classes in their order, those that do not occur too."""
@@ -103,14 +103,14 @@ class Segment(Task[SegmenterSpec]):
             ]
         }
 
-    def rows(self, found: Mapping[str, Any]) -> list[tuple[object, ...]]:
-        seen = sorted((c for c in found["classes"] if c["share"]), key=lambda c: -c["share"])
+    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+        seen = sorted((c for c in result["classes"] if c["share"]), key=lambda c: -c["share"])
         return [(c["label"], drawing.percent(c["share"])) for c in seen]
 
     def draw(
-        self, model: "Predictor", picture: Array, answer: Any, found: Mapping[str, Any]
+        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
     ) -> Array:
-        return drawing.mask(picture, answer, [one["label"] for one in found["classes"]])
+        return drawing.mask(picture, answer, [one["label"] for one in result["classes"]])
 
     def mask(self, answer: Any) -> Array | None:
         return answer.astype("uint8" if answer.max() < 256 else "uint16")

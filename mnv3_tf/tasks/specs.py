@@ -17,7 +17,7 @@ DATASETS = (
 """What --dataset may be."""
 
 EVALUATION_MARGIN = 256 / 224
-"""How classifiers are judged: the shorter side before the central crop, by the resolution."""
+"""In the evaluation of classifiers, the shorter side before the central crop, by the resolution."""
 
 
 @dataclass(frozen=True)

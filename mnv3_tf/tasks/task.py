@@ -113,7 +113,7 @@ class Task(ABC, Generic[S]):
       spec_class: a frozen dataclass, whose fields its JSON holds.
       targets: what a dataset must give for each picture.
       metrics: the first says which epoch is the best, and is what reports begin with.
-      outputs: what a .tflite may give; the first is what it gives if not told.
+      outputs: what a .tflite may give; the first is what it gives by default.
       forms: how outputs of a .tflite, whoever wrote it, may answer (`tflite.signature`).
       columns: of the table that predictions make, after the picture.
       quick, finetune, distill: default recipes, from random weights, given ones, and a teacher.
@@ -253,18 +253,18 @@ class Task(ABC, Generic[S]):
         """Of one picture uint8 (H, W, 3), of any size."""
 
     @abstractmethod
-    def found(
+    def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
     ) -> dict[str, Any]:
         """The answer as JSON: detections of at least `score`, the first `top` classes."""
 
     @abstractmethod
-    def rows(self, found: Mapping[str, Any]) -> list[tuple[object, ...]]:
-        """What was `found`, under `columns`."""
+    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+        """A result as JSON, under `columns`."""
 
     @abstractmethod
     def draw(
-        self, model: "Predictor", picture: Array, answer: Any, found: Mapping[str, Any]
+        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
     ) -> Array:
         """The picture with the answer drawn into it."""
 

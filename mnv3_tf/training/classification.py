@@ -70,9 +70,9 @@ class Classification(Learner):
         return strategy.reduce(tf.distribute.ReduceOp.SUM, tallies, axis=None)
 
     def score(self, tallies: Iterable[Any]) -> Score:
-        found = accuracy(tallies)
-        metrics = {"val_loss": found.loss, "val_top1": found.top1, "val_top5": found.top5}
-        return Score(metrics, found.images)
+        result = accuracy(tallies)
+        metrics = {"val_loss": result.loss, "val_top1": result.top1, "val_top5": result.top5}
+        return Score(metrics, result.images)
 
     def unreadable(self, labels: Any) -> Any:
         return tf.reduce_sum(tf.cast(labels < 0, tf.int64))

@@ -44,8 +44,8 @@ def main(args: flags.FlagValues) -> None:
     columns = ("run", "seeds", "epochs", score_of_all(groups).title, "spread", "loss", "images/s")
     tables.show("Runs, the best first", columns, [_line(group) for group in groups])
     for group in groups if len(groups) > 1 else ():
-        told = [f"{name}={value}" for name, value in group.differs.items() if value is not None]
-        print(f"{group.name}: {' '.join(told)}")
+        settings = [f"{name}={value}" for name, value in group.differs.items() if value is not None]
+        print(f"{group.name}: {' '.join(settings)}")
     if args.out:
         curves.draw_groups(groups, Path(args.out))
         print(f"Curves: {args.out}")
@@ -57,14 +57,14 @@ def main(args: flags.FlagValues) -> None:
 
 
 def _line(group: Group) -> tuple[str, ...]:
-    found = group.scores
+    scores = group.scores
     done = dict.fromkeys(f"{len(run.rows)} of {run.epochs}" for run in group.runs)
     return (
         group.name,
         ",".join(str(run.seed) for run in group.runs),
         ", ".join(done),
-        f"{mean(found):.4f}",
-        f"{max(found) - min(found):.4f}" if len(found) > 1 else "",
+        f"{mean(scores):.4f}",
+        f"{max(scores) - min(scores):.4f}" if len(scores) > 1 else "",
         f"{mean(group.values('val_loss')):.3f}",
         f"{mean(group.values('images_per_s')):.0f}",
     )

@@ -1,4 +1,4 @@
-"""Plots of what metrics.jsonl tells: of one run (curves.png), and of several."""
+"""Plots of what metrics.jsonl holds: of one run (curves.png), and of several."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,14 +79,14 @@ def draw_accuracies(groups: Sequence[Group], path: Path) -> None:
     figure = figures.new(8, 1.2 + 0.35 * len(groups))
     axes = figure.subplots()
     for y, group in enumerate(groups):
-        found = [100 * value for value in group.scores]
-        if not found:
+        scores = [100 * value for value in group.scores]
+        if not scores:
             continue
-        axes.plot([min(found), max(found)], [y, y], color="#4c72b0", alpha=0.3, linewidth=6)
-        axes.plot(found, [y] * len(found), "o", color="#4c72b0")
-        axes.plot(mean(found), y, "|", color="black", markersize=16)
+        axes.plot([min(scores), max(scores)], [y, y], color="#4c72b0", alpha=0.3, linewidth=6)
+        axes.plot(scores, [y] * len(scores), "o", color="#4c72b0")
+        axes.plot(mean(scores), y, "|", color="black", markersize=16)
         axes.annotate(
-            f"{mean(found):.1f}", (max(found), y), (8, 0), textcoords="offset points", va="center"
+            f"{mean(scores):.1f}", (max(scores), y), (8, 0), textcoords="offset points", va="center"
         )
     axes.set_yticks(range(len(groups)), [group.name for group in groups])
     axes.invert_yaxis()

@@ -157,7 +157,7 @@ class Trainer:
         # An epoch's row is written before its checkpoint, and again when it is trained again.
         self._rows = self.folder.read_metrics()[:epochs]
         self.folder.write_metrics(self._rows)
-        # Not where the checkpoint is of an epoch that was trained but not yet judged.
+        # Not where the checkpoint is of an epoch that was trained but not yet evaluated.
         if self.plan.ends_epoch(step) and self.plan.epochs_done(step) == epochs:
             self._write_weights_if_best(epochs)
         print(f"Going on after step {step} of {self.plan.total_steps}.", flush=True)
@@ -237,9 +237,9 @@ class Trainer:
         @tf.function(autograph=False)
         def step(images: Any, targets: Any) -> Any:
             number = tf.identity(state.step)
-            found = strategy.run(replica_step, (images, targets, number))
-            found = strategy.reduce(tf.distribute.ReduceOp.SUM, found, axis=None)
-            loss, unreadable = tf.unstack(found)
+            both = strategy.run(replica_step, (images, targets, number))
+            both = strategy.reduce(tf.distribute.ReduceOp.SUM, both, axis=None)
+            loss, unreadable = tf.unstack(both)
             learner.average_weights(number)
             state.loss_sum.assign_add(tf.cast(loss, tf.float64))
             state.unreadable.assign_add(tf.cast(unreadable, tf.int64))
@@ -278,9 +278,9 @@ class Trainer:
                 "not be decoded, more than 1 %; make the dataset anew."
             )
         if self.job.dataset.val is not None:
-            found = self.learner.score(self._tally(*batch) for batch in self._val_batches())
-            row |= found.metrics
-            row["unreadable"] += len(self.job.dataset.val) - found.images
+            score = self.learner.score(self._tally(*batch) for batch in self._val_batches())
+            row |= score.metrics
+            row["unreadable"] += len(self.job.dataset.val) - score.images
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)
         state.finish_epoch()

@@ -49,7 +49,7 @@ def make_optimizer(recipe: Recipe, variables: Sequence[Any]) -> Any:
         case "adamw":
             optimizer = tf_keras.optimizers.Adam(beta_1=recipe.momentum, **common)
         case "rmsprop":
-            # Unless told otherwise, epsilon as in the paper's training code.
+            # By default, epsilon as in the paper's training code.
             optimizer = tf_keras.optimizers.RMSprop(
                 rho=recipe.rho, momentum=recipe.momentum, **{"epsilon": 1e-3} | common
             )
@@ -103,15 +103,15 @@ def phases(
             recipe.decay_epochs * steps_per_epoch,
         )
 
-    found = []
+    made = []
     if frozen_steps:
         optimizer = make_optimizer(recipe, head)
-        found.append(Phase("head", 0, frozen_steps, head, optimizer, constant))
+        made.append(Phase("head", 0, frozen_steps, head, optimizer, constant))
     if frozen_steps < total_steps:
         everything = [*body, *head]
         optimizer = make_optimizer(recipe, everything)
-        found.append(Phase("all", frozen_steps, total_steps, everything, optimizer, scheduled))
-    return found
+        made.append(Phase("all", frozen_steps, total_steps, everything, optimizer, scheduled))
+    return made
 
 
 def learning_rate(

@@ -29,7 +29,7 @@ class RunMetrics:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in the seed alone; `differs` is what tells them from the other groups."""
+    """Runs that differ in the seed alone; `differs` are settings that other groups do not share."""
 
     runs: tuple[RunMetrics, ...]
     differs: Mapping[str, Any]
@@ -81,7 +81,7 @@ def grouped(runs: Sequence[RunMetrics]) -> list[Group]:
 
 
 def score_of_all(groups: Sequence[Group]) -> Metric:
-    """What all runs are judged by. Raises UserError for runs of several tasks."""
+    """The metric of all runs. Raises UserError for runs of several tasks."""
     found = {score_of(row) for group in groups for run in group.runs for row in run.rows}
     if len(found) > 1:
         listed = " and ".join(sorted(score.column for score in found))

@@ -49,11 +49,11 @@ class Segmentation(DenseLearner):
         matrix, sums = np.zeros((self._num_classes, self._num_classes)), np.zeros(2)
         for part, pair in tallies:
             matrix, sums = matrix + np.asarray(part), sums + np.asarray(pair)
-        found = summary(matrix.astype(np.int64))
+        result = summary(matrix.astype(np.int64))
         metrics = {
             "val_loss": float(sums[0] / max(1.0, sums[1])),
-            "val_miou": found["miou"] or 0.0,
-            "val_pixel_accuracy": found["pixel_accuracy"] or 0.0,
+            "val_miou": result["miou"] or 0.0,
+            "val_pixel_accuracy": result["pixel_accuracy"] or 0.0,
         }
         return Score(metrics, int(sums[1]))
 

@@ -57,8 +57,7 @@ class Settings(Checked):
     learning_rate: float | None = setting(None, "Peak learning rate, instead of the recipe's.")
     override: tuple[str, ...] = setting(
         (),
-        "FIELD=VALUE of the recipe, such as ema_decay=0.999 or augmentation.erase=0.2; may be "
-        "given several times.",
+        "FIELD=VALUE of the recipe, such as ema_decay=0.999 or augmentation.erase=0.2.",
         repeated=True,
     )
     teacher: str | None = setting(
@@ -77,7 +76,7 @@ class Settings(Checked):
     )
     held_out: float = setting(
         0.0,
-        "Part of the training set, below 1, to leave out for a search to judge by "
+        "Part of the training set, below 1, to leave out for a search to evaluate on "
         "(docs/search.md).",
         least=0,
         most=1,

@@ -50,15 +50,15 @@ def load_weights(spec: Spec, weights: str) -> Trained:
     """
     if spec.backbone is not spec:
         return Trained(spec, _with_own_weights(spec, weights))
-    found = read(weights, spec.backbone)
-    if "logits" not in found.layers:
+    loaded = read(weights, spec.backbone)
+    if "logits" not in loaded.layers:
         raise UserError(
             f"{weights} has no head of {spec.num_classes} classes; give the --num_classes that "
             "it has."
         )
-    model = build(found.spec)
-    assign(model, found)
-    return Trained(found.spec, model)
+    model = build(loaded.spec)
+    assign(model, loaded)
+    return Trained(loaded.spec, model)
 
 
 def _with_own_weights(spec: Spec, weights: str) -> tf_keras.Model:

@@ -13,7 +13,7 @@ import tiny
 from making import without_curves
 from refusals import refused
 
-from mnv3_tf import evaluate
+from mnv3_tf import evaluation
 from mnv3_tf.data import open_dataset
 from mnv3_tf.detection.losses import DetectionLoss, Truth
 from mnv3_tf.models import build, load_model
@@ -130,10 +130,7 @@ class TestFinishedRuns:
 
     def test_the_weights_that_are_kept_are_those_that_were_measured(self, finished, rectangles):
         task, folder, _ = finished
-        values = cli.flags.FlagValues()
-        evaluate.define_flags(values)
-        values(["evaluate", f"--model_file={folder.path}"])
-        scorer = evaluate.load(values)
+        scorer = evaluation.load(str(folder.path), NotImplemented)
         split = open_dataset(rectangles[task], resolution=64, task=task).val
         batches = split.eval_batches(4, scorer.resolution)
         found = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
