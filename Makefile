@@ -2,6 +2,7 @@
 # make test     lint, types and the quick tests
 # make test-all the slow tests too
 # make bench    the paper's tables, a profile and the latency table here: about 17 minutes, a page
+# make docs     the tables and pictures of docs/, from docs/results/*.json
 # make lint     ruff and mypy alone
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo bench test test-all lint clean
+.PHONY: demo bench docs test test-all lint clean
 
 demo: $(VENV)/installed
 	$(BIN)/python -m benchmark demo --out=demo
@@ -20,6 +21,9 @@ bench: $(VENV)/installed
 	$(BIN)/python -m benchmark profile --out=bench/profile
 	$(BIN)/python -m benchmark latency_table --out=bench/latency_table.json
 	$(BIN)/python -m benchmark report --results=bench
+
+docs: $(VENV)/installed
+	$(BIN)/python -m benchmark docs
 
 test: lint .venv-mediapipe/installed
 	$(PYTEST) -m "not slow"

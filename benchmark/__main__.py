@@ -5,6 +5,7 @@ from mnv3_tf.ui import cli
 COMMANDS = {
     "compare": "benchmark.compare",
     "demo": "benchmark.demo",
+    "docs": "benchmark.docs",
     "input_pipeline": "benchmark.input_pipeline",
     "int8": "benchmark.int8",
     "latency": "benchmark.latency",

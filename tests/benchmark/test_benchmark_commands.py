@@ -29,6 +29,7 @@ HEAD = {
 DEFAULTS = {
     "compare": {"results": [], "bound": 5.0, "force": False, "json": False},
     "demo": {"out": "demo", "steps": None, "json": False},
+    "docs": {"docs": "docs", "results": None},
     "input_pipeline": {
         "pictures": None,
         "resolution": 224,
