@@ -3,12 +3,16 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import paper_lines, paper_plots, profile
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from benchmark import paper_lines, paper_plots, profile, report
 from benchmark.paper import describe, with_accuracy
 from benchmark.paper_tables import TABLES, Row
 from benchmark.result_files import Cell, Column, ResultFile, markdown, read, write
@@ -36,6 +40,9 @@ DIGEST = "Figures"
 
 
 def pages(docs: Path) -> list[Path]:
+    """Raises UserError where no documentation is."""
+    if not (docs / "results").is_dir():
+        raise UserError(f"{docs} has no results; run this in a clone, or give --docs=DIR.")
     return [docs.parent / "README.md", *sorted(docs.glob("*.md"))]
 
 
@@ -52,16 +59,16 @@ def write_pages(docs: Path) -> Iterator[Path]:
 
 def page(text: str, results: Path) -> str:
     """The page with its tables as they must be; raises UserError for one of no such file."""
-    return TABLE.sub(lambda found: f"{found[1]}{table(found[2], results)}\n{found[3]}", text)
+    return TABLE.sub(lambda match: f"{match[1]}{table(match[2], results)}\n{match[3]}", text)
 
 
 def table(name: str, results: Path) -> str:
     if name in COUNTED:
         return COUNTED[name]()
-    found = read(results / f"{name}.json")
+    file = read(results / f"{name}.json")
     if name not in TABLES:
-        return markdown(found.columns, found.lines())
-    result = paper_result(name, found)
+        return markdown(file.columns, file.lines())
+    result = paper_result(name, file)
     names = paper_lines.columns(result["task"])
     kinds: list[Any] = [column.kind for column in SHOWN]
     kinds += ["counted", "counted"] + ["published"] * (len(names) - len(SHOWN) - 2)
@@ -69,11 +76,11 @@ def table(name: str, results: Path) -> str:
     return markdown(columns, [paper_lines.line(row, result["task"]) for row in result["rows"]])
 
 
-def paper_result(name: str, found: ResultFile) -> dict[str, Any]:
+def paper_result(name: str, file: ResultFile) -> dict[str, Any]:
     """As `benchmark paper` has it, with counted and published figures of the code."""
     known = {(row["name"], kind_of(row)): row for row in map(describe, TABLES[name].rows())}
     rows = []
-    for cells in found.named_rows():
+    for cells in file.named_rows():
         key = (cells["network"], cells["kind"])
         if key not in known:
             raise UserError(
@@ -89,7 +96,7 @@ def paper_result(name: str, found: ResultFile) -> dict[str, Any]:
         "title": whole.title,
         "task": whole.task,
         "first": whole.first,
-        "machine": found.machine,
+        "machine": file.machine,
         "rows": rows,
     }
 
@@ -120,8 +127,8 @@ def dense_counts() -> str:
     lines = []
     for name, where, label in DENSE:
         row = _row(where, label)
-        total, told = cost(row.spec), row.published
-        paper = f"{told['params_m']:.2f} M, {told['madds_b']:.2f} B"
+        total = cost(row.spec)
+        paper = f"{row.published['params_m']:.2f} M, {row.published['madds_b']:.2f} B"
         lines.append([name, f"{total.params:,}", f"{total.madds:,}", paper])
     return markdown(columns, lines)
 
@@ -137,10 +144,10 @@ COUNTED: Mapping[str, Callable[[], str]] = {"dense_counts": dense_counts}
 def draw_pictures(docs: Path) -> Iterator[Path]:
     """The pictures that did not show the figures of docs/results."""
     for name, (shown, draw) in pictures(docs / "results").items():
-        path, wanted = docs / "images" / name, digest(shown)
-        if drawn_from(path) != wanted:
+        path, source = docs / "images" / name, digest(shown)
+        if drawn_from(path) != source:
             draw(shown, path)
-            _mark(path, wanted)
+            _mark(path, source)
             yield path
 
 
@@ -150,13 +157,13 @@ DRAWN = ("networks", "hard_swish", "redesigns", "detection", "segmentation")
 
 def pictures(results: Path) -> dict[str, tuple[Any, Callable[[Any, Path], None]]]:
     """What each picture shows, and what draws it, by its file's name."""
-    found = {
+    tables = {
         name: paper_result(name, read(results / f"{name}.json")) for name in (*DRAWN, "multipliers")
     }
     drawn: dict[str, tuple[Any, Callable[[Any, Path], None]]] = {
-        f"results_{name}.png": (found[name], paper_plots.PLOTS[name]) for name in DRAWN
+        f"results_{name}.png": (tables[name], paper_plots.PLOTS[name]) for name in DRAWN
     }
-    both = found["networks"], found["multipliers"]
+    both = tables["networks"], tables["multipliers"]
     drawn["results_frontier.png"] = (both, draw_frontiers)
     drawn["results_profile.png"] = (profile_rows(read(results / "profile.json")), profile.plot)
     return drawn
@@ -166,12 +173,12 @@ def draw_frontiers(both: tuple[paper_plots.Result, paper_plots.Result], path: Pa
     paper_plots.plot_frontiers(*both, path)
 
 
-def profile_rows(found: ResultFile) -> list[dict[str, Any]]:
+def profile_rows(file: ResultFile) -> list[dict[str, Any]]:
     """As `benchmark profile` has them."""
     quantize = {kind: key for key, kind in paper_lines.KINDS.items()}
-    by_operators = list(found.named_rows())
+    by_operators = list(file.named_rows())
     rows = []
-    for column in found.columns[1:]:
+    for column in file.columns[1:]:
         network, _, kind = column.name.rpartition(" ")
         us = {row["operators"]: 1e3 * row[column.name] for row in by_operators}
         whole = us.pop("whole")
@@ -186,34 +193,35 @@ def digest(shown: Any) -> str:
 
 def drawn_from(path: Path) -> str | None:
     """The digest of what a picture shows; None where there is none or it does not say."""
-    from PIL import Image
-
     if not path.exists():
         return None
     with Image.open(path) as picture:
         return picture.info.get(DIGEST)
 
 
-def _mark(path: Path, wanted: str) -> None:
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
-    told = PngInfo()
-    told.add_text(DIGEST, wanted)
+def _mark(path: Path, source: str) -> None:
+    texts = PngInfo()
+    texts.add_text(DIGEST, source)
     with Image.open(path) as picture, atomic_write(path) as temporary:
-        picture.save(temporary, format="PNG", pnginfo=told, optimize=True)
+        picture.save(temporary, format="PNG", pnginfo=texts, optimize=True)
 
 
-def take_results(bench: Path, results: Path) -> Iterator[Path]:
-    """Copies what `make bench` measured into the files, in place of what they had."""
-    taken = {name: _read_json(bench / "paper" / f"{name}.json") for name in TABLES}
-    made = {name: paper_file(tree) for name, tree in taken.items() if tree}
-    if tree := _read_json(bench / "profile" / "profile.json"):
-        made["profile"] = profile_file(tree, read(results / "profile.json"))
-    if not made:
+def take_results(bench: Path, docs: Path) -> Iterator[Path]:
+    """Copies what `make bench` measured into the result files, in place of what they had."""
+    results = docs / "results"
+    trees = {name: report.read(bench / "paper" / f"{name}.json") for name in TABLES}
+    files = {name: paper_file(tree) for name, tree in trees.items() if tree}
+    if tree := report.read(bench / "profile" / "profile.json"):
+        files["profile"] = profile_file(tree, read(results / "profile.json"))
+    if tree := report.read(bench / "latency_table.json"):
+        files["latency_table"] = latency_table_file(tree, read(results / "latency_table.json"))
+        shutil.copyfile(
+            bench / "latency_table.png", docs / "images" / str(files["latency_table"].picture)
+        )
+    if not files:
         raise UserError(f"--results={bench} has nothing to take; make bench leaves it there.")
-    for name, found in made.items():
-        write(results / f"{name}.json", found)
+    for name, file in files.items():
+        write(results / f"{name}.json", file)
         yield results / f"{name}.json"
 
 
@@ -222,8 +230,7 @@ def paper_file(tree: Mapping[str, Any]) -> ResultFile:
     for row in tree["rows"]:
         us, (low, high) = row["full_pace_us"], row["ci_us"]
         figures = (us / 1e3, 50 * (high - low) / us, row["ratio"], low / 1e3, high / 1e3)
-        rounded = [round(x, column.digits) for x, column in zip(figures, columns[2:], strict=True)]
-        rows.append([row["name"], kind_of(row), *rounded])
+        rows.append([row["name"], kind_of(row), *_rounded(figures, columns[2:])])
     return ResultFile(
         tree["title"], STATISTIC, columns, rows, tree["machine"], tree["command"], tree["date"]
     )
@@ -233,9 +240,22 @@ def profile_file(tree: Mapping[str, Any], before: ResultFile) -> ResultFile:
     names, lines = profile.table(tree["rows"])
     columns = [Column(names[0]), *(Column(name, "measured", 2) for name in names[1:])]
     rows: list[list[Cell]] = [[line[0], *map(float, line[1:])] for line in lines]
-    machine = {"cpu": tree["conditions"]["device"]}
-    return replace(before, columns=columns, rows=rows, machine=machine, date=None)
+    return replace(before, columns=columns, rows=rows, machine=_device(tree))
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text()) if path.exists() else None
+def latency_table_file(tree: Mapping[str, Any], before: ResultFile) -> ResultFile:
+    rows: list[list[Cell]] = []
+    for quantize, errors in tree["errors"].items():
+        parts = (errors["median"], errors["p95"], errors["sum_of_parts"]["median"])
+        median, p95, plain = (100 * part for part in parts)
+        figures = (errors["networks"], median, p95, errors["spearman"], plain)
+        rows.append([paper_lines.KINDS[quantize], *_rounded(figures, before.columns[1:])])
+    return replace(before, rows=rows, machine=_device(tree))
+
+
+def _device(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {"cpu": tree["conditions"]["device"]}
+
+
+def _rounded(figures: Sequence[float], columns: Sequence[Column]) -> list[float]:
+    return [round(x, column.digits) for x, column in zip(figures, columns, strict=True)]

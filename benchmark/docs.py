@@ -38,7 +38,7 @@ def main(args: flags.FlagValues) -> None:
     settings = read(args, DocsSettings)
     folder = Path(settings.docs)
     if settings.results:
-        for path in doc_pages.take_results(Path(settings.results), folder / "results"):
+        for path in doc_pages.take_results(Path(settings.results), folder):
             print(f"Taken: {path}")
     for path in (*doc_pages.write_pages(folder), *doc_pages.draw_pictures(folder)):
         print(f"Written: {path}")

@@ -77,8 +77,8 @@ def read(path: Path) -> ResultFile:
     try:
         tree = json.loads(path.read_text())
         columns = [Column(**column) for column in tree.pop("columns")]
-        found = ResultFile(columns=columns, **tree)
-        wrong = [row for row in found.rows if len(row) != len(columns)]
+        file = ResultFile(columns=columns, **tree)
+        wrong = [row for row in file.rows if len(row) != len(columns)]
         kinds = {column.kind for column in columns} - {None, *get_args(Kind)}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no table of results ({error}); see {__name__}.") from None
@@ -87,12 +87,12 @@ def read(path: Path) -> ResultFile:
             f"{path}: every row must have {len(columns)} cells, and every kind be one of "
             f"{', '.join(get_args(Kind))}; look at {[*wrong, *kinds][0]}."
         )
-    return found
+    return file
 
 
-def write(path: Path, found: ResultFile) -> None:
+def write(path: Path, file: ResultFile) -> None:
     """One line for each column and row, so that a changed figure is a changed line."""
-    tree = {key: value for key, value in asdict(found).items() if value is not None}
+    tree = {key: value for key, value in asdict(file).items() if value is not None}
     columns = [_without_defaults(column) for column in tree.pop("columns")]
     lists = {"columns": columns, "rows": tree.pop("rows")}
     head = json.dumps(tree, indent=1, ensure_ascii=False)

@@ -111,7 +111,11 @@ def test_new_results_change_the_pages_and_the_pictures(copy, tmp_path, capsys):
         for row in TABLES["redesigns"].rows()
     ]
     told = {"title": "Ours", "machine": {"cpu": "Another"}, "command": "make", "date": "today"}
-    paths = [tmp_path / "bench" / name for name in ("paper/redesigns.json", "profile/profile.json")]
+    paths = [
+        tmp_path / "bench" / name
+        for name in ("paper/redesigns.json", "profile/profile.json", "latency_table.json")
+    ]
+    errors = {"networks": 20, "median": 0.0123, "p95": 0.04, "spearman": 0.9876}
     trees = [
         told | {"rows": rows},
         {
@@ -120,14 +124,19 @@ def test_new_results_change_the_pages_and_the_pictures(copy, tmp_path, capsys):
                 {"network": "v2", "quantize": "none", "us": {"stem": 2000.0}, "whole_us": 3000.0}
             ],
         },
+        {
+            "conditions": {"device": "Another"},
+            "errors": {"int8": errors | {"sum_of_parts": {"median": 0.2}}},
+        },
     ]
     for path, tree in zip(paths, trees, strict=True):
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(tree))
+    paths[-1].with_suffix(".png").write_bytes(b"a plot")
     assert run(f"--docs={copy}", f"--results={tmp_path / 'bench'}") == 0
     changed = {line.rpartition("/")[2] for line in capsys.readouterr().out.splitlines()}
     assert changed == {
-        *("redesigns.json", "profile.json", "README.md", "results.md"),
+        *("redesigns.json", "profile.json", "latency_table.json", "README.md", "results.md"),
         *("results_redesigns.png", "results_profile.png"),
     }
     found = result_files.read(copy / "results" / "redesigns.json")
@@ -137,6 +146,8 @@ def test_new_results_change_the_pages_and_the_pictures(copy, tmp_path, capsys):
         "| old last stage | float | 1.23 | 4.1 | 1.000 | 250.9 |"
         in (copy / "results.md").read_text()
     )
+    assert "| int8 | 20 | 1.2 | 4.0 | 0.988 | 20.0 |" in (copy / "results.md").read_text()
+    assert (copy / "images" / "results_latency_table.png").read_bytes() == b"a plot"
     assert "| operators | v2 float |" in (copy.parent / "README.md").read_text()
     assert run(f"--docs={copy}") == 0
     assert capsys.readouterr().out == ""
@@ -145,3 +156,8 @@ def test_new_results_change_the_pages_and_the_pictures(copy, tmp_path, capsys):
 def test_nothing_to_take_is_said(copy, tmp_path, capsys):
     assert run(f"--docs={copy}", f"--results={tmp_path}") == 2
     assert "has nothing to take" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_documentation_is_refused(tmp_path, capsys):
+    assert run(f"--docs={tmp_path}") == 2
+    assert "run this in a clone, or give --docs=DIR" in capsys.readouterr().err
