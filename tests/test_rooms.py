@@ -61,6 +61,21 @@ STARTS_TENSORFLOW = ("mnv3_tf.ui.cli",)
 """Modules of those rooms that import TensorFlow within a function, for who has asked for it."""
 
 
+LATE = {
+    "android_bench.measure": "its page needs matplotlib",
+    "mnv3_tf.data.shapes": "its pictures are drawn without TensorFlow too",
+    "mnv3_tf.data.sharded": "an index is read without TensorFlow",
+    "mnv3_tf.data.sources": "a source is loaded where it is asked for",
+    "mnv3_tf.measuring.phone.models": "a computer that only measures may have no LiteRT",
+    "mnv3_tf.search.nas": "trials need TensorFlow",
+    "mnv3_tf.search.netadapt": "trials need TensorFlow",
+    "mnv3_tf.search.strategies": "a controller needs TensorFlow",
+    "mnv3_tf.tflite.inspection": "labels are read where there are any",
+}
+"""Modules that import modules of this project within a function, and why. Commands do so too, to
+answer --help at once."""
+
+
 @dataclass(frozen=True)
 class Import:
     """One module read by another: "top" at import, "late" in a function, "types" for mypy alone."""
@@ -198,6 +213,19 @@ def test_tensorflow_is_loaded_late_only_where_somebody_asks_for_it():
         and room_of(found.importer) in WITHOUT_TENSORFLOW
         and room_of(found.importer) not in FREE_WHEN_ASKED
         and found.importer not in STARTS_TENSORFLOW
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_modules_import_each_other_at_their_top():
+    wrong = [
+        str(found)
+        for found in everything()
+        if found.when == "late"
+        and found.imported in modules()
+        and room_of(found.importer) not in FREE_WHEN_ASKED
+        and found.importer not in LATE
+        and not defines_flags(found.importer)
     ]
     assert not wrong, "\n".join(wrong)
 
