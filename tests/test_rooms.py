@@ -67,8 +67,6 @@ LATE = {
     "mnv3_tf.data.sharded": "an index is read without TensorFlow",
     "mnv3_tf.data.sources": "a source is loaded where it is asked for",
     "mnv3_tf.measuring.phone.models": "a computer that only measures may have no LiteRT",
-    "mnv3_tf.search.nas": "trials need TensorFlow",
-    "mnv3_tf.search.netadapt": "trials need TensorFlow",
     "mnv3_tf.search.strategies": "a controller needs TensorFlow",
     "mnv3_tf.tflite.inspection": "labels are read where there are any",
 }
