@@ -49,7 +49,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Rooms from the bottom up: each may import itself and rooms above it in this table, so there is
-no ring. "commands" are the scripts and the modules beside mnv3_tf's rooms that define flags."""
+no ring. "commands" are the scripts and, beside mnv3_tf's rooms, the modules that no room has."""
 
 FREE_WHEN_ASKED = ("mnv3_tf", "tasks")
 """Their functions load what they need when they are called: the Python API, and what a task names
@@ -108,7 +108,7 @@ def room_of(module: str) -> str:
     if first in SCRIPTS:
         return "commands"
     room = rest[0] if first == "mnv3_tf" and rest else first
-    if room not in MAY_IMPORT and defines_flags(module):
+    if room not in MAY_IMPORT and (ROOT / "mnv3_tf" / f"{room}.py").exists():
         return "commands"
     if room not in MAY_IMPORT:
         raise KeyError(f"{source(module)} is in no room; give its room a line in MAY_IMPORT.")
