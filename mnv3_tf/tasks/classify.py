@@ -8,8 +8,18 @@ import numpy as np
 
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, pair, rounded
-from mnv3_tf.ui import drawing
+from mnv3_tf.tasks.task import (
+    Array,
+    Batches,
+    Export,
+    Function,
+    Head,
+    Metric,
+    Task,
+    pair,
+    rounded,
+)
+from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
     from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
@@ -100,12 +110,14 @@ class Classify(Task[NetworkSpec]):
         }
 
     def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
-        return [(c["label"], drawing.percent(c["probability"])) for c in result["classes"]]
+        return [(c["label"], percent(c["probability"])) for c in result["classes"]]
 
     def draw(
         self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
     ) -> Array:
-        lines = [(c["label"], drawing.percent(c["probability"])) for c in result["classes"]]
+        from mnv3_tf.ui import drawing
+
+        lines = [(c["label"], percent(c["probability"])) for c in result["classes"]]
         return drawing.caption(picture, lines)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.ssdlite import RESOLUTION, DetectorSpec, make_detector
 from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, rounded
-from mnv3_tf.ui import drawing
 
 if TYPE_CHECKING:
     from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
@@ -136,6 +135,8 @@ class Detect(Task[DetectorSpec]):
     def draw(
         self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
     ) -> Array:
+        from mnv3_tf.ui import drawing
+
         seen = result["detections"]
         palette = drawing.colours(max([model.num_classes, *(1 + one["index"] for one in seen)]))
         boxes = [
@@ -151,14 +152,14 @@ DETECT = Detect(
     targets="boxes",
     metrics=(
         Metric("map", "mAP"),
-        Metric("map50", "mAP at 0.5"),
-        Metric("map75", "mAP at 0.75", each_epoch=False),
+        Metric("map50", "mAP at IoU 0.5"),
+        Metric("map75", "mAP at IoU 0.75", each_epoch=False),
     ),
     outputs=("detections", "raw"),
     forms=("detections", "raw"),
     columns=("class", "score", "left", "top", "right", "bottom"),
     quick="detect_quick",
     finetune="detect_finetune",
-    per_class="mAP at 0.5",
+    per_class="mAP at IoU 0.5",
     has_val_loss=False,
 )

@@ -8,8 +8,17 @@ import numpy as np
 
 from mnv3_tf.networks.lraspp import SegmenterSpec, make_segmenter
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, rounded
-from mnv3_tf.ui import drawing
+from mnv3_tf.tasks.task import (
+    Array,
+    Batches,
+    Export,
+    Function,
+    Head,
+    Metric,
+    Task,
+    rounded,
+)
+from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
     from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
@@ -105,11 +114,13 @@ class Segment(Task[SegmenterSpec]):
 
     def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
         seen = sorted((c for c in result["classes"] if c["share"]), key=lambda c: -c["share"])
-        return [(c["label"], drawing.percent(c["share"])) for c in seen]
+        return [(c["label"], percent(c["share"])) for c in seen]
 
     def draw(
         self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
     ) -> Array:
+        from mnv3_tf.ui import drawing
+
         return drawing.mask(picture, answer, [one["label"] for one in result["classes"]])
 
     def mask(self, answer: Any) -> Array | None:
