@@ -9,10 +9,10 @@ import numpy as np
 
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.ssdlite import RESOLUTION, DetectorSpec, make_detector
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, rounded
+from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, rounded
 
 if TYPE_CHECKING:
-    from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
+    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Operator, Predictor, Recipe
 
 RARE = 0.01
 """How likely an object is thought to be where nothing is known yet (Lin et al. 2017, section 4.1):
@@ -26,7 +26,7 @@ class Detect(Task[DetectorSpec]):
     Files give "raw" box codes and scores, or "detections", which an operator inside makes of them.
     """
 
-    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> DetectorSpec:
+    def make(self, asked: "NamedNetwork", head: "Head", pretrained: bool) -> DetectorSpec:
         side = RESOLUTION if asked.resolution is None else self.fitted(asked.resolution)
         backbone = resolve(asked.model, resolution=side, num_classes=asked.num_classes)
         return make_detector(backbone, asked.width, head.is_half(pretrained))
@@ -125,16 +125,14 @@ class Detect(Task[DetectorSpec]):
                 )
         return {"detections": detections}
 
-    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    def rows(self, result: Result) -> list[tuple[object, ...]]:
         nothing = ("nothing", *[""] * (len(self.columns) - 1))
         return [
             (one["label"], f"{one['score']:.2f}", *(f"{side:.0f}" for side in one["box"]))
             for one in result["detections"]
         ] or [nothing]
 
-    def draw(
-        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
-    ) -> Array:
+    def draw(self, model: "Predictor", picture: Array, answer: Any, result: Result) -> Array:
         from mnv3_tf.ui import drawing
 
         seen = result["detections"]
