@@ -225,7 +225,7 @@ def _show(out: str, report: dict[str, Any]) -> None:
         ),
     ]
     if report["images"]:
-        for metric in TASKS[report["task"]].metrics:
+        for metric in (metric for task in TASKS.values() for metric in task.metrics):
             if (found := report.get(metric.key, {})).get("exported") is not None:
                 rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**found)))
         rows.append(("agreement", f"{report['agreement'] or 0:.4f} on {report['images']} pictures"))

@@ -82,9 +82,6 @@ class Embed(Task[EmbeddingSpec]):
         vectors, labels = (np.concatenate(part) for part in zip(*found, strict=True))
         return {"recall1": recall(vectors, labels), "images": len(labels)}
 
-    def distribution(self, spec):
-        return CLASSIFY.distribution(spec)
-
     def file_outputs(self, given, output, rounded, spec):
         import tensorflow as tf
 

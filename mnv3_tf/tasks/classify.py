@@ -8,18 +8,18 @@ import numpy as np
 
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, pair, rounded
-from mnv3_tf.ui import drawing
+from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, pair, rounded
+from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
-    from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
+    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Operator, Predictor, Recipe
 
 
 @dataclass(frozen=True)
 class Classify(Task[NetworkSpec]):
     """Models give logits (N, classes), files probabilities or logits (1, classes)."""
 
-    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> NetworkSpec:
+    def make(self, asked: "NamedNetwork", head: "Head", pretrained: bool) -> NetworkSpec:
         side = None if asked.resolution is None else self.fitted(asked.resolution)
         return resolve(asked.model, asked.width, side, asked.num_classes)
 
@@ -50,11 +50,6 @@ class Classify(Task[NetworkSpec]):
 
         measured = classification.measure(predict, batches)
         return {"top1": measured.top1, "top5": measured.top5, "images": measured.images}
-
-    def distribution(self, spec: NetworkSpec) -> Any:
-        from mnv3_tf.quantization.distributions import Classes
-
-        return Classes()
 
     def file_outputs(
         self, given: Any, output: str, as_stored: Function, spec: NetworkSpec | None
@@ -99,13 +94,13 @@ class Classify(Task[NetworkSpec]):
             ]
         }
 
-    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
-        return [(c["label"], drawing.percent(c["probability"])) for c in result["classes"]]
+    def rows(self, result: Result) -> list[tuple[object, ...]]:
+        return [(c["label"], percent(c["probability"])) for c in result["classes"]]
 
-    def draw(
-        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
-    ) -> Array:
-        lines = [(c["label"], drawing.percent(c["probability"])) for c in result["classes"]]
+    def draw(self, model: "Predictor", picture: Array, answer: Any, result: Result) -> Array:
+        from mnv3_tf.ui import drawing
+
+        lines = [(c["label"], percent(c["probability"])) for c in result["classes"]]
         return drawing.caption(picture, lines)
 
 

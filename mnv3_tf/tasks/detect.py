@@ -9,11 +9,10 @@ import numpy as np
 
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.ssdlite import RESOLUTION, DetectorSpec, make_detector
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, rounded
-from mnv3_tf.ui import drawing
+from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, rounded
 
 if TYPE_CHECKING:
-    from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
+    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Operator, Predictor, Recipe
 
 RARE = 0.01
 """How likely an object is thought to be where nothing is known yet (Lin et al. 2017, section 4.1):
@@ -27,7 +26,7 @@ class Detect(Task[DetectorSpec]):
     Files give "raw" box codes and scores, or "detections", which an operator inside makes of them.
     """
 
-    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> DetectorSpec:
+    def make(self, asked: "NamedNetwork", head: "Head", pretrained: bool) -> DetectorSpec:
         side = RESOLUTION if asked.resolution is None else self.fitted(asked.resolution)
         backbone = resolve(asked.model, resolution=side, num_classes=asked.num_classes)
         return make_detector(backbone, asked.width, head.is_half(pretrained))
@@ -126,16 +125,16 @@ class Detect(Task[DetectorSpec]):
                 )
         return {"detections": detections}
 
-    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    def rows(self, result: Result) -> list[tuple[object, ...]]:
         nothing = ("nothing", *[""] * (len(self.columns) - 1))
         return [
             (one["label"], f"{one['score']:.2f}", *(f"{side:.0f}" for side in one["box"]))
             for one in result["detections"]
         ] or [nothing]
 
-    def draw(
-        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
-    ) -> Array:
+    def draw(self, model: "Predictor", picture: Array, answer: Any, result: Result) -> Array:
+        from mnv3_tf.ui import drawing
+
         seen = result["detections"]
         palette = drawing.colours(max([model.num_classes, *(1 + one["index"] for one in seen)]))
         boxes = [
@@ -151,14 +150,14 @@ DETECT = Detect(
     targets="boxes",
     metrics=(
         Metric("map", "mAP"),
-        Metric("map50", "mAP at 0.5"),
-        Metric("map75", "mAP at 0.75", each_epoch=False),
+        Metric("map50", "mAP at IoU 0.5"),
+        Metric("map75", "mAP at IoU 0.75", each_epoch=False),
     ),
     outputs=("detections", "raw"),
     forms=("detections", "raw"),
     columns=("class", "score", "left", "top", "right", "bottom"),
     quick="detect_quick",
     finetune="detect_finetune",
-    per_class="mAP at 0.5",
+    per_class="mAP at IoU 0.5",
     has_val_loss=False,
 )

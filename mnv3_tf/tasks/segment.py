@@ -8,18 +8,18 @@ import numpy as np
 
 from mnv3_tf.networks.lraspp import SegmenterSpec, make_segmenter
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Head, Metric, Task, rounded
-from mnv3_tf.ui import drawing
+from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, rounded
+from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
-    from mnv3_tf.tasks.task import Learner, NamedNetwork, Operator, Predictor, Recipe
+    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Operator, Predictor, Recipe
 
 
 @dataclass(frozen=True)
 class Segment(Task[SegmenterSpec]):
     """Models give logits (N, H, W, classes), files these "scores" or their arg-max, "classes"."""
 
-    def make(self, asked: "NamedNetwork", head: Head, pretrained: bool) -> SegmenterSpec:
+    def make(self, asked: "NamedNetwork", head: "Head", pretrained: bool) -> SegmenterSpec:
         backbone = resolve(asked.model, num_classes=asked.num_classes)
         return make_segmenter(
             backbone,
@@ -62,11 +62,6 @@ class Segment(Task[SegmenterSpec]):
 
         return segmentation.measure(predict, batches, num_classes)
 
-    def distribution(self, spec: SegmenterSpec) -> Any:
-        from mnv3_tf.quantization.distributions import Classes
-
-        return Classes()
-
     def file_outputs(
         self, given: Any, output: str, as_stored: Function, spec: SegmenterSpec | None
     ) -> Any:
@@ -103,13 +98,13 @@ class Segment(Task[SegmenterSpec]):
             ]
         }
 
-    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    def rows(self, result: Result) -> list[tuple[object, ...]]:
         seen = sorted((c for c in result["classes"] if c["share"]), key=lambda c: -c["share"])
-        return [(c["label"], drawing.percent(c["share"])) for c in seen]
+        return [(c["label"], percent(c["share"])) for c in seen]
 
-    def draw(
-        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
-    ) -> Array:
+    def draw(self, model: "Predictor", picture: Array, answer: Any, result: Result) -> Array:
+        from mnv3_tf.ui import drawing
+
         return drawing.mask(picture, answer, [one["label"] for one in result["classes"]])
 
     def mask(self, answer: Any) -> Array | None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Function = Callable[[Any], Any]
+Result = Mapping[str, Any]
 Batches = Iterable[tuple[Any, Any]]
 """Of pictures (N, H, W, 3) in [-1, 1], and targets."""
 
@@ -213,9 +214,11 @@ class Task(ABC, Generic[S]):
     def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         """The metrics of a predictor, "images", and where the task has it "per_class", a list."""
 
-    @abstractmethod
     def distribution(self, spec: S) -> Any:
-        """What the model gives, as a `quantization.distributions.Distribution`."""
+        """What the model gives, as a `quantization.distributions.Distribution`: of logits."""
+        from mnv3_tf.quantization.distributions import Classes
+
+        return Classes()
 
     # -- the file ----------------------------------------------------------------------------
 
@@ -259,13 +262,11 @@ class Task(ABC, Generic[S]):
         """The answer as JSON: detections of at least `score`, the first `top` classes."""
 
     @abstractmethod
-    def rows(self, result: Mapping[str, Any]) -> list[tuple[object, ...]]:
+    def rows(self, result: Result) -> list[tuple[object, ...]]:
         """A result as JSON, under `columns`."""
 
     @abstractmethod
-    def draw(
-        self, model: "Predictor", picture: Array, answer: Any, result: Mapping[str, Any]
-    ) -> Array:
+    def draw(self, model: "Predictor", picture: Array, answer: Any, result: Result) -> Array:
         """The picture with the answer drawn into it."""
 
     def mask(self, answer: Any) -> Array | None:

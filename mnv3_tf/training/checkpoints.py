@@ -13,7 +13,7 @@ MINUTES = 5.0
 """A checkpoint is due at least this often."""
 
 
-class State(tf.Module):
+class RunState(tf.Module):
     """Where a run is, besides weights and optimisers.
 
     `step` counts training steps done, `epochs` those trained and evaluated. `loss_sum`, `seconds`

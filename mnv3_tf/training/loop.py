@@ -13,7 +13,7 @@ from mnv3_tf.data.streams import Host
 from mnv3_tf.errors import Failure
 from mnv3_tf.files import atomic_write
 from mnv3_tf.tasks import Spec
-from mnv3_tf.training.checkpoints import Checkpoints, State
+from mnv3_tf.training.checkpoints import Checkpoints, RunState
 from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.optimizers import Phase, phases
 from mnv3_tf.training.progress import Progress, ScalarWriter
@@ -76,7 +76,7 @@ class Trainer:
     """
 
     def __init__(self, job: Job, folder: RunFolder) -> None:
-        self.job, self.folder, self.state = job, folder, State()
+        self.job, self.folder, self.state = job, folder, RunState()
         self.learner, self.plan, self._strategy = job.learner, job.plan, job.strategy
         learner, plan, settings = job.learner, job.plan, job.settings
         wanted = settings.jit_compile
@@ -303,7 +303,7 @@ class Trainer:
 class _Clock:
     """Adds the time since it was last asked to the state: of training, or of anything else."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: RunState) -> None:
         self._state, self._last = state, time.monotonic()
 
     def trained(self) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mnv3_tf.ui.tables import percent
+
 Colour = tuple[int, int, int]
 Array = np.ndarray
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
@@ -85,11 +87,6 @@ def caption(picture: Array, lines: Sequence[tuple[str, str]]) -> Array:
         draw.text((gap, top), left, BLACK, font)
         draw.text((total - gap, top), right, BLACK, font, anchor="ra")
     return np.asarray(image)
-
-
-def percent(part: float) -> str:
-    """ "97.1 %"; what is small but there is "<0.1 %"."""
-    return "<0.1 %" if 0 < part < 0.0005 else f"{part:.1%}".replace("%", " %")
 
 
 @functools.cache

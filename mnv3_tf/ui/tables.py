@@ -41,3 +41,8 @@ def _print(table: Any, rows: Iterable[Sequence[object]]) -> None:
     for row in rows:
         table.add_row(*map(str, row))
     Console().print(table)
+
+
+def percent(part: float) -> str:
+    """ "97.1 %"; what is small but there is "<0.1 %"."""
+    return "<0.1 %" if 0 < part < 0.0005 else f"{part:.1%}".replace("%", " %")

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from mnv3_tf.errors import Failure
 from mnv3_tf.training import checkpoints as module
-from mnv3_tf.training.checkpoints import Checkpoints, State
+from mnv3_tf.training.checkpoints import Checkpoints, RunState
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_when_one_is_due(folder, weight, monkeypatch):
 
 
 def test_the_end_of_an_epoch_empties_what_is_of_that_epoch():
-    state = State()
+    state = RunState()
     for value in (state.step, state.loss_sum, state.seconds, state.unreadable, state.wall_seconds):
         value.assign(7)
     state.finish_epoch()
