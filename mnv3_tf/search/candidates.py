@@ -54,7 +54,7 @@ Evaluate = Callable[[Sequence[Trial]], Iterator[tuple[Trial, Outcome]]]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network after its trial; `latency` is in the search's unit, the rest as in `Outcome`.
+    """A network with its `latency` in the search's unit, and its `Outcome` after its trial.
 
     `stopped` networks were trained for a part of the steps, because they fell behind. `change`
     is what was done to the parent, as in "expansion 3: 96 -> 88"; NetAdapt alone has it.

@@ -71,11 +71,11 @@ class Nas:
                 recorded[candidate.spec.hash] = candidate
             # In the order of asking, not of ending: that is the same after a stop.
             known |= {name: recorded[name] for name in fresh}
-            samples = [self._sample(known[spec.hash]) for spec in specs]
-            rewards = [sample.reward for sample in samples]
+            candidates = [known[spec.hash] for spec in specs]
+            rewards = [self.reward(one.accuracy, one.latency) for one in candidates]
             self.strategy.tell(list(zip(asked, rewards, strict=True)))
-            yield from samples
-            done, trained = done + len(samples), trained + len(missing)
+            yield from map(Sample, candidates, rewards)
+            done, trained = done + len(specs), trained + len(missing)
             best = max(best, *rewards)
             if missing:
                 seconds = (time.monotonic() - begun) / trained * (self.samples - done)
@@ -93,9 +93,6 @@ class Nas:
             candidate = Candidate(trial.spec, latencies[trial.spec], **vars(outcome))
             entries.add_candidate(self.journal, candidate)
             yield candidate
-
-    def _sample(self, candidate: Candidate) -> Sample:
-        return Sample(candidate, self.reward(candidate.accuracy, candidate.latency))
 
 
 def hopeless_below(candidates: Iterable[Candidate]) -> float:

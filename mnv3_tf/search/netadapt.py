@@ -108,14 +108,13 @@ class NetAdapt:
         """Not evaluated yet. They are recorded: measured latencies are not the same twice."""
         if recorded := entries.proposals_of(self.journal, number):
             return recorded
-        made = propose(before.spec, before.latency, self.cut, self.smallest, self.latency.of)
-        if not made:
+        proposals = propose(before.spec, before.latency, self.cut, self.smallest, self.latency.of)
+        if not proposals:
             unit = self.latency.unit
             raise UserError(
                 f"Nothing can be shrunk any more to cut {shown(self.cut, unit)} at "
                 f"{shown(before.latency, unit)}; lower --delta or --smallest, or raise --target."
             )
-        proposals = [Candidate(one.spec, one.latency, 0.0, 0.0, change=one.change) for one in made]
         entries.add_proposals(self.journal, number, proposals)
         return proposals
 

@@ -33,6 +33,10 @@ FIFTH = 5
 DPI = 150
 
 
+Scored = tuple[NetworkSpec, float | None]
+"""A network with its top-1 on held-out pictures, where that is known."""
+
+
 class Line(TypedDict):
     """A network of summary.json; `predicted` is in the search's unit, parts are of the first's."""
 
@@ -63,19 +67,15 @@ class NetAdaptSummary(Summary):
     proposals: int
 
 
-class MeanReward(TypedDict):
-    first_fifth: float
-    last_fifth: float
-    all: float
-
-
 class NasSummary(Summary):
+    """`mean_reward` is of the first_fifth, of the last_fifth and of all."""
+
     strategy: str
     space_size: int
     samples: int
     trained: int
     stopped: int
-    mean_reward: MeanReward
+    mean_reward: dict[str, float]
     best_reward: float
 
 
@@ -88,11 +88,7 @@ class Search:
     latency: LatencySource
     timer: Timer | None
 
-    @property
-    def out(self) -> Path:
-        return Path(self.settings.out)
-
-    def summary(self, name: str, networks: Sequence[tuple[NetworkSpec, float | None]]) -> Summary:
+    def summary(self, name: str, networks: Sequence[Scored]) -> Summary:
         quantize = self.settings.quantize
         return Summary(
             search=name,
@@ -102,15 +98,6 @@ class Search:
             conditions=dict(self.latency.conditions),
             networks=compare(networks, self.latency, self.timer, quantize),
         )
-
-
-@dataclass(frozen=True)
-class NetAdaptResult:
-    """`best` is the network of the last step, named for the search."""
-
-    start: Candidate
-    steps: Sequence[Step]
-    best: Candidate
 
 
 @dataclass(frozen=True)
@@ -124,19 +111,15 @@ class NasResult:
     beside: Mapping[str, Sequence[float]]
 
 
-Picture = tuple[str, Any, str]
-"""The name of a PNG file without its ending, its figure, its caption."""
-
-
-def write_netadapt(search: Search, result: NetAdaptResult) -> NetAdaptSummary:
-    """Writes all files and prints the table; returns the summary.
+def write_netadapt(
+    search: Search, start: Candidate, steps: Sequence[Step], best: Candidate
+) -> NetAdaptSummary:
+    """Writes all files and prints the table; returns the summary. `best` is of the last step.
 
     Beside the starting point and the final network stands the starting point with the width
     multiplier that has the latency of the latter.
     """
-    start, steps, best, unit = result.start, result.steps, result.best, search.latency.unit
-    networks: list[tuple[NetworkSpec, float | None]]
-    networks = [(start.spec, start.accuracy), (best.spec, best.accuracy)]
+    networks: list[Scored] = [(start.spec, start.accuracy), (best.spec, best.accuracy)]
     if beside := width_of_latency(start.spec, best.latency, search.latency):
         networks.append((beside, None))
     summary: NetAdaptSummary = {
@@ -148,20 +131,16 @@ def write_netadapt(search: Search, result: NetAdaptResult) -> NetAdaptSummary:
         [step.proposals for step in steps],
         [start, *(step.chosen for step in steps)],
         search.target,
-        unit,
+        search.latency.unit,
     )
     channels = plots.channels_figure(start.spec, best.spec)
     _write(
         search,
         summary,
-        f"NetAdapt: {start.spec.name} to {shown(search.target, unit)}",
+        f"NetAdapt: {start.spec.name} to {shown(search.target, search.latency.unit)}",
         [("steps", f"{len(steps)}, with {summary['proposals']} proposals")],
         [
-            (
-                "path",
-                path,
-                "Accuracy on held-out training pictures against latency; grey: not taken.",
-            ),
+            ("path", path, "Accuracy on held-out pictures against latency; grey: not taken."),
             ("channels", channels, "Channels of each block, before and after."),
         ],
         best,
@@ -177,11 +156,11 @@ def write_nas(search: Search, result: NasResult) -> NasSummary:
     trained = list({s.candidate.spec.hash: s.candidate for s in result.samples}.values())
     start = next((one for one in trained if one.spec.hash == space.start.hash), None)
     networks = [(space.start, start.accuracy if start else None), (best.spec, best.accuracy)]
-    means = MeanReward(
-        first_fifth=sum(rewards[:part]) / part,
-        last_fifth=sum(rewards[-part:]) / part,
-        all=sum(rewards) / len(rewards),
-    )
+    means = {
+        "first_fifth": sum(rewards[:part]) / part,
+        "last_fifth": sum(rewards[-part:]) / part,
+        "all": sum(rewards) / len(rewards),
+    }
     summary: NasSummary = {
         **search.summary("nas", networks),
         "strategy": result.strategy,
@@ -229,10 +208,11 @@ def _write(
     summary: NetAdaptSummary | NasSummary,
     title: str,
     facts: Sequence[tuple[str, str]],
-    pictures: Sequence[Picture],
+    pictures: Sequence[tuple[str, Any, str]],
     best: Candidate,
 ) -> None:
-    out, unit = search.out, search.latency.unit
+    """`pictures` are the names of PNG files, without their ending, with figure and caption."""
+    out, unit = Path(search.settings.out), search.latency.unit
     write_json(out / "summary.json", summary)
     cells = rows(summary["networks"], unit)
     tables.show(title, COLUMNS, cells)
@@ -257,12 +237,12 @@ def _write(
 
 
 def compare(
-    networks: Sequence[tuple[NetworkSpec, float | None]],
+    networks: Sequence[Scored],
     latency: LatencySource,
     timer: Timer | None,
     quantize: skeleton.Precision,
 ) -> list[Line]:
-    """A line for each network with its accuracy, where that is known.
+    """A line for each network.
 
     The first is the starting point, of whose latency the others have a part. They are measured
     together, where there is a `timer`; both latency and part are medians of the measurements.

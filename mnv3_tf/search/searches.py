@@ -29,7 +29,7 @@ from mnv3_tf.search.nas import Nas
 from mnv3_tf.search.netadapt import RULES, NetAdapt, require_reachable
 from mnv3_tf.search.pool import open_pool
 from mnv3_tf.search.proposals import shrunk
-from mnv3_tf.search.report import NasResult, NasSummary, NetAdaptResult, NetAdaptSummary, Search
+from mnv3_tf.search.report import NasResult, NasSummary, NetAdaptSummary, Search
 from mnv3_tf.search.rewards import STRENGTHS, Reward
 from mnv3_tf.search.settings import NasSettings, NetAdaptSettings, SearchSettings
 from mnv3_tf.search.short_training import ShortTraining, brief
@@ -97,9 +97,7 @@ def netadapt(settings: NetAdaptSettings) -> NetAdaptSummary:
     best = _written(steps[-1].chosen, f"{point.spec.name}_netadapt", out)
     with atomic_write(out / "weights.weights.h5") as temporary:
         shutil.copyfile(steps[-1].start.weights, temporary)
-    summary = report.write_netadapt(
-        Search(settings, target, latency, timer), NetAdaptResult(first, steps, best)
-    )
+    summary = report.write_netadapt(Search(settings, target, latency, timer), first, steps, best)
     _retrain(settings, *data)
     return summary
 

@@ -13,7 +13,7 @@ from mnv3_tf.search.candidates import Candidate, Start
 from mnv3_tf.search.latency_sources import CountedLatency, shown
 from mnv3_tf.search.nas import Sample
 from mnv3_tf.search.netadapt import Step
-from mnv3_tf.search.report import NasResult, NetAdaptResult, Search
+from mnv3_tf.search.report import NasResult, Search
 from mnv3_tf.search.settings import NasSettings, NetAdaptSettings
 from mnv3_tf.search.space import Space
 
@@ -47,7 +47,7 @@ def test_netadapt(tmp_path, capsys):
     ]
     settings = NetAdaptSettings(out=str(tmp_path), run="runs/x", target="0.5", steps=7)
     search = Search(settings, 0.5 * start.latency, CountedLatency(), None)
-    returned = report.write_netadapt(search, NetAdaptResult(start, steps, taken))
+    returned = report.write_netadapt(search, start, steps, taken)
     summary, page = left(tmp_path)
     assert summary == returned
     assert (summary["search"], summary["unit"], summary["quantize"]) == (
