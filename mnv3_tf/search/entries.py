@@ -1,6 +1,6 @@
 """What the journal of a search holds: each kind of entry has its writer and its reader here.
 
-The first entry has all settings that decide what is found, so that no search goes on in the
+The first entry has all settings that decide the outcome, so that no search goes on in the
 journal of another.
 """
 

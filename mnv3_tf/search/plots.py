@@ -1,4 +1,4 @@
-"""What a search found, as pictures that a phone shows legibly."""
+"""Figures of a search that are legible on a phone."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -21,10 +21,11 @@ from mnv3_tf.search.__main__ import COMMANDS
 from mnv3_tf.search.latency_sources import CountedLatency
 from mnv3_tf.search.report import width_of_latency
 from mnv3_tf.search.searches import read_rewards, read_space
-from mnv3_tf.search.settings import NetAdaptSettings
+from mnv3_tf.search.settings import NasSettings, NetAdaptSettings
 from mnv3_tf.search.space import Space
 from mnv3_tf.search.starting_point import load_starting_point
 from mnv3_tf.ui import cli
+from mnv3_tf.ui.settings import read, words
 
 SEARCH = ("-m", "mnv3_tf.search")
 
@@ -153,6 +154,46 @@ def test_bad_input_is_one_sentence(arguments, sentence, tmp_path, monkeypatch, c
 def test_a_search_from_nothing_inherits_nothing(capsys):
     assert call(nas_command, "--out=x", "--retrain=inherited") == 2
     assert "--retrain=inherited is not one of scratch, none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        (
+            netadapt_command,
+            NetAdaptSettings(
+                out="a b",
+                model="large",
+                width=0.75,
+                resolution=96,
+                weights="w",
+                dataset="shapes",
+                target="0.5",
+                rule="least_loss",
+                retrain="inherited",
+                delta=0.05,
+            ),
+        ),
+        (
+            nas_command,
+            NasSettings(
+                out="x",
+                dataset="shapes",
+                strategy="random",
+                strength=-0.07,
+                beside=("y", "z"),
+                early_stopping=False,
+                quantize="int8",
+                batch_size=4,
+            ),
+        ),
+    ],
+)
+def test_what_python_asked_is_a_command_that_asks_the_same(command, settings):
+    values = cli.flags.FlagValues()
+    command.define_flags(values)
+    values(["x", *words(settings)])
+    assert read(values, type(settings)) == settings
 
 
 def test_the_start_is_a_run_with_its_data_and_recipe(start_run, made):
