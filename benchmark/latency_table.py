@@ -104,12 +104,12 @@ def main(args: flags.FlagValues) -> None:
 def spanning(spaces: Iterable[Space], smallest: float | None) -> Iterator[NetworkSpec]:
     """Networks between which the grids are laid."""
     for space in spaces:
-        yield space.seed
-        yield from (space.seed.replace(num_classes=classes) for classes in CLASSES)
+        yield space.start
+        yield from (space.start.replace(num_classes=classes) for classes in CLASSES)
         yield from space.corners(smallest)
         if smallest is not None:
             # What NetAdapt leaves alone, the width multiplier that stands beside it shrinks.
-            yield space.seed.with_width(smallest)
+            yield space.start.with_width(smallest)
 
 
 def draw(spaces: Sequence[Space], count: int, seed: int) -> list[NetworkSpec]:

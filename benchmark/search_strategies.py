@@ -135,7 +135,7 @@ def judge_all(space: Space, table: LatencyTable, quantize: str) -> Judged:
 
     every = list(itertools.product(*(range(len(d.choices)) for d in space.decisions)))
     of_operators = _latency(table, quantize)
-    of_seed = operators(space.seed)
+    of_seed = operators(space.start)
     of_operators(of_seed)  # a table that does not fit is told of before the bar begins
     seed_madds = sum(op.madds for op in of_seed)
     latencies, accuracies = [], []

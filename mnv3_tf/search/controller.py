@@ -13,7 +13,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.search.space import Architecture, Space
-from mnv3_tf.search.strategies import Judgement, rng_of
+from mnv3_tf.search.strategies import Rewarded, rng_of
 
 IMPOSSIBLE = -1e9
 """The logit of choices that a decision does not have."""
@@ -47,16 +47,14 @@ PPO = Learning(passes=3, learning_rate=0.003, entropy=0.2, least_entropy=0.07)
 
 
 class Controller:
-    """A `Strategy`. Rewards are learned from in the order and the batches in which they are told,
-    `Learning.batch` at a time.
-    """
+    """A `Strategy` that learns of rewards in their order, `Learning.batch` at a time."""
 
     def __init__(self, space: Space, seed: int = 0, learning: Learning = REINFORCE) -> None:
         self._seed, self._learning = seed, learning
         self._counts = [len(decision.choices) for decision in space.decisions]
         self._policy = Policy(self._counts, learning, seed)
         self._rewards: list[float] = []
-        self._waiting: list[Judgement] = []
+        self._waiting: list[Rewarded] = []
         self._baseline = 0.0
 
     def ask(self, count: int) -> list[Architecture]:
@@ -64,10 +62,10 @@ class Controller:
         chosen = self._policy.sample(np.array(noise, np.float32)).numpy()
         return [tuple(map(int, choices)) for choices in chosen]
 
-    def tell(self, judged: Sequence[Judgement]) -> None:
-        for judgement in judged:
-            self._rewards.append(judgement[1])
-            self._waiting.append(judgement)
+    def tell(self, rewarded: Sequence[Rewarded]) -> None:
+        for one in rewarded:
+            self._rewards.append(one[1])
+            self._waiting.append(one)
             if len(self._waiting) == self._learning.batch:
                 self._learn()
                 self._waiting = []
@@ -77,14 +75,14 @@ class Controller:
         return rng_of(self._seed, number).gumbel(size=(len(self._counts), max(self._counts)))
 
     def _learn(self) -> None:
-        learning, told = self._learning, len(self._rewards)
+        learning, known = self._learning, len(self._rewards)
         rewards = np.array([reward for _, reward in self._waiting])
-        momentum = learning.baseline if told > learning.batch else 0.0
+        momentum = learning.baseline if known > learning.batch else 0.0
         self._baseline = momentum * self._baseline + (1 - momentum) * float(rewards.mean())
         # In units of all rewards so far: those of a policy that settles grow alike, and must not
         # weigh more against the entropy for it.
         advantages = (rewards - self._baseline) / (np.std(self._rewards) + 1e-8)
-        surplus = (learning.entropy - learning.least_entropy) * 0.5 ** (told / learning.half_life)
+        surplus = (learning.entropy - learning.least_entropy) * 0.5 ** (known / learning.half_life)
         self._policy.update(
             np.array([architecture for architecture, _ in self._waiting]),
             advantages,

@@ -9,13 +9,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnv3_tf.files import atomic_write
+from mnv3_tf.models import build
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.operators import IMAGE, Operator
 from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.search.settings import InheritSettings
+from mnv3_tf.search.starting_point import named_classifier, require_classifier
+from mnv3_tf.training.trained import load_run
+from mnv3_tf.weights import assign_layers, collect
 from mnv3_tf.weights.network import LayerWeights
 
 NEW = -1
 """In a choice of channels: one that the other network does not have."""
+
+
+def inherit_run(settings: InheritSettings) -> NetworkSpec:
+    """Writes the weights of a run for another network, which is returned.
+
+    Raises UserError where either is no classifier.
+    """
+    parent = load_run(settings.run)
+    theirs = require_classifier(parent.spec)
+    spec = named_classifier(settings).replace(num_classes=theirs.num_classes)
+    model = build(spec)
+    assign_layers(model, inherit(spec, collect(model), theirs, collect(parent.model)))
+    with atomic_write(settings.out) as temporary:
+        model.save_weights(temporary)
+    return spec
 
 
 def inherit(

@@ -7,15 +7,14 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mnv3_tf.journal import Journal
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.search.candidates import Judged
-from mnv3_tf.search.latency import Latency
-from mnv3_tf.search.netadapt import Judge
+from mnv3_tf.search import entries
+from mnv3_tf.search.candidates import Candidate, Evaluate, Trial
+from mnv3_tf.search.latency_sources import LatencySource
 from mnv3_tf.search.rewards import Reward
 from mnv3_tf.search.space import Space
 from mnv3_tf.search.strategies import Strategy
@@ -32,7 +31,7 @@ HOPELESS = 0.25
 class Sample:
     """A network that the strategy asked for, with its reward."""
 
-    judged: Judged
+    candidate: Candidate
     reward: float
 
 
@@ -47,8 +46,8 @@ class Nas:
     space: Space
     strategy: Strategy
     reward: Reward
-    latency: Latency
-    judge: Judge
+    latency: LatencySource
+    evaluate: Evaluate
     journal: Journal
     samples: int
     batch: int
@@ -60,7 +59,7 @@ class Nas:
 
         The strategy is told what it was told before a stop, and so asks for what it asked for.
         """
-        recorded = {e["candidate"]["hash"]: e["candidate"] for e in self.journal.entries()[1:]}
+        recorded = entries.candidates_of(self.journal)
         known: dict[str, Candidate] = {}
         done, trained, best, begun = 0, 0, -math.inf, time.monotonic()
         while done < self.samples:
@@ -69,14 +68,15 @@ class Nas:
             fresh = {spec.hash: spec for spec in specs if spec.hash not in known}
             missing = [spec for name, spec in fresh.items() if name not in recorded]
             for candidate in self._train(missing, hopeless_below(known.values())):
-                recorded[candidate["hash"]] = candidate
+                recorded[candidate.spec.hash] = candidate
             # In the order of asking, not of ending: that is the same after a stop.
-            known |= {name: Candidate.from_json(recorded[name]) for name in fresh}
-            found = [self._sample(known[spec.hash].judged) for spec in specs]
-            rewards = [sample.reward for sample in found]
+            known |= {name: recorded[name] for name in fresh}
+            candidates = [known[spec.hash] for spec in specs]
+            rewards = [self.reward(one.accuracy, one.latency) for one in candidates]
             self.strategy.tell(list(zip(asked, rewards, strict=True)))
-            yield from found
-            done, trained, best = done + len(found), trained + len(missing), max(best, *rewards)
+            yield from map(Sample, candidates, rewards)
+            done, trained = done + len(specs), trained + len(missing)
+            best = max(best, *rewards)
             if missing:
                 seconds = (time.monotonic() - begun) / trained * (self.samples - done)
                 self.say(
@@ -84,41 +84,15 @@ class Nas:
                     f"best {best:.4f}" + (f"  {duration(seconds)} left" if seconds else "")
                 )
 
-    def _train(self, specs: Sequence[NetworkSpec], threshold: float) -> Iterator[dict[str, Any]]:
-        """The journal's entries of networks that were not judged before."""
-        from mnv3_tf.search.short_training import Trial
-
+    def _train(self, specs: Sequence[NetworkSpec], threshold: float) -> Iterator[Candidate]:
+        """Networks that the journal does not have."""
         latencies = dict(zip(specs, self.latency.of(specs), strict=True))
         trials = [Trial(spec, rung=self.rung, stop_below=threshold) for spec in specs]
-        for trial, outcome in reported(self.judge(trials), len(trials), "this batch", self.say):
-            latency, stopped = latencies[trial.spec], outcome.stopped
-            judged = Judged(trial.spec, latency, outcome.accuracy, outcome.loss, stopped)
-            entry = Candidate(judged, outcome.at_rung).to_json()
-            self.journal.add({"candidate": entry})
-            yield entry
-
-    def _sample(self, judged: Judged) -> Sample:
-        return Sample(judged, self.reward(judged.accuracy, judged.latency))
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What the journal knows of a network; `at_rung` is its accuracy there, if it was measured."""
-
-    judged: Judged
-    at_rung: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            **self.judged.to_json(),
-            "hash": self.judged.spec.hash,
-            "at_rung": self.at_rung,
-        }
-
-    @classmethod
-    def from_json(cls, tree: dict[str, Any]) -> "Candidate":
-        judged = {name: value for name, value in tree.items() if name not in ("hash", "at_rung")}
-        return cls(Judged.from_json(judged), tree["at_rung"])
+        outcomes = reported(self.evaluate(trials), len(trials), "this batch", self.say)
+        for trial, outcome in outcomes:
+            candidate = Candidate(trial.spec, latencies[trial.spec], **vars(outcome))
+            entries.add_candidate(self.journal, candidate)
+            yield candidate
 
 
 def hopeless_below(candidates: Iterable[Candidate]) -> float:

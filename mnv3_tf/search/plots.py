@@ -1,21 +1,18 @@
-"""What a search found, as pictures that a phone shows legibly."""
+"""Figures of a search that are legible on a phone."""
 
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.search import network_figure
-from mnv3_tf.search.candidates import Judged, pareto
-from mnv3_tf.search.latency import shown
+from mnv3_tf.search.candidates import Candidate, pareto
+from mnv3_tf.search.latency_sources import shown
 from mnv3_tf.ui import figures
 
 WIDTH = 6.4
 """Inches; wider ones would shrink their letters too much on a phone."""
-DPI = 150
 GREY = "#b0b0b0"
 NAMES = {"expansion": "expansion", "filters": "bottleneck"}
 MARKERS = "s^Dvph"
@@ -23,59 +20,19 @@ AXES = {"µs": (1e3, "latency (ms)"), "MAdds": (1e6, "multiply-adds (millions)")
 """What a unit of latency is divided by to be drawn, and the axis' name."""
 
 
-def draw_path(
-    steps: Sequence[Sequence[Judged]],
-    chosen: Sequence[Judged],
-    target: float,
-    unit: str,
-    path: str | Path,
-) -> None:
-    """NetAdapt's way from the seed, the first of `chosen`, to the target latency.
+def path_figure(
+    steps: Sequence[Sequence[Candidate]], chosen: Sequence[Candidate], target: float, unit: str
+) -> Any:
+    """NetAdapt's way from the starting point, the first of `chosen`, to the target latency.
 
     `steps` has the proposals of each step. Latencies are in `unit`.
     """
-    figures.save(path_figure(steps, chosen, target, unit), path, DPI)
-
-
-def draw_channels(before: NetworkSpec, after: NetworkSpec, path: str | Path) -> None:
-    """What became of each block's channels; both networks have the same number of blocks."""
-    figures.save(channels_figure(before, after), path, DPI)
-
-
-def draw_frontier(
-    judged: Sequence[Judged],
-    best: Judged,
-    target: float,
-    unit: str,
-    path: str | Path,
-    others: Mapping[str, Judged] = {},
-) -> None:
-    """All that a search judged, and what it chose. Latencies are in `unit`.
-
-    `others`, by their names, are networks to compare with, as the seed.
-    """
-    figures.save(frontier_figure(judged, best, target, unit, others), path, DPI)
-
-
-def draw_rewards(series: Mapping[str, Sequence[float]], path: str | Path) -> None:
-    """The rewards of each named run in the order of its evaluations, with a moving mean."""
-    figures.save(rewards_figure(series), path, DPI)
-
-
-def draw_network(spec: NetworkSpec, path: str | Path) -> None:
-    """The network from stem to classes, in the manner of MnasNet's Figure 7."""
-    figures.save(network_figure.figure(spec, WIDTH), path, DPI)
-
-
-def path_figure(
-    steps: Sequence[Sequence[Judged]], chosen: Sequence[Judged], target: float, unit: str
-) -> Any:
     figure = figures.new(WIDTH, 4.8)
     axes = figure.subplots()
     proposals = [one for step in steps for one in step]
     axes.plot(*_places(proposals, unit), "o", color=GREY, markersize=4, label="proposals")
     axes.plot(*_places(chosen, unit), "o-", color="C0", markersize=4, label="kept after each step")
-    _mark(axes, chosen[0], "s", "C2", "seed", unit)
+    _mark(axes, chosen[0], "s", "C2", "start", unit)
     if count := len(chosen) - 1:
         _mark(axes, chosen[-1], "*", "C3", f"after {count} step{'s' * (count > 1)}", unit)
     _finish(figure, axes, target, unit)
@@ -83,6 +40,7 @@ def path_figure(
 
 
 def channels_figure(before: NetworkSpec, after: NetworkSpec) -> Any:
+    """What became of each block's channels; both networks have the same number of blocks."""
     figure = figures.new(WIDTH, 5.4)
     panels = figure.subplots(2, 1, sharex=True)
     for axes, field in zip(panels, ("expansion", "filters"), strict=True):
@@ -107,16 +65,20 @@ def channels_figure(before: NetworkSpec, after: NetworkSpec) -> Any:
 
 
 def frontier_figure(
-    judged: Sequence[Judged],
-    best: Judged,
+    candidates: Sequence[Candidate],
+    best: Candidate,
     target: float,
     unit: str,
-    others: Mapping[str, Judged] = {},
+    others: Mapping[str, Candidate] = {},
 ) -> Any:
+    """All candidates of a search, and its choice. Latencies are in `unit`.
+
+    `others`, by their names, are networks to compare with, as the starting point.
+    """
     figure = figures.new(WIDTH, 5)
     axes = figure.subplots()
-    trained = [one for one in judged if not one.stopped]
-    stopped = [one for one in judged if one.stopped]
+    trained = [one for one in candidates if not one.stopped]
+    stopped = [one for one in candidates if one.stopped]
     dots: dict[str, Any] = {"marker": "o", "markersize": 5, "linestyle": "none"}
     axes.plot(*_places(trained, unit), color=GREY, label="candidates", **dots)
     if stopped:
@@ -133,6 +95,7 @@ def frontier_figure(
 
 
 def rewards_figure(series: Mapping[str, Sequence[float]]) -> Any:
+    """The rewards of each named run in the order of its evaluations, with a moving mean."""
     from matplotlib.ticker import MaxNLocator
 
     figure = figures.new(WIDTH, 4.4)
@@ -157,12 +120,12 @@ def moving_mean(values: Sequence[float], window: int) -> list[float]:
     return [float(np.mean(values[max(0, end - window) : end])) for end in ends]
 
 
-def _places(judged: Sequence[Judged], unit: str) -> tuple[list[float], list[float]]:
+def _places(candidates: Sequence[Candidate], unit: str) -> tuple[list[float], list[float]]:
     scale, _ = AXES[unit]
-    return [one.latency / scale for one in judged], [100 * one.accuracy for one in judged]
+    return [one.latency / scale for one in candidates], [100 * one.accuracy for one in candidates]
 
 
-def _mark(axes: Any, one: Judged, marker: str, colour: str, name: str, unit: str) -> None:
+def _mark(axes: Any, one: Candidate, marker: str, colour: str, name: str, unit: str) -> None:
     label = f"{name}: {one.accuracy:.1%}, {shown(one.latency, unit)}"
     style = {"color": colour, "linestyle": "none", "markeredgecolor": "white"}
     size = 15 if marker == "*" else 8

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.spec import NetworkSpec, make_divisible
+from mnv3_tf.search.candidates import Candidate
 
 STEP = 8
 """Channels are multiples of it, as everywhere in the family."""
@@ -33,15 +34,6 @@ class Part:
         return spec.with_bottleneck(self.block, channels)
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A smaller network; `change` says what was done, in words."""
-
-    spec: NetworkSpec
-    latency: float
-    change: str
-
-
 Latencies = Callable[[Sequence[NetworkSpec]], Sequence[float]]
 """Of several networks at once, in the search's unit."""
 
@@ -58,12 +50,14 @@ def parts_of(spec: NetworkSpec) -> list[Part]:
 
 def propose(
     spec: NetworkSpec, latency: float, cut: float, smallest: NetworkSpec, latencies: Latencies
-) -> list[Proposal]:
+) -> list[Candidate]:
     """For each part the largest number of channels that lowers `latency` by at least `cut`.
+
+    Their accuracy and loss are 0 until they are evaluated.
 
     Parts that cannot, without falling below their channels in `smallest`, make no proposal.
     """
-    found = []
+    proposals = []
     waiting = {part: _shrinkings(spec, part, part.channels(smallest)) for part in parts_of(spec)}
     while waiting:
         trials = {
@@ -75,9 +69,10 @@ def propose(
         waiting = {part: waiting[part] for part in trials}
         for (part, trial), its_latency in zip(trials.items(), measured, strict=True):
             if its_latency <= latency - cut:
-                found.append(Proposal(trial, its_latency, _change(part, spec, trial)))
+                change = _change(part, spec, trial)
+                proposals.append(Candidate(trial, its_latency, 0.0, 0.0, change=change))
                 del waiting[part]
-    return found
+    return proposals
 
 
 def shrunk(spec: NetworkSpec, to: float) -> NetworkSpec:

@@ -1,4 +1,4 @@
-"""How a candidate is judged: trained for a few steps, then measured on pictures held out.
+"""How a candidate is evaluated: trained for a few steps, then measured on pictures held out.
 
 Those are a part of the training set. The validation set is never looked at: a search that has
 seen it would choose by it, and its accuracy there would say nothing any more.
@@ -8,7 +8,6 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -18,7 +17,7 @@ from mnv3_tf.data import Split, open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import build
-from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.search.candidates import Outcome, Trial
 from mnv3_tf.search.inherit import inherit
 from mnv3_tf.training.classification import Classification, accuracy
 from mnv3_tf.training.optimizers import phases
@@ -32,47 +31,11 @@ LARGEST_LOSS = 1e9
 
 
 @dataclass(frozen=True)
-class Start:
-    """Weights to begin with: those in the file `weights` of the network `spec`."""
-
-    spec: NetworkSpec
-    weights: Path
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One network to be judged.
-
-    It begins with what fits of `start`, or at random. `first_step` numbers its training steps, so
-    that trials with the same number see the same pictures. Where `rung` is above 0, the network
-    is measured after that many steps too, and is trained no further if its accuracy then is below
-    `stop_below`. `save` is the file that its weights go to.
-    """
-
-    spec: NetworkSpec
-    start: Start | None = None
-    first_step: int = 0
-    rung: int = 0
-    stop_below: float = 0.0
-    save: Path | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Top-1 (0 to 1) and cross-entropy on what was held out; `at_rung` is the top-1 there."""
-
-    accuracy: float
-    loss: float
-    at_rung: float | None = None
-    stopped: bool = False
-
-
-@dataclass(frozen=True)
 class ShortTraining:
-    """Judges trials, in whichever process; equal values judge alike.
+    """Evaluates trials, in whichever process; equal values do it alike.
 
     `dataset`, `data_dir` and `seed` are those of `open_dataset`; `held_out` is the part of the
-    training set to judge by; `steps` may be 0, to judge a network as it is.
+    training set to evaluate on; `steps` may be 0, to evaluate a network as it is.
     """
 
     dataset: str
@@ -86,7 +49,7 @@ class ShortTraining:
         """Their names. Raises UserError for a dataset that cannot serve."""
         return _open(self.dataset, self.data_dir, self.seed, resolution)[1]
 
-    def judge(self, trial: Trial) -> Outcome:
+    def evaluate(self, trial: Trial) -> Outcome:
         spec = trial.spec
         tf_keras.backend.clear_session()
         tf_keras.utils.set_random_seed(self.seed)

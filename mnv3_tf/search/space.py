@@ -1,4 +1,4 @@
-"""Spaces of networks around a seed: MnasNet's factorised hierarchical space, as data.
+"""Spaces of networks around a starting point: MnasNet's factorised hierarchical space, as data.
 
 A stage is a run of blocks with the same filters, of which only the first may stride. Its blocks
 share what is chosen (Tan et al. 2019, section 4.1): kernel, squeeze-excite, operator, skip,
@@ -39,9 +39,9 @@ class Stage:
     """What the blocks of a stage share.
 
     `squeeze` is a part of the expansion, or of the block's input where the space says so.
-    `operator` is the expansion ratio and `filters` the output, both times the seed's. `skip` is
-    the residual of all blocks but the first. `layers` more than the seed's, at least one, repeat
-    its last block.
+    `operator` is the expansion ratio and `filters` the output, both times the starting point's.
+    `skip` is the residual of all blocks but the first. `layers` more than the starting point has,
+    at least one, repeat its last block.
     """
 
     kernel: int
@@ -60,7 +60,7 @@ class Space:
     MnasNet-A1, whose squeeze-excite is measured by the input.
     """
 
-    seed: NetworkSpec
+    start: NetworkSpec
     kernels: tuple[int, ...] = (3, 5)
     squeezes: tuple[float, ...] = (0.0, 0.25)
     operators: tuple[float, ...] = (1.0, 0.5, SEPARABLE)
@@ -75,7 +75,7 @@ class Space:
                 raise UserError(f"The choices of {name} are {choices}; give different ones.")
             if name in ("operator", "filters") and not all(0 <= c < math.inf for c in choices):
                 raise UserError(
-                    f"The choices of {name} are {choices}; give parts of the seed's, from 0 on."
+                    f"The choices of {name} are {choices}; give parts of the start's, from 0 on."
                 )
 
     @functools.cached_property
@@ -99,7 +99,7 @@ class Space:
         if len(architecture) != len(self.decisions):
             raise UserError(
                 f"The architecture {architecture} makes {len(architecture)} choices, but there are "
-                f"{len(self.decisions)} decisions around {self.seed.name}; give one for each."
+                f"{len(self.decisions)} decisions around {self.start.name}; give one for each."
             )
         for decision, index in zip(self.decisions, architecture, strict=True):
             if not 0 <= index < len(decision.choices):
@@ -120,12 +120,12 @@ class Space:
 
         Raises UserError for a network outside the space, naming what is outside.
         """
-        bare = spec.replace(name=self.seed.name, blocks=self.seed.blocks)
+        bare = spec.replace(name=self.start.name, blocks=self.start.blocks)
         for field in dataclasses.fields(bare):
-            theirs, own = getattr(bare, field.name), getattr(self.seed, field.name)
+            theirs, own = getattr(bare, field.name), getattr(self.start, field.name)
             if theirs != own:
                 raise UserError(
-                    f"{spec.name} is not in the space around {self.seed.name}, whose {field.name} "
+                    f"{spec.name} is not in the space around {self.start.name}, whose {field.name} "
                     f"is {own} and not {theirs}."
                 )
         furthest = 0
@@ -155,7 +155,7 @@ class Space:
                 else f"{spec.name}, with its {len(spec.blocks)} blocks,"
             )
             raise UserError(
-                f"{wrong} is not in the space around {self.seed.name}; give the space its values "
+                f"{wrong} is not in the space around {self.start.name}; give the space its values "
                 "as choices."
             )
         return found
@@ -183,15 +183,15 @@ class Space:
         """Networks that have between them every kind of operator of the space, and for each the
         fewest and the most channels: those whose stages are all alike.
 
-        `smallest` adds the seed, with each kernel and squeeze-excite, shrunk to that part of its
-        channels. Raises UserError where it is no part.
+        `smallest` adds the starting point, with each kernel and squeeze-excite, shrunk to that
+        part of its channels. Raises UserError where it is no part.
         """
         for values in itertools.product(*self._choices.values()):
             yield self._alike(Stage(*values))
         if smallest is not None:
             for kernel, squeeze in itertools.product(self.kernels, self.squeezes):
-                seed = self._alike(Stage(kernel, squeeze, 1.0, True, 1.0, 0))
-                yield shrunk(seed, smallest)
+                whole = self._alike(Stage(kernel, squeeze, 1.0, True, 1.0, 0))
+                yield shrunk(whole, smallest)
 
     # -- stages ------------------------------------------------------------------------------
 
@@ -208,10 +208,10 @@ class Space:
 
     @functools.cached_property
     def _stages(self) -> tuple[tuple[PlacedBlock, ...], ...]:
-        """The seed's."""
+        """The starting point's."""
         stages: list[list[PlacedBlock]] = []
-        for placed in self.seed.placed_blocks():
-            # Narrow seeds have equal filters on both sides of a stride.
+        for placed in self.start.placed_blocks():
+            # Narrow networks have equal filters on both sides of a stride.
             block, before = placed.block, stages[-1][-1].block if stages else None
             if before and block.stride == 1 and block.filters == before.filters:
                 stages[-1].append(placed)
@@ -228,9 +228,9 @@ class Space:
     def _open_choices(self) -> tuple[dict[str, tuple[Any, ...]], ...]:
         """What is to be decided of each stage."""
         found = []
-        for number, seed in enumerate(self._stages):
+        for number, blocks in enumerate(self._stages):
             fixed = set() if number else {"operator", "filters", "layers"}
-            if len(seed) + (max(self.layers) if number else 0) < 2:
+            if len(blocks) + (max(self.layers) if number else 0) < 2:
                 fixed.add("skip")  # which is of blocks after the first
             found.append(
                 {
@@ -258,10 +258,10 @@ class Space:
         """`vary` gives the operator of each block from that of its stage."""
         blocks: list[Block] = []
         for number, stage in enumerate(stages):
-            channels = blocks[-1].filters if blocks else self.seed.stem.filters
+            channels = blocks[-1].filters if blocks else self.start.stem.filters
             blocks += self._blocks(number, stage, channels, vary)
-        spec = self.seed.replace(blocks=tuple(blocks))
-        return spec.replace(name=f"{self.seed.name}_{spec.hash[:8]}")
+        spec = self.start.replace(blocks=tuple(blocks))
+        return spec.replace(name=f"{self.start.name}_{spec.hash[:8]}")
 
     def _blocks(
         self,
@@ -273,9 +273,9 @@ class Space:
         """The blocks of a stage whose input has `channels`."""
         if number == 0:
             stage, vary = dataclasses.replace(stage, operator=1.0, filters=1.0, layers=0), None
-        seed, blocks = self._stages[number], []
-        for place in range(max(1, len(seed) + stage.layers)):
-            placed = seed[min(place, len(seed) - 1)]
+        whole, blocks = self._stages[number], []
+        for place in range(max(1, len(whole) + stage.layers)):
+            placed = whole[min(place, len(whole) - 1)]
             operator = vary(stage.operator) if vary else stage.operator
             expansion = channels
             if operator != SEPARABLE and placed.has_expansion:

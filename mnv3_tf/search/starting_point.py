@@ -4,22 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
 from mnv3_tf.data import open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.search.short_training import Start
+from mnv3_tf.search.candidates import Start
+from mnv3_tf.search.settings import Named, NetAdaptSettings
 from mnv3_tf.tasks import CLASSIFY, Spec
-from mnv3_tf.tasks.flags import network_spec
+from mnv3_tf.tasks.specs import make_spec
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training import trained
 from mnv3_tf.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Seed:
+class StartingPoint:
     """A network with its weights; `recipe` is how its successors are trained, on `dataset`.
 
     `seed` is that of the dataset's splits, `held_out` the part of the training set that the
@@ -40,51 +39,53 @@ class Seed:
         return Start(self.spec, path)
 
 
-def read_seed(args: flags.FlagValues) -> Seed:
-    """What --run names, or --model with --weights; --dataset, --data_dir and --recipe override.
+def load_starting_point(settings: NetAdaptSettings) -> StartingPoint:
+    """The run folder, or the model with its weights; dataset, data_dir and recipe override.
 
-    Raises UserError where the flags name no trained classifier with its dataset.
+    Raises UserError where they are no trained classifier.
     """
-    if bool(args.run) == bool(args.model):
-        raise UserError("Give the seed as --run=FOLDER, or as --model with --weights: one of both.")
-    return _of_run(args) if args.run else _of_weights(args)
+    return _of_run(settings, settings.run) if settings.run else _of_weights(settings)
 
 
-def _of_run(args: flags.FlagValues) -> Seed:
-    found = trained.load_run(args.run)
-    assert found.recorded
-    spec, settings = require_classifier(found.spec), found.recorded["settings"]
-    own = recipes.from_record(found.recorded["recipe"])
-    return Seed(
+def _of_run(settings: NetAdaptSettings, run: str) -> StartingPoint:
+    loaded = trained.load_run(run)
+    assert loaded.recorded
+    spec, recorded = require_classifier(loaded.spec), loaded.recorded["settings"]
+    own = recipes.from_record(loaded.recorded["recipe"])
+    return StartingPoint(
         spec,
-        found.model,
-        recipes.load(args.recipe) if args.recipe else own,
-        args.dataset or settings["dataset"],
-        args.data_dir or settings["data_dir"],
+        loaded.model,
+        recipes.load(settings.recipe) if settings.recipe else own,
+        settings.dataset or recorded["dataset"],
+        settings.data_dir or recorded["data_dir"],
         # Another would divide the pictures anew, into those that it was trained on.
-        found.recorded["seed"],
-        settings.get("held_out", 0.0),
+        loaded.recorded["seed"],
+        recorded.get("held_out", 0.0),
     )
 
 
-def _of_weights(args: flags.FlagValues) -> Seed:
-    if not args.weights or not args.dataset:
-        raise UserError("--model needs --weights and --dataset; or give a run folder as --run.")
-    spec = require_classifier(network_spec(args, pretrained=True))
+def _of_weights(settings: NetAdaptSettings) -> StartingPoint:
+    assert settings.weights
+    assert settings.dataset
+    spec = named_classifier(settings, pretrained=True)
     dataset = open_dataset(
-        args.dataset, data_dir=args.data_dir, resolution=spec.resolution, training=True
+        settings.dataset, data_dir=settings.data_dir, resolution=spec.resolution, training=True
     )
-    found = trained.load_weights(spec.replace(num_classes=dataset.num_classes), args.weights)
-    recipe = recipes.load(args.recipe or "finetune")
-    return Seed(
-        require_classifier(found.spec),
-        found.model,
-        recipe,
-        args.dataset,
-        args.data_dir,
-        args.seed,
+    loaded = trained.load_weights(spec.replace(num_classes=dataset.num_classes), settings.weights)
+    return StartingPoint(
+        require_classifier(loaded.spec),
+        loaded.model,
+        recipes.load(settings.recipe or "finetune"),
+        settings.dataset,
+        settings.data_dir,
+        settings.seed,
         None,
     )
+
+
+def named_classifier(settings: Named, pretrained: bool = False) -> NetworkSpec:
+    """Raises UserError for a name that is unknown, or that of another task."""
+    return require_classifier(make_spec(settings, settings, pretrained))
 
 
 def require_classifier(spec: Spec) -> NetworkSpec:

@@ -1,6 +1,6 @@
 """How a search chooses what to try next: at random, by evolution, or by a learned controller.
 
-What a strategy proposes depends on nothing but the space, its seed and what it was told. A search
+What a strategy proposes depends on nothing but the space, its seed and the rewards so far. A search
 that was stopped goes on when a new strategy is told the same, and asking twice proposes the same
 twice. No TensorFlow here.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from mnv3_tf.errors import UserError
 from mnv3_tf.search.space import Architecture, Space
 
-Judgement = tuple[Architecture, float]
+Rewarded = tuple[Architecture, float]
 """An architecture and its reward; more is better."""
 
 
@@ -25,7 +25,7 @@ class Strategy(Protocol):
         """What to try next; the first of many are those of a few. Some may have been tried."""
         ...
 
-    def tell(self, judged: Sequence[Judgement]) -> None:
+    def tell(self, rewarded: Sequence[Rewarded]) -> None:
         """Rewards of what was tried, in its order; all at once or in parts is the same."""
         ...
 
@@ -34,15 +34,15 @@ class RandomSearch:
     """Every architecture is as likely as any other: what the other strategies must beat."""
 
     def __init__(self, space: Space, seed: int = 0) -> None:
-        self._space, self._seed, self._told = space, seed, 0
+        self._space, self._seed, self._known = space, seed, 0
 
     def ask(self, count: int) -> list[Architecture]:
         return [
-            self._space.random(rng_of(self._seed, self._told + number)) for number in range(count)
+            self._space.random(rng_of(self._seed, self._known + number)) for number in range(count)
         ]
 
-    def tell(self, judged: Sequence[Judgement]) -> None:
-        self._told += len(judged)
+    def tell(self, rewarded: Sequence[Rewarded]) -> None:
+        self._known += len(rewarded)
 
 
 class RegularisedEvolution:
@@ -58,22 +58,22 @@ class RegularisedEvolution:
                 f"A sample of {sample} cannot be drawn from a population of {population}; give "
                 "from 1 to the population."
             )
-        self._space, self._seed, self._told = space, seed, 0
-        self._sample, self._living = sample, deque[Judgement](maxlen=population)
+        self._space, self._seed, self._known = space, seed, 0
+        self._sample, self._living = sample, deque[Rewarded](maxlen=population)
 
     def ask(self, count: int) -> list[Architecture]:
-        return [self._propose(self._told + number) for number in range(count)]
+        return [self._propose(self._known + number) for number in range(count)]
 
-    def tell(self, judged: Sequence[Judgement]) -> None:
-        self._told += len(judged)
-        self._living.extend(judged)
+    def tell(self, rewarded: Sequence[Rewarded]) -> None:
+        self._known += len(rewarded)
+        self._living.extend(rewarded)
 
     def _propose(self, number: int) -> Architecture:
         rng = rng_of(self._seed, number)
         if len(self._living) < (self._living.maxlen or 0):
             return self._space.random(rng)
         drawn = rng.choice(len(self._living), self._sample, replace=False)
-        parent, _ = max((self._living[i] for i in drawn), key=lambda judgement: judgement[1])
+        parent, _ = max((self._living[i] for i in drawn), key=lambda rewarded: rewarded[1])
         return mutate(self._space, parent, rng)
 
 
@@ -116,6 +116,6 @@ def make(name: str, space: Space, seed: int = 0) -> Strategy:
         raise UserError(f"Unknown strategy {name!r}; choose one of {', '.join(STRATEGIES)}.")
     if not space.decisions:
         raise UserError(
-            f"The space around {space.seed.name} leaves nothing to decide; give it more choices."
+            f"The space around {space.start.name} leaves nothing to decide; give it more choices."
         )
     return STRATEGIES[name](space, seed)

@@ -167,7 +167,7 @@ def test_a_cut_last_line_is_timed_again(folder, timed):
 
 
 def test_operators_have_shorter_turns_than_networks(timed, tmp_path):
-    plans = latency_model.plan_grids([SPACE.seed], 2, 2)
+    plans = latency_model.plan_grids([SPACE.start], 2, 2)
     (key, plan), *_ = plans.items()
     timings = Timings(tmp_path / "t.jsonl", HostTimer(1, 1))
     grids = latency_table.measure_grids({key: plan}, "int8", timings)
@@ -251,11 +251,11 @@ def test_networks_are_drawn_of_all_spaces_in_turn():
 @pytest.mark.parametrize("classes", [2, 5, 1000])
 def test_a_table_is_for_any_number_of_classes(filled, classes):
     table = LatencyTable.read(filled[0] / "table.json")
-    assert table.network_us(SPACE.seed.replace(num_classes=classes), "int8") > 0
+    assert table.network_us(SPACE.start.replace(num_classes=classes), "int8") > 0
 
 
 def test_any_number_of_classes_is_spanned():
-    space = Space(SPACE.seed.replace(num_classes=10))
+    space = Space(SPACE.start.replace(num_classes=10))
     spanned = {spec.num_classes for spec in latency_table.spanning([space], None)}
     assert spanned == {2, 10, 1000}
 
@@ -277,7 +277,7 @@ def test_smallest_spans_what_netadapt_makes_and_what_it_is_compared_with():
             )
         )
 
-    for small in (shrunk(SPACE.seed, 0.25), SPACE.seed.with_width(0.4)):
+    for small in (shrunk(SPACE.start, 0.25), SPACE.start.with_width(0.4)):
         assert lacking(small, None)
         assert not lacking(small, 0.25)
 

@@ -32,7 +32,7 @@ def run(*flags: object) -> int:
 def table(tmp_path_factory) -> Path:
     """Of a computer on which an operator takes a microsecond and one for 1000 channels."""
     made = LatencyTable({"device": "made up", "threads": 1})
-    plans = latency_model.plan_grids([SPACE.seed, *SPACE.corners()], plane=2, line=2)
+    plans = latency_model.plan_grids([SPACE.start, *SPACE.corners()], plane=2, line=2)
     made.grids["int8"] = {
         key: Grid(
             knots,
@@ -122,13 +122,13 @@ def test_the_best_is_that_of_the_whole_space(compared, judged):
 def test_latencies_are_the_tables(table):
     """On a part of the space: its target, and the reward of one architecture."""
     read = LatencyTable.read(table)
-    part = Space(SPACE.seed, **{**CHOICES, "layers": (0,)})
+    part = Space(SPACE.start, **{**CHOICES, "layers": (0,)})
     judged = search_strategies.judge_all(part, read, "int8")
     specs = {a: part.decode(a) for a in judged.rewards}
     latencies = {a: read.network_us(spec, "int8") for a, spec in specs.items()}
     assert judged.target == pytest.approx(0.8 * np.median(list(latencies.values())))
     for one in list(judged.rewards)[::7]:
-        size = cost(specs[one]).madds / cost(part.seed).madds
+        size = cost(specs[one]).madds / cost(part.start).madds
         guessed = search_strategies.accuracy(specs[one], size)
         expected = guessed - 0.3 * abs(latencies[one] / judged.target - 1)
         assert judged.rewards[one] == pytest.approx(expected)

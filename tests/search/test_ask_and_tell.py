@@ -30,9 +30,9 @@ def reward(architecture: Architecture) -> float:
 def search(strategy, rounds: int, batch: int = 8) -> list[tuple[Architecture, float]]:
     found = []
     for _ in range(rounds):
-        judged = [(architecture, reward(architecture)) for architecture in strategy.ask(batch)]
-        strategy.tell(judged)
-        found += judged
+        rewarded = [(architecture, reward(architecture)) for architecture in strategy.ask(batch)]
+        strategy.tell(rewarded)
+        found += rewarded
     return found
 
 

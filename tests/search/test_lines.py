@@ -1,11 +1,11 @@
-"""The lines of a report: parts of the seed's latency, predicted and measured."""
+"""The lines of a report: parts of the first network's latency, predicted and measured."""
 
 import numpy as np
 import tiny
 
 from mnv3_tf.networks.cost import cost
-from mnv3_tf.search.latency import CountedLatency
-from mnv3_tf.search.lines import COLUMNS, compare, rows
+from mnv3_tf.search.latency_sources import CountedLatency
+from mnv3_tf.search.report import COLUMNS, compare, rows
 from mnv3_tf.tflite.inspection import inspect
 
 SPEC = tiny.SHALLOW
@@ -28,13 +28,13 @@ class DriftingTimer:
         return list(np.array([100.0, 100 * second]) * 2**self.calls)
 
 
-def test_what_drifts_is_told_as_a_part_of_the_seed():
+def test_what_drifts_is_a_part_of_the_first():
     timer = DriftingTimer()
-    seed, other = compare([(SPEC, 0.9), (OTHER, None)], CountedLatency(), timer, "none")
+    first, other = compare([(SPEC, 0.9), (OTHER, None)], CountedLatency(), timer, "none")
     assert (timer.precisions, timer.calls) == ({"none"}, 3)
-    assert (seed["measured_us"], seed["measured_part"], other["measured_part"]) == (400, 1, 0.5)
+    assert (first["measured_us"], first["measured_part"], other["measured_part"]) == (400, 1, 0.5)
     assert other["predicted_part"] == cost(OTHER).madds / cost(SPEC).madds
-    cells = rows([seed, other], "MAdds")
+    cells = rows([first, other], "MAdds")
     assert {len(row) for row in cells} == {len(COLUMNS)}
     assert cells[0][:3] == ("shallow", "0.3 M MAdds", "0.400 ms  1.000")
     assert cells[1][2].endswith("0.500")

@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import pytest
-from dying_judge import DyingJudge
+from dying_evaluator import DyingEvaluator
 
 from mnv3_tf.journal import Journal
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.search.candidates import Judged
-from mnv3_tf.search.latency import CountedLatency
-from mnv3_tf.search.nas import LEAST_KNOWN, Candidate, Nas, hopeless_below
+from mnv3_tf.search.candidates import Candidate, Outcome
+from mnv3_tf.search.latency_sources import CountedLatency
+from mnv3_tf.search.nas import LEAST_KNOWN, Nas, hopeless_below
 from mnv3_tf.search.rewards import Reward
-from mnv3_tf.search.short_training import Outcome
 from mnv3_tf.search.space import Space
 from mnv3_tf.search.strategies import make
 
@@ -31,11 +30,11 @@ def outcome_of(trial) -> Outcome:
     return Outcome(accuracy, 1.0, accuracy / 2 if trial.rung else None)
 
 
-def dying(limit: int | None = None) -> DyingJudge:
-    return DyingJudge(outcome_of, limit)
+def dying(limit: int | None = None) -> DyingEvaluator:
+    return DyingEvaluator(outcome_of, limit)
 
 
-def search(folder: Path, judge, strategy="evolution", samples=60, space=SPACE, **more):
+def search(folder: Path, evaluate, strategy="evolution", samples=60, space=SPACE, **more):
     folder.mkdir(exist_ok=True)
     journal = Journal(folder / "journal.jsonl")
     if not journal.entries():
@@ -46,7 +45,7 @@ def search(folder: Path, judge, strategy="evolution", samples=60, space=SPACE, *
             "strategy": make(strategy, space, seed=3),
             "reward": Reward("mnasnet", 0.8 * cost(SMALL).madds, -0.15),
             "latency": CountedLatency(),
-            "judge": judge,
+            "evaluate": evaluate,
             "journal": journal,
             "samples": samples,
             "batch": 4,
@@ -57,22 +56,22 @@ def search(folder: Path, judge, strategy="evolution", samples=60, space=SPACE, *
 
 
 def test_samples_carry_their_rewards(tmp_path):
-    judge = dying()
-    samples = list(search(tmp_path, judge).run())
+    evaluate = dying()
+    samples = list(search(tmp_path, evaluate).run())
     assert len(samples) == 60
     for sample in samples:
-        spec = sample.judged.spec
-        assert sample.judged.accuracy == accuracy_of(spec)
+        spec = sample.candidate.spec
+        assert sample.candidate.accuracy == accuracy_of(spec)
         expected = accuracy_of(spec) * (cost(spec).madds / (0.8 * cost(SMALL).madds)) ** -0.15
         assert sample.reward == pytest.approx(expected)
 
 
 def test_a_network_asked_for_again_is_not_trained_again(tmp_path):
     small = Space(SMALL, (3, 5), (0.25,), (1.0,), (True,), (1.0,), (0,))
-    judge = dying()
-    samples = list(search(tmp_path, judge, "random", space=small, samples=80).run())
-    names = [sample.judged.spec.hash for sample in samples]
-    assert len(names) == 80 > len(set(names)) == len(judge.trials)
+    evaluate = dying()
+    samples = list(search(tmp_path, evaluate, "random", space=small, samples=80).run())
+    names = [sample.candidate.spec.hash for sample in samples]
+    assert len(names) == 80 > len(set(names)) == len(evaluate.trials)
 
 
 @pytest.mark.parametrize("strategy", ["random", "evolution"])
@@ -88,25 +87,25 @@ def test_a_killed_search_goes_on_and_ends_alike(tmp_path, strategy):
 
 
 def test_networks_that_fell_behind_are_stopped(tmp_path):
-    judge = dying()
-    samples = list(search(tmp_path, judge, "random", rung=2).run())
-    assert all(trial.rung == 2 for trial in judge.trials)
-    assert {trial.stop_below for trial in judge.trials[:LEAST_KNOWN]} == {0.0}
-    stopped = {s.judged.spec.hash for s in samples if s.judged.stopped}
-    assert 0.1 < len(stopped) / len(judge.trials) < 0.5
-    worst = min(samples, key=lambda s: accuracy_of(s.judged.spec))
-    assert worst.judged.spec.hash in stopped or worst in samples[:LEAST_KNOWN]
+    evaluate = dying()
+    samples = list(search(tmp_path, evaluate, "random", rung=2).run())
+    assert all(trial.rung == 2 for trial in evaluate.trials)
+    assert {trial.stop_below for trial in evaluate.trials[:LEAST_KNOWN]} == {0.0}
+    stopped = {s.candidate.spec.hash for s in samples if s.candidate.stopped}
+    assert 0.1 < len(stopped) / len(evaluate.trials) < 0.5
+    worst = min(samples, key=lambda s: accuracy_of(s.candidate.spec))
+    assert worst.candidate.spec.hash in stopped or worst in samples[:LEAST_KNOWN]
 
 
 def test_without_a_rung_none_is_stopped(tmp_path):
-    judge = dying()
-    assert not any(s.judged.stopped for s in search(tmp_path, judge, "random").run())
-    assert {trial.rung for trial in judge.trials} == {0}
+    evaluate = dying()
+    assert not any(s.candidate.stopped for s in search(tmp_path, evaluate, "random").run())
+    assert {trial.rung for trial in evaluate.trials} == {0}
 
 
 def test_the_threshold():
     def candidates(*at_rung):
-        return [Candidate(Judged(SMALL, 1.0, 0.5, 1.0), value) for value in at_rung]
+        return [Candidate(SMALL, 1.0, 0.5, 1.0, at_rung=value) for value in at_rung]
 
     assert hopeless_below(candidates(*[0.5] * (LEAST_KNOWN - 1))) == 0
     assert hopeless_below(candidates(*[0.5] * LEAST_KNOWN, None)) == 0.5
@@ -117,7 +116,7 @@ def test_the_threshold():
 
 def test_a_longer_search_goes_on_from_a_shorter_one(tmp_path):
     short = list(search(tmp_path, dying(), samples=20).run())
-    judge = dying()
-    longer = list(search(tmp_path, judge, samples=60).run())
+    evaluate = dying()
+    longer = list(search(tmp_path, evaluate, samples=60).run())
     assert longer[:20] == short
-    assert 0 < len(judge.trials) <= 40
+    assert 0 < len(evaluate.trials) <= 40

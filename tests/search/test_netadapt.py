@@ -7,19 +7,18 @@ from pathlib import Path
 
 import pytest
 import tiny
-from dying_judge import DyingJudge
+from dying_evaluator import DyingEvaluator
 from refusals import refused
 
 from mnv3_tf.journal import Journal
 from mnv3_tf.networks.cost import cost
-from mnv3_tf.search.candidates import Judged
-from mnv3_tf.search.latency import CountedLatency
+from mnv3_tf.search.candidates import Candidate, Outcome, Start
+from mnv3_tf.search.latency_sources import CountedLatency
 from mnv3_tf.search.netadapt import RULES, NetAdapt, require_reachable
 from mnv3_tf.search.proposals import shrunk
-from mnv3_tf.search.short_training import Outcome, Start
 
 SPEC = tiny.CLASSIFIER.with_width(2)
-START = Start(SPEC, Path("seed.weights.h5"))
+START = Start(SPEC, Path("start.weights.h5"))
 
 
 def accuracy_of(spec) -> float:
@@ -30,7 +29,7 @@ def accuracy_of(spec) -> float:
     )
 
 
-SEED = Judged(SPEC, float(cost(SPEC).madds), accuracy_of(SPEC), 0.4)
+FIRST = Candidate(SPEC, float(cost(SPEC).madds), accuracy_of(SPEC), 0.4)
 
 
 def outcome_of(trial) -> Outcome:
@@ -39,20 +38,20 @@ def outcome_of(trial) -> Outcome:
     return Outcome(accuracy_of(trial.spec), 1.0)
 
 
-def dying(limit: int | None = None) -> DyingJudge:
-    return DyingJudge(outcome_of, limit)
+def dying(limit: int | None = None) -> DyingEvaluator:
+    return DyingEvaluator(outcome_of, limit)
 
 
-def search(folder: Path, judge, target: float = 0.7, rule="accuracy_per_latency", **more):
+def search(folder: Path, evaluate, target: float = 0.7, rule="accuracy_per_latency", **more):
     folder.mkdir(exist_ok=True)
     return NetAdapt(
         **{
-            "target": target * SEED.latency,
-            "cut": 0.01 * SEED.latency,
+            "target": target * FIRST.latency,
+            "cut": 0.01 * FIRST.latency,
             "smallest": shrunk(SPEC, 0.25),
             "rule": RULES[rule],
             "latency": CountedLatency(),
-            "judge": judge,
+            "evaluate": evaluate,
             "journal": Journal(folder / "journal.jsonl"),
             "weights": folder / "weights",
             "steps": 7,
@@ -64,7 +63,7 @@ def search(folder: Path, judge, target: float = 0.7, rule="accuracy_per_latency"
 
 def test_each_step_takes_the_greatest_change_of_accuracy_per_latency():
     steps, _ = whole_search()
-    before = SEED
+    before = FIRST
     for step in steps:
         assert step.chosen in step.proposals
         slopes = [
@@ -72,42 +71,42 @@ def test_each_step_takes_the_greatest_change_of_accuracy_per_latency():
             for one in step.proposals
         ]
         assert max(slopes) == slopes[step.proposals.index(step.chosen)]
-        assert all(one.latency <= before.latency - 0.01 * SEED.latency for one in step.proposals)
+        assert all(one.latency <= before.latency - 0.01 * FIRST.latency for one in step.proposals)
         before = step.chosen
-    assert steps[-1].chosen.latency <= 0.7 * SEED.latency < steps[-2].chosen.latency
+    assert steps[-1].chosen.latency <= 0.7 * FIRST.latency < steps[-2].chosen.latency
 
 
 def test_the_rule_of_netadapt_itself(tmp_path):
-    steps = list(search(tmp_path, dying(), 0.95, "least_loss").run(SEED, START))
+    steps = list(search(tmp_path, dying(), 0.95, "least_loss").run(FIRST, START))
     for step in steps:
         assert step.chosen.accuracy == max(one.accuracy for one in step.proposals)
     other, _ = whole_search()
     assert steps[0].chosen.spec != other[0].chosen.spec
 
 
-def test_equal_accuracies_are_told_apart_by_the_loss(tmp_path):
-    def judge(trials):
+def test_equal_accuracies_are_ordered_by_the_loss(tmp_path):
+    def evaluate(trials):
         for number, trial in enumerate(trials):
             trial.save.parent.mkdir(exist_ok=True)
             trial.save.touch()
-            yield trial, Outcome(SEED.accuracy, 1.0 - 0.01 * (number == 3))
+            yield trial, Outcome(FIRST.accuracy, 1.0 - 0.01 * (number == 3))
 
-    step = next(search(tmp_path, judge).run(SEED, START))
+    step = next(search(tmp_path, evaluate).run(FIRST, START))
     assert step.chosen == step.proposals[3]
 
 
 def test_trials_begin_where_the_step_before_ended(tmp_path):
-    judge = dying()
-    first, second, *_ = search(tmp_path, judge).run(SEED, START)
-    of_first = judge.trials[: len(first.proposals)]
-    of_second = judge.trials[len(first.proposals) :][: len(second.proposals)]
+    evaluate = dying()
+    first, second, *_ = search(tmp_path, evaluate).run(FIRST, START)
+    of_first = evaluate.trials[: len(first.proposals)]
+    of_second = evaluate.trials[len(first.proposals) :][: len(second.proposals)]
     assert {(t.start, t.first_step) for t in of_first} == {(START, 0)}
     assert {(t.start, t.first_step) for t in of_second} == {(first.start, 7)}
     assert first.start.weights.read_text() == first.chosen.spec.hash
 
 
 def test_weights_of_what_was_not_taken_are_removed(tmp_path):
-    steps = list(search(tmp_path, dying()).run(SEED, START))
+    steps = list(search(tmp_path, dying()).run(FIRST, START))
     kept = sorted((tmp_path / "weights").iterdir())
     assert kept == sorted(step.start.weights for step in steps)
 
@@ -116,8 +115,8 @@ def test_weights_of_what_was_not_taken_are_removed(tmp_path):
 def whole_search():
     """Its steps, and the number of its trials."""
     with tempfile.TemporaryDirectory() as folder:
-        judge = dying()
-        return list(search(Path(folder), judge).run(SEED, START)), len(judge.trials)
+        evaluate = dying()
+        return list(search(Path(folder), evaluate).run(FIRST, START)), len(evaluate.trials)
 
 
 @pytest.mark.parametrize("more", [None, 1, -1, 0, 7])
@@ -127,16 +126,16 @@ def test_a_killed_search_goes_on_and_ends_alike(tmp_path, more):
     limit = 0 if more is None else len(expected[0].proposals) + more
     killed = dying(limit)
     with pytest.raises(KeyboardInterrupt):
-        list(search(tmp_path / "killed", killed).run(SEED, START))
+        list(search(tmp_path / "killed", killed).run(FIRST, START))
     again = dying()
-    found = list(search(tmp_path / "killed", again).run(SEED, START))
+    found = list(search(tmp_path / "killed", again).run(FIRST, START))
     assert [(s.proposals, s.chosen) for s in found] == [(s.proposals, s.chosen) for s in expected]
     assert len(killed.trials) + len(again.trials) == trials
 
 
-def test_a_finished_search_judges_nothing(tmp_path):
-    expected = list(search(tmp_path, dying()).run(SEED, START))
-    assert list(search(tmp_path, dying(limit=0)).run(SEED, START)) == expected
+def test_a_finished_search_evaluates_nothing(tmp_path):
+    expected = list(search(tmp_path, dying()).run(FIRST, START))
+    assert list(search(tmp_path, dying(limit=0)).run(FIRST, START)) == expected
 
 
 def test_measured_proposals_are_those_of_before_the_kill(tmp_path):
@@ -149,9 +148,9 @@ def test_measured_proposals_are_those_of_before_the_kill(tmp_path):
 
     times: list[int] = []
     with pytest.raises(KeyboardInterrupt):
-        list(search(tmp_path, dying(3), latency=Drifting()).run(SEED, START))
+        list(search(tmp_path, dying(3), latency=Drifting()).run(FIRST, START))
     asked = len(times)
-    step = next(search(tmp_path, dying(), latency=Drifting()).run(SEED, START))
+    step = next(search(tmp_path, dying(), latency=Drifting()).run(FIRST, START))
     assert len(times) == asked
     entries = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     (recorded,) = (entry["proposals"] for entry in entries if "proposals" in entry)
@@ -160,10 +159,10 @@ def test_measured_proposals_are_those_of_before_the_kill(tmp_path):
 
 def test_a_target_that_cannot_be_reached():
     with refused("cannot be reached", "still takes", "M MAdds; raise --target"):
-        require_reachable(0.1 * SEED.latency, shrunk(SPEC, 0.25), CountedLatency())
-    require_reachable(0.9 * SEED.latency, shrunk(SPEC, 0.25), CountedLatency())
+        require_reachable(0.1 * FIRST.latency, shrunk(SPEC, 0.25), CountedLatency())
+    require_reachable(0.9 * FIRST.latency, shrunk(SPEC, 0.25), CountedLatency())
 
 
 def test_cuts_that_no_part_can_make(tmp_path):
     with refused("Nothing can be shrunk any more", "lower --delta"):
-        list(search(tmp_path, dying(), cut=0.5 * SEED.latency).run(SEED, START))
+        list(search(tmp_path, dying(), cut=0.5 * FIRST.latency).run(FIRST, START))

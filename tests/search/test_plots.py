@@ -9,13 +9,13 @@ from matplotlib.text import Text
 from mnv3_tf.networks.named import NETWORKS, resolve
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import network_figure, plots
-from mnv3_tf.search.candidates import Judged
+from mnv3_tf.search.candidates import Candidate
 
 SMALL = resolve("small")
 
 
-def judged(latency: float, accuracy: float, stopped: bool = False) -> Judged:
-    return Judged(SMALL, latency, accuracy, 0.5, stopped)
+def candidate(latency: float, accuracy: float, stopped: bool = False) -> Candidate:
+    return Candidate(SMALL, latency, accuracy, 0.5, stopped)
 
 
 def line(axes, label: str):
@@ -50,10 +50,10 @@ def assert_legible(figure) -> None:
 # -- NetAdapt's path -------------------------------------------------------------------------
 
 
-def test_a_path_has_all_proposals_and_goes_from_the_seed():
-    seed, first, second = judged(2000, 0.9), judged(1900, 0.89), judged(1800, 0.87)
-    steps = [[judged(1850, 0.5), first], [second, judged(1750, 0.6), judged(1790, 0.7)]]
-    figure = plots.path_figure(steps, [seed, first, second], 1800, "µs")
+def test_a_path_has_all_proposals_and_goes_from_the_start():
+    start, first, second = candidate(2000, 0.9), candidate(1900, 0.89), candidate(1800, 0.87)
+    steps = [[candidate(1850, 0.5), first], [second, candidate(1750, 0.6), candidate(1790, 0.7)]]
+    figure = plots.path_figure(steps, [start, first, second], 1800, "µs")
     (axes,) = figure.axes
     proposed = [(1.85, 50), (1.9, 89), (1.8, 87), (1.75, 60), (1.79, 70)]
     assert points(axes, "proposals") == proposed
@@ -61,7 +61,7 @@ def test_a_path_has_all_proposals_and_goes_from_the_seed():
     assert set(line(axes, "target").get_xdata()) == {1.8}
     assert axes.get_xlabel() == "latency (ms)"
     assert legend(figure)[2:] == [
-        "seed: 90.0%, 2.000 ms",
+        "start: 90.0%, 2.000 ms",
         "after 2 steps: 87.0%, 1.800 ms",
         "target: 1.800 ms",
     ]
@@ -69,10 +69,10 @@ def test_a_path_has_all_proposals_and_goes_from_the_seed():
 
 
 def test_a_path_of_no_step():
-    figure = plots.path_figure([], [judged(41e6, 0.9)], 30e6, "MAdds")
+    figure = plots.path_figure([], [candidate(41e6, 0.9)], 30e6, "MAdds")
     (axes,) = figure.axes
-    assert points(axes, "seed") == [(41, 90)]
-    assert legend(figure)[2:] == ["seed: 90.0%, 41.0 M MAdds", "target: 30.0 M MAdds"]
+    assert points(axes, "start") == [(41, 90)]
+    assert legend(figure)[2:] == ["start: 90.0%, 41.0 M MAdds", "target: 30.0 M MAdds"]
     assert axes.get_xlabel() == "multiply-adds (millions)"
 
 
@@ -106,9 +106,10 @@ def test_networks_of_other_depths_are_not_compared():
 
 
 def test_the_frontier_goes_through_what_was_trained_in_full():
-    trained = [judged(1000, 0.5), judged(1500, 0.4), judged(2000, 0.7), judged(3000, 0.6)]
-    stopped = [judged(500, 0.3, True), judged(2500, 0.9, True)]
-    others = {"seed": judged(3500, 0.72), "Large": judged(4000, 0.8)}
+    points_of_trained = [(1000, 0.5), (1500, 0.4), (2000, 0.7), (3000, 0.6)]
+    trained = [candidate(*point) for point in points_of_trained]
+    stopped = [candidate(500, 0.3, True), candidate(2500, 0.9, True)]
+    others = {"start": candidate(3500, 0.72), "Large": candidate(4000, 0.8)}
     mixed = [trained[3], stopped[0], *trained[:3], stopped[1]]
     figure = plots.frontier_figure(mixed, trained[2], 2200, "µs", others)
     (axes,) = figure.axes
@@ -118,16 +119,16 @@ def test_the_frontier_goes_through_what_was_trained_in_full():
     assert len(fills) == 2
     assert points(axes, "Pareto") == [(1.0, 50), (2.0, 70)]
     assert points(axes, "chosen") == [(2.0, 70)]
-    assert points(axes, "seed") == [(3.5, 72)]
+    assert points(axes, "start") == [(3.5, 72)]
     assert points(axes, "Large") == [(4.0, 80)]
-    assert line(axes, "seed").get_marker() != line(axes, "Large").get_marker()
+    assert line(axes, "start").get_marker() != line(axes, "Large").get_marker()
     assert set(line(axes, "target").get_xdata()) == {2.2}
-    assert {"seed: 72.0%, 3.500 ms", "chosen: 70.0%, 2.000 ms"} < set(legend(figure))
+    assert {"start: 72.0%, 3.500 ms", "chosen: 70.0%, 2.000 ms"} < set(legend(figure))
     assert_legible(figure)
 
 
 def test_where_none_was_stopped_none_is_told_of():
-    figure = plots.frontier_figure([judged(1000, 0.5)], judged(1000, 0.5), 1500, "µs")
+    figure = plots.frontier_figure([candidate(1000, 0.5)], candidate(1000, 0.5), 1500, "µs")
     assert "stopped early" not in legend(figure)
 
 
@@ -248,22 +249,3 @@ def test_residuals_have_brackets():
 @pytest.mark.parametrize("name", ["large", "v2"])
 def test_a_network_is_legible(name):
     assert_legible(network_figure.figure(resolve(name, 0.75), plots.WIDTH))
-
-
-# -- files -----------------------------------------------------------------------------------
-
-
-def test_every_plot_is_a_picture_of_one_width(tmp_path):
-    from PIL import Image
-
-    one = judged(1000, 0.5)
-    plots.draw_path([[one]], [judged(1100, 0.6), one], 1000, "µs", tmp_path / "path.png")
-    plots.draw_channels(SMALL, SMALL, tmp_path / "channels.png")
-    plots.draw_frontier([one], one, 1000, "µs", tmp_path / "frontier.png", {"seed": one})
-    plots.draw_rewards({"random": [0.5, 0.6]}, tmp_path / "rewards.png")
-    plots.draw_network(SMALL, tmp_path / "network.png")
-    written = sorted(tmp_path.iterdir())
-    assert len(written) == 5
-    for path in written:
-        with Image.open(path) as picture:
-            assert (picture.format, picture.width) == ("PNG", round(plots.WIDTH * plots.DPI))

@@ -18,19 +18,20 @@ from mnv3_tf.networks.cost import cost as networks_cost
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.search import nas_command, netadapt_command
 from mnv3_tf.search.__main__ import COMMANDS
-from mnv3_tf.search.latency import CountedLatency
-from mnv3_tf.search.nas_command import read_rewards, read_space
-from mnv3_tf.search.netadapt_report import width_of_latency
-from mnv3_tf.search.options import open_journal
+from mnv3_tf.search.latency_sources import CountedLatency
+from mnv3_tf.search.report import width_of_latency
+from mnv3_tf.search.searches import read_rewards, read_space
+from mnv3_tf.search.settings import NasSettings, NetAdaptSettings
 from mnv3_tf.search.space import Space
-from mnv3_tf.search.starting_point import read_seed
+from mnv3_tf.search.starting_point import load_starting_point
 from mnv3_tf.ui import cli
+from mnv3_tf.ui.settings import read, words
 
 SEARCH = ("-m", "mnv3_tf.search")
 
 
 @pytest.fixture(scope="module")
-def seed_run(made) -> Path:
+def start_run(made) -> Path:
     return made(trained) / "run"
 
 
@@ -39,9 +40,9 @@ def call(command, *arguments: object) -> int:
     return cli.call(command.main, command.define_flags, words)
 
 
-def netadapt(seed_run: Path, out: Path, *more: str) -> list[str]:
+def netadapt(start_run: Path, out: Path, *more: str) -> list[str]:
     return [
-        f"--run={seed_run}",
+        f"--run={start_run}",
         "--latency=madds",
         "--device=none",
         "--target=0.88",
@@ -56,9 +57,9 @@ def netadapt(seed_run: Path, out: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_netadapt_killed_and_gone_on_with(seed_run, tmp_path, capsys, monkeypatch):
+def test_netadapt_killed_and_gone_on_with(start_run, tmp_path, capsys, monkeypatch):
     out = tmp_path / "search"
-    process = start(*SEARCH, "netadapt", *netadapt(seed_run, out))
+    process = start(*SEARCH, "netadapt", *netadapt(start_run, out))
     journal = out / "journal.jsonl"
     while not journal.exists() or journal.read_text().count('"judged"') < 1:
         assert process.poll() is None, process.communicate()
@@ -71,12 +72,12 @@ def test_netadapt_killed_and_gone_on_with(seed_run, tmp_path, capsys, monkeypatc
     from mnv3_tf.training.recipe import Recipe
 
     monkeypatch.setattr("mnv3_tf.training.recipe.load", lambda name: Recipe(1, 8, 0.01))
-    assert call(netadapt_command, *netadapt(seed_run, out, "--json")) == 0
+    assert call(netadapt_command, *netadapt(start_run, out, "--json")) == 0
     assert journal.read_bytes().startswith(before.rpartition(b"\n")[0])
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
-    seed, found, *_ = summary["networks"]
-    assert found["madds"] == found["predicted"] <= summary["target"] == 0.88 * seed["madds"]
-    # The same proposal is never judged twice.
+    first, last, *_ = summary["networks"]
+    assert last["madds"] == last["predicted"] <= summary["target"] == 0.88 * first["madds"]
+    # The same proposal is never evaluated twice.
     judged = [e for line in journal.read_text().splitlines() if "judged" in (e := json.loads(line))]
     names = [(entry["step"], entry["judged"]["hash"]) for entry in judged]
     assert len(names) == len(set(names)) == summary["proposals"]
@@ -85,7 +86,7 @@ def test_netadapt_killed_and_gone_on_with(seed_run, tmp_path, capsys, monkeypatc
     # What it wrote is what the rest takes.
     assert json.loads((out / "run" / "summary.json").read_text())["val_top1"] > 0.5
     assert json.loads((out / "run" / "run.json").read_text())["settings"]["seed"] == 3
-    assert call(netadapt_command, *netadapt(seed_run, out)) == 0
+    assert call(netadapt_command, *netadapt(start_run, out)) == 0
     assert "is finished" in capsys.readouterr().out
 
 
@@ -129,8 +130,8 @@ def test_nas_gone_on_with(made, tmp_path, capsys):
     ("arguments", "sentence"),
     [
         (["netadapt"], "--out is missing"),
-        (["netadapt", "--out={}/file"], "/file is a file"),
-        (["netadapt", "--out=x"], "Give the seed as --run=FOLDER, or as --model with --weights"),
+        (["netadapt", "--out={}/file", "--run=x"], "/file is a file"),
+        (["netadapt", "--out=x"], "as --run=FOLDER, or as --model with --weights"),
         (["netadapt", "--out=x", "--model=small"], "--model needs --weights and --dataset"),
         (["netadapt", "--out=x", "--delta=0"], "--delta=0.0 is no part of a latency"),
         (["netadapt", "--out=x", "--delta=1"], "--delta=1.0 is no part of a latency"),
@@ -152,20 +153,58 @@ def test_bad_input_is_one_sentence(arguments, sentence, tmp_path, monkeypatch, c
 
 def test_a_search_from_nothing_inherits_nothing(capsys):
     assert call(nas_command, "--out=x", "--retrain=inherited") == 2
-    assert "should be one of <scratch|none>" in capsys.readouterr().err
+    assert "--retrain=inherited is not one of scratch, none" in capsys.readouterr().err
 
 
-def test_the_seed_is_a_run_with_its_data_and_recipe(seed_run, made):
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        (
+            netadapt_command,
+            NetAdaptSettings(
+                out="a b",
+                model="large",
+                width=0.75,
+                resolution=96,
+                weights="w",
+                dataset="shapes",
+                target="0.5",
+                rule="least_loss",
+                retrain="inherited",
+                delta=0.05,
+            ),
+        ),
+        (
+            nas_command,
+            NasSettings(
+                out="x",
+                dataset="shapes",
+                strategy="random",
+                strength=-0.07,
+                beside=("y", "z"),
+                early_stopping=False,
+                quantize="int8",
+                batch_size=4,
+            ),
+        ),
+    ],
+)
+def test_what_python_asked_is_a_command_that_asks_the_same(command, settings):
     values = cli.flags.FlagValues()
-    netadapt_command.define_flags(values)
-    values(["netadapt", f"--run={seed_run}", "--seed=7"])
-    seed = read_seed(values)
-    assert (seed.spec, seed.dataset) == (tiny.SHALLOW, f"folder:{made(colours)}")
-    assert (seed.seed, seed.held_out, seed.data_dir) == (3, 0.0, None)
-    assert (seed.recipe.optimizer, seed.recipe.batch_size) == ("sgd", 8)
+    command.define_flags(values)
+    values(["x", *words(settings)])
+    assert read(values, type(settings)) == settings
 
 
-def test_seeds_and_tables_that_do_not_fit(seed_run, tmp_path, capsys):
+def test_the_start_is_a_run_with_its_data_and_recipe(start_run, made):
+    settings = NetAdaptSettings(out="x", run=str(start_run), seed=7)
+    point = load_starting_point(settings)
+    assert (point.spec, point.dataset) == (tiny.SHALLOW, f"folder:{made(colours)}")
+    assert (point.seed, point.held_out, point.data_dir) == (3, 0.0, None)
+    assert (point.recipe.optimizer, point.recipe.batch_size) == ("sgd", 8)
+
+
+def test_starts_and_tables_that_do_not_fit(start_run, tmp_path, capsys):
     """Told before anything is trained."""
     empty = {"schema_version": 1, "conditions": {"device": "a phone"}, "grids": {"none": []}}
     (tmp_path / "phone.json").write_text(json.dumps(empty | {"weights": {}, "errors": {}}))
@@ -178,13 +217,13 @@ def test_seeds_and_tables_that_do_not_fit(seed_run, tmp_path, capsys):
         ([table, "--quantize=int8"], "no 'int8' but 'none'"),
         ([table, "--device=host"], "was measured with device 'a phone', but --device=host is"),
         (["--latency=measured"], "--latency=measured needs a --device"),
-        ([counted, "--target=1.5"], "not below the seed's"),
+        ([counted, "--target=1.5"], "not below the start's"),
         ([counted, "--target=0.01"], "cannot be reached"),
         ([counted, "--held_out=1"], "--held_out=1 is no part"),
         ([counted, "--held_out=0"], "--held_out=0 is no part"),
         ([counted, "--workers=none"], "--workers=none is no number"),
     ):
-        flags = netadapt(seed_run, tmp_path / "out")
+        flags = netadapt(start_run, tmp_path / "out")
         flags.remove("--latency=madds")
         check_command(netadapt_command, [*flags, *more], named, capsys, tmp_path)
 
@@ -198,7 +237,8 @@ def test_spaces_from_files(tmp_path):
     assert space.decode(space.encode(seed)).hash == seed.hash
     for text, message in (
         ("[]", "must be a JSON object of choices"),
-        ('{"seed": {}}', "must be a JSON object of choices, without a seed"),
+        ('{"start": {}}', "without a starting point"),
+        ('{"seed": {}}', "must be a JSON object of choices, without a starting point"),
         ('{"depths": [1]}', "unknown field 'depths'"),
         ('{"layers": [0.5]}', "must be int, not 0.5"),
         ("{", "Cannot read the space"),
@@ -206,20 +246,6 @@ def test_spaces_from_files(tmp_path):
         path.write_text(text)
         with refused(message):
             read_space(str(path), seed)
-
-
-def test_a_journal_of_another_search(tmp_path):
-    path = tmp_path / "journal.jsonl"
-    first = open_journal(path, {"target": "0.75", "delta": 0.01, "crop": (0.35, 1.0)})
-    assert open_journal(path, {"target": "0.75", "delta": 0.01, "crop": (0.35, 1.0)})
-    path.unlink()
-    first = open_journal(path, {"target": "0.75", "delta": 0.01})
-    assert open_journal(path, {"target": "0.75", "delta": 0.01}).entries() == first.entries()
-    with refused("of a search with target='0.75', not '0.5'; give the same"):
-        open_journal(path, {"target": "0.5", "delta": 0.01})
-    path.write_text('{"schema_version": 7, "settings": {}}\n')
-    with refused("of version 7, not 1"):
-        open_journal(path, {})
 
 
 def test_beside_a_report_stands_the_width_of_the_same_latency():

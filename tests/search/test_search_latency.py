@@ -6,14 +6,14 @@ import pytest
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.search.latency import (
+from mnv3_tf.search.latency_model import Grid, LatencyTable, plan_grids
+from mnv3_tf.search.latency_sources import (
     CountedLatency,
     MeasuredLatency,
     TableLatency,
     parse_target,
     shown,
 )
-from mnv3_tf.search.latency_model import Grid, LatencyTable, plan_grids
 
 SMALL = resolve("small", resolution=96)
 
@@ -85,10 +85,10 @@ def test_targets(text, unit, found):
 @pytest.mark.parametrize(
     ("text", "unit", "message"),
     [
-        ("1.2", "µs", r"--target=1.2 is 2.400 ms, not below the seed's 2.000 ms; give a lower"),
-        ("3ms", "µs", "not below the seed's 2.000 ms"),
-        ("0", "µs", "not below the seed's"),
-        ("40M", "µs", r"no latency; give a part of the seed's \(0.75\), or a number with us"),
+        ("1.2", "µs", r"--target=1.2 is 2.400 ms, not below the start's 2.000 ms; give a lower"),
+        ("3ms", "µs", "not below the start's 2.000 ms"),
+        ("0", "µs", "not below the start's"),
+        ("40M", "µs", r"no latency; give a part of the start's \(0.75\), or a number with us"),
         ("fast", "µs", "--target=fast is no latency"),
         ("2ms", "MAdds", "a number with M or G"),
         (None, "µs", "--target is missing"),

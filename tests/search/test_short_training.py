@@ -11,8 +11,9 @@ from refusals import refused
 
 from mnv3_tf.data import open_dataset
 from mnv3_tf.models import build
+from mnv3_tf.search.candidates import Start, Trial
 from mnv3_tf.search.pool import ProcessPool, RayPool
-from mnv3_tf.search.short_training import LARGEST_LOSS, ShortTraining, Start, Trial, brief
+from mnv3_tf.search.short_training import LARGEST_LOSS, ShortTraining, brief
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.weights import read
 
@@ -29,13 +30,13 @@ def training(made) -> ShortTraining:
 @pytest.fixture(scope="module")
 def whole(training):
     """A trial to the end, that was measured on the way."""
-    return training.judge(Trial(SPEC, rung=RUNG, stop_below=0.0))
+    return training.evaluate(Trial(SPEC, rung=RUNG, stop_below=0.0))
 
 
 @pytest.fixture(scope="module")
 def stopped(training):
     """One that was stopped there."""
-    return training.judge(Trial(SPEC, rung=RUNG, stop_below=1.1))
+    return training.evaluate(Trial(SPEC, rung=RUNG, stop_below=1.1))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def start(tmp_path_factory) -> Start:
 @pytest.fixture(scope="module")
 def before(training):
     """A network as it is."""
-    return replace(training, steps=0).judge(Trial(SPEC))
+    return replace(training, steps=0).evaluate(Trial(SPEC))
 
 
 def test_a_network_learns(before, whole):
@@ -67,14 +68,14 @@ def test_a_network_that_falls_behind_is_stopped(whole, stopped):
 def test_neither_measuring_on_the_way_nor_the_validation_set_changes_anything(
     training, whole, tmp_path
 ):
-    """The same judgement without the one, and where the other is of one picture."""
+    """The same outcome without the one, and where the other is of one picture."""
     import shutil
 
     copy = tmp_path / "copy"
     shutil.copytree(training.dataset.partition(":")[2], copy)
     for picture in copy.glob("val/*/*.png"):
         picture.write_bytes((copy / "train/red/0.png").read_bytes())
-    found = replace(training, dataset=f"folder:{copy}").judge(Trial(SPEC))
+    found = replace(training, dataset=f"folder:{copy}").evaluate(Trial(SPEC))
     assert (found.accuracy, found.at_rung) == (whole.accuracy, None)
     assert found.loss == pytest.approx(whole.loss, rel=1e-3)
 
@@ -83,7 +84,7 @@ def test_inherited_weights_are_where_training_begins(training, start, tmp_path):
     still = replace(training, steps=0)
     smaller = SPEC.with_expansion(1, 24)
     save = tmp_path / "after.weights.h5"
-    still.judge(Trial(smaller, start, save=save))
+    still.evaluate(Trial(smaller, start, save=save))
     kernel = "expanded_conv_1_expand"
     parent = read(str(start.weights), SPEC).layers[kernel]["kernel"]
     child = read(str(save), smaller).layers[kernel]["kernel"]
@@ -96,7 +97,7 @@ def test_inherited_weights_are_where_training_begins(training, start, tmp_path):
 
 
 def test_training_goes_on_in_the_data_where_it_was(training, stopped):
-    later = training.judge(Trial(SPEC, first_step=STEPS, rung=RUNG, stop_below=1.1))
+    later = training.evaluate(Trial(SPEC, first_step=STEPS, rung=RUNG, stop_below=1.1))
     assert later.loss != stopped.loss
 
 
@@ -105,9 +106,9 @@ def test_held_out_pictures_are_not_trained_on(training):
     rest, held = split.divided(0.25, seed=0)
     assert (len(rest), len(held)) == (36, 12)
     seen = {picture.tobytes() for picture in rest.images(100, 32)}
-    judged = {picture.tobytes() for picture in held.images(100, 32)}
-    assert not seen & judged
-    assert seen | judged == {picture.tobytes() for picture in split.images(100, 32)}
+    evaluated = {picture.tobytes() for picture in held.images(100, 32)}
+    assert not seen & evaluated
+    assert seen | evaluated == {picture.tobytes() for picture in split.images(100, 32)}
 
 
 @pytest.mark.parametrize(("part", "count"), [(0.0, 0), (0.001, 0), (0.999, 48), (1.0, 48)])
@@ -132,7 +133,7 @@ def test_the_classes_are_those_of_the_dataset(training):
 
 def test_a_diverged_network_has_a_loss_that_json_can_hold(training):
     wild = replace(training, recipe=replace(training.recipe, learning_rate=1e30), steps=2)
-    assert wild.judge(Trial(SPEC)).loss == LARGEST_LOSS
+    assert wild.evaluate(Trial(SPEC)).loss == LARGEST_LOSS
 
 
 @pytest.mark.parametrize(
@@ -161,9 +162,9 @@ def test_a_short_training_is_of_the_whole_network_at_one_rate():
 
 
 @pytest.mark.slow
-def test_a_process_judges_as_this_one_does(training, before):
+def test_a_process_evaluates_as_this_one_does(training, before):
     with ProcessPool(1) as pool:
-        ((same, found),) = pool.run(replace(training, steps=0).judge, [Trial(SPEC)])
+        ((same, found),) = pool.run(replace(training, steps=0).evaluate, [Trial(SPEC)])
     assert (same, found.accuracy) == (Trial(SPEC), before.accuracy)
     assert found.loss == pytest.approx(before.loss, rel=0.05)
 
@@ -175,8 +176,8 @@ def test_ray(training, stopped, monkeypatch):
     monkeypatch.setenv("RAY_worker_niceness", "0")
     trial = Trial(SPEC, rung=RUNG, stop_below=1.1)
     with RayPool(None) as pool:
-        ((same, found),) = pool.run(training.judge, [trial])
+        ((same, found),) = pool.run(training.evaluate, [trial])
         assert (same, found.accuracy) == (trial, stopped.accuracy)
         nowhere = replace(training, dataset="folder:nowhere")
         with refused("nowhere"):
-            list(pool.run(nowhere.judge, [trial]))
+            list(pool.run(nowhere.evaluate, [trial]))

@@ -67,13 +67,13 @@ def test_what_has_one_choice_is_not_decided():
     assert space.size == 2**5
 
 
-def test_a_space_without_choice_holds_its_seed_alone():
-    seed = resolve("small_minimalistic")
-    space = Space(seed, (3,), (0.0,), (1.0,), (True,), (1.0,), (0,))
+def test_a_space_without_choice_holds_its_start_alone():
+    start = resolve("small_minimalistic")
+    space = Space(start, (3,), (0.0,), (1.0,), (True,), (1.0,), (0,))
     assert (space.decisions, space.size) == ((), 1)
     for spec in (space.decode(()), *space.corners(), *drawn_freely(space, 3)):
-        assert spec.hash == seed.hash
-    assert space.encode(seed) == ()
+        assert spec.hash == start.hash
+    assert space.encode(start) == ()
 
 
 def test_a_stage_of_one_block_has_no_skip_to_decide():
@@ -106,12 +106,12 @@ def test_a_kernel_that_no_network_has():
 
 
 @SEEDS
-def test_members_are_valid_specs_with_the_seeds_frame(name):
-    seed = resolve(name, resolution=160, num_classes=7)
-    for spec in members(Space(seed), 50):
+def test_members_are_valid_specs_with_the_starts_frame(name):
+    start = resolve(name, resolution=160, num_classes=7)
+    for spec in members(Space(start), 50):
         assert NetworkSpec.from_json(spec.to_json()) == spec
-        assert spec.replace(name=seed.name, blocks=seed.blocks) == seed
-        assert strides(spec) == strides(seed)
+        assert spec.replace(name=start.name, blocks=start.blocks) == start
+        assert strides(spec) == strides(start)
         assert all(b.expansion % 8 == b.filters % 8 == 0 for b in spec.blocks)
 
 
@@ -167,8 +167,8 @@ def test_a_repeated_block_is_as_wide_as_its_input_asks():
 
 @SEEDS
 def test_the_first_stage_is_bound_to_the_stem_and_keeps_its_size(name):
-    seed = resolve(name)
-    first, space = seed.blocks[0], Space(seed)
+    start = resolve(name)
+    first, space = start.blocks[0], Space(start)
     for spec in (*members(space, 50), *drawn_freely(space, 50)):
         block, placed = spec.blocks[0], next(spec.placed_blocks())
         assert (block.filters, block.expansion, block.stride) == (
@@ -177,16 +177,16 @@ def test_the_first_stage_is_bound_to_the_stem_and_keeps_its_size(name):
             first.stride,
         )
         assert spec.blocks[1].stride == 2  # no second block in it
-        assert placed.residual == next(seed.placed_blocks()).residual
+        assert placed.residual == next(start.placed_blocks()).residual
 
 
-def test_a_narrow_seed_keeps_its_strides():
+def test_a_narrow_start_keeps_its_strides():
     """At 0.35, filters on both sides of a stride are equal; they are no single stage."""
     for name in ("large", "v2"):
-        seed = resolve(name, 0.35)
-        assert seed.blocks[0].filters == seed.blocks[1].filters
-        for spec in members(Space(seed), 20):
-            assert strides(spec) == strides(seed)
+        start = resolve(name, 0.35)
+        assert start.blocks[0].filters == start.blocks[1].filters
+        for spec in members(Space(start), 20):
+            assert strides(spec) == strides(start)
 
 
 def test_a_name_is_that_of_one_network():
@@ -214,10 +214,10 @@ def test_what_is_no_architecture(architecture, said):
 @pytest.mark.parametrize("width", [0.5, 1.0])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_named_networks_are_in_the_space_around_them(name, width):
-    seed = resolve(name, width)
-    space = Space(seed, squeeze_of_input=name == "mnasnet_a1")
-    architecture = space.encode(seed)
-    assert space.decode(architecture).replace(name=seed.name) == seed
+    start = resolve(name, width)
+    space = Space(start, squeeze_of_input=name == "mnasnet_a1")
+    architecture = space.encode(start)
+    assert space.decode(architecture).replace(name=start.name) == start
     for decision, index in zip(space.decisions, architecture, strict=True):
         if decision.name.split()[-1] not in ("kernel", "squeeze"):
             assert index == 0, decision.name
@@ -300,10 +300,10 @@ def test_the_corners_span_every_operator_of_the_space(name):
     """Those of `smallest`, which come last, span the networks that are shrunk so far."""
     space = around(name)
     corners, alike = list(space.corners(0.25)), len(space.kernels) * len(space.squeezes)
-    shrinking = [shrunk(space.seed, part) for part in (0.25, 0.4, 0.7)]
+    shrinking = [shrunk(space.start, part) for part in (0.25, 0.4, 0.7)]
     inside = [*members(space, 20), *drawn_freely(space, 20)]
     for spanning, specs in ((corners[:-alike], inside), (corners, shrinking)):
-        plans = latency_model.plan_grids([space.seed, *spanning], plane=3, line=3)
+        plans = latency_model.plan_grids([space.start, *spanning], plane=3, line=3)
         for spec in specs:
             for op in operators(spec):
                 _, knots = plans[latency_model.key_of(op)]

@@ -18,7 +18,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
 """How a target may be written in each unit."""
 
 
-class Latency(Protocol):
+class LatencySource(Protocol):
     """What a search asks for latencies, in `unit`: "µs" or "MAdds"."""
 
     @property
@@ -96,25 +96,27 @@ class MeasuredLatency:
         return [us * self._reference_us / now for us in found]
 
 
-def parse_target(text: str | None, seed: float, unit: str, below_seed: bool = True) -> float:
-    """ "0.75" (of the seed's latency), "2.4ms", "900us", "40M" (MAdds), in `unit`.
+def parse_target(text: str | None, start: float, unit: str, below_start: bool = True) -> float:
+    """ "0.75" (of the starting point's latency), "2.4ms", "900us", "40M" (MAdds), in `unit`.
 
-    Raises UserError for anything else, and with `below_seed` for what the seed is not above.
+    Raises UserError for anything else, and with `below_start` for what is not below it.
     """
     if not text:
-        raise UserError("--target is missing; give a part of the seed's latency, as --target=0.75.")
+        raise UserError(
+            "--target is missing; give a part of the start's latency, as --target=0.75."
+        )
     scales = UNITS[unit]
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-zA-Zµ]*)", text.strip())
     if not match or match[2] not in ("", *scales):
         raise UserError(
-            f"--target={text} is no latency; give a part of the seed's (0.75), or a number "
+            f"--target={text} is no latency; give a part of the start's (0.75), or a number "
             f"with {' or '.join(scales)}."
         )
-    target = float(match[1]) * (scales[match[2]] if match[2] else seed)
-    if target <= 0 or (below_seed and target >= seed):
+    target = float(match[1]) * (scales[match[2]] if match[2] else start)
+    if target <= 0 or (below_start and target >= start):
         raise UserError(
-            f"--target={text} is {shown(target, unit)}, not below the seed's "
-            f"{shown(seed, unit)}; give a lower one."
+            f"--target={text} is {shown(target, unit)}, not below the start's "
+            f"{shown(start, unit)}; give a lower one."
         )
     return target
 

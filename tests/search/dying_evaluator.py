@@ -1,12 +1,12 @@
-"""Judges trials without training them, on a machine that may die."""
+"""Evaluates trials without training them, on a machine that may die."""
 
 from collections.abc import Callable, Iterator, Sequence
 
-from mnv3_tf.search.short_training import Outcome, Trial
+from mnv3_tf.search.candidates import Outcome, Trial
 
 
-class DyingJudge:
-    """The last trial first; after `limit` trials the machine dies. `trials` are those judged."""
+class DyingEvaluator:
+    """The last trial first; after `limit` trials the machine dies. `trials` are those evaluated."""
 
     def __init__(self, outcome: Callable[[Trial], Outcome], limit: int | None = None) -> None:
         self.outcome, self.limit = outcome, limit
