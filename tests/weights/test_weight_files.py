@@ -215,7 +215,7 @@ def folded_layers(spec: NetworkSpec) -> Layers:
     rng = np.random.default_rng(0)
     found = {}
     for conv in convolutions(spec):
-        outputs = conv.kernel[2 if conv.part == "depthwise" else 3]
+        outputs = conv.outputs
         shapes = {"kernel": conv.kernel, "bias": (outputs,)}
         found[conv.name] = {k: rng.normal(size=v).astype(np.float32) for k, v in shapes.items()}
     return found
