@@ -159,6 +159,9 @@ NETWORKS: Mapping[str, Callable[[], NetworkSpec]] = {
     "v4_conv_small": _v4_conv_small,
 }
 
+ALIASES = {"mobilenetv4_conv_small": "v4_conv_small"}
+"""What others call them."""
+
 
 def resolve(
     model: str,
@@ -170,6 +173,7 @@ def resolve(
 
     Raises UserError for an unknown name, listing the known ones, and for values out of range.
     """
+    model = ALIASES.get(model, model)
     if model in NETWORKS:
         spec = NETWORKS[model]()
     elif model.endswith(".json"):

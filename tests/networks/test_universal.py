@@ -44,6 +44,10 @@ def test_the_last_depthwise_convolution_strides(start, kernel, expected):
     assert linear == ["start", "project"] if start else ["project"]
 
 
+def test_the_name_that_timm_gives_it():
+    assert resolve("mobilenetv4_conv_small", 0.5) == resolve("v4_conv_small", 0.5)
+
+
 def test_a_feed_forward_block_cannot_stride():
     with refused("blocks[0].stride is 2 but must be 1 without a depthwise convolution"):
         with_blocks(UniversalBottleneck(0, 0, 64, 48, "relu", 2))
