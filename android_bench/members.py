@@ -59,7 +59,7 @@ class Member:
         row = published.find(self.network, self.width, self.quantize)
         if row is None:
             return None
-        one, two, three = row.pixel_ms
+        one, two, three = (*row.pixel_ms, None, None, None)[:3]
         return Figures((one, two, three), {"top1": row.top1}, row.source)
 
     def _detection(self) -> Figures:

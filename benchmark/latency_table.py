@@ -15,6 +15,7 @@ host.timings.jsonl. --out and its plot host.png are written at the end.
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,19 +26,22 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.measuring.timers import open_timer
 from mnv3_tf.measuring.timings import Job, Timings
+from mnv3_tf.networks.blocks import InvertedResidual
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import Grid, Key, LatencyTable
+from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.search.space import Space
 from mnv3_tf.tflite import skeleton
 from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from mnv3_tf.networks.cost import Operator
+    from mnv3_tf.networks.graph import Operator
 
 PRECISIONS: tuple[skeleton.Precision, ...] = ("none", "int8")
 OPERATOR_BURST_MS, NETWORK_BURST_MS = 4.0, 60.0
+WIDTHS = (0.5, 1.25)
 CLASSES = (2, 1000)
 """How many there may be, whatever the seeds have."""
 COLUMNS = ("kind", "networks", "median error", "95 % below", "Spearman", "sum of parts")
@@ -76,7 +80,7 @@ def main(args: flags.FlagValues) -> None:
     out = Path(args.out or "")
     if out.suffix != ".json" or out.is_dir():
         raise UserError(f"--out={args.out or ''} is no JSON file; give --out=FILE.json.")
-    spaces = [Space(resolve(name, resolution=args.resolution)) for name in args.seeds]
+    spaces = [space_around(resolve(name, resolution=args.resolution)) for name in args.seeds]
     plans = latency_model.plan_grids(spanning(spaces, args.smallest), args.plane, args.line)
     timer = open_timer(args.device, args.adb, args.benchmark_binary, args.threads, args.rounds)
     timings = Timings(out.with_suffix(".timings.jsonl"), timer)
@@ -101,7 +105,28 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps({"out": str(out), "errors": table.errors}))
 
 
-def spanning(spaces: Iterable[Space], smallest: float | None) -> Iterator[NetworkSpec]:
+@dataclass(frozen=True)
+class Widths:
+    """In the place of a space for a network that has none: itself at WIDTHS times its channels."""
+
+    start: NetworkSpec
+
+    def corners(self, smallest: float | None = None) -> Iterator[NetworkSpec]:
+        yield from (self.start.with_width(width) for width in WIDTHS)
+        if smallest is not None:
+            yield shrunk(self.start, smallest)
+
+    def sample_freely(self, rng: np.random.Generator) -> NetworkSpec:
+        return self.start.with_width(float(rng.uniform(*WIDTHS)))
+
+
+def space_around(seed: NetworkSpec) -> Space | Widths:
+    """Its space of inverted residuals, or else its widths."""
+    residuals = all(isinstance(block, InvertedResidual) for block in seed.blocks)
+    return Space(seed) if residuals else Widths(seed)
+
+
+def spanning(spaces: Iterable[Space | Widths], smallest: float | None) -> Iterator[NetworkSpec]:
     """Networks between which the grids are laid."""
     for space in spaces:
         yield space.start
@@ -112,7 +137,7 @@ def spanning(spaces: Iterable[Space], smallest: float | None) -> Iterator[Networ
             yield space.start.with_width(smallest)
 
 
-def draw(spaces: Sequence[Space], count: int, seed: int) -> list[NetworkSpec]:
+def draw(spaces: Sequence[Space | Widths], count: int, seed: int) -> list[NetworkSpec]:
     """Networks of all spaces in turn."""
     rng = np.random.default_rng(seed)
     return [spaces[number % len(spaces)].sample_freely(rng) for number in range(count)]

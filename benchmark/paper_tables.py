@@ -208,7 +208,8 @@ TABLES: Mapping[str, Table] = {
         "Tables 3 and 4: the networks",
         networks,
         "large",
-        "Minimalistic networks are in no table; their figures are of the authors' TF-slim.",
+        "Minimalistic networks are in no table; their figures are of the authors' TF-slim. "
+        "v4_conv_small is not of the paper but of a later one (arXiv 2404.10518).",
     ),
     "hard_swish": Table(
         "Table 5 and Figure 8: where h-swish is, and what it costs",

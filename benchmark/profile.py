@@ -19,8 +19,8 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
 from mnv3_tf.measuring import published
+from mnv3_tf.networks.graph import IMAGE, Conv
 from mnv3_tf.networks.named import NETWORKS
-from mnv3_tf.networks.operators import IMAGE
 from mnv3_tf.tasks import Spec, specs
 from mnv3_tf.tasks.specs import NamedNetwork
 from mnv3_tf.tasks.task import Head
@@ -28,7 +28,7 @@ from mnv3_tf.ui import cli, settings, tables
 
 if TYPE_CHECKING:
     from mnv3_tf.measuring.timers import HostTimer
-    from mnv3_tf.networks.operators import Operator
+    from mnv3_tf.networks.graph import Operator
     from mnv3_tf.tflite.skeleton import Precision
 
 SCHEMA_VERSION = 1
@@ -116,8 +116,10 @@ def type_of(op: "Operator") -> str:
         return op.kind
     if op.stage in ("stem", "head", "extras", "box_head", "class_head"):
         return op.stage.replace("_", " ")
-    if "squeeze_excite" in op.name:
+    if op.kind in ("mean", "multiply") or op.role in ("squeeze", "excite"):
         return "squeeze-excite"
+    if isinstance(op, Conv) and op.kernel > 1:
+        return "stem"  # as wide kernels are in MobileNetV4's first blocks alone, its stem too
     return {"conv": "1x1 convolution"}.get(op.kind, op.kind)
 
 

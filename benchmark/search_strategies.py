@@ -25,8 +25,8 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
 from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.networks.operators import Operator
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
 from mnv3_tf.search.latency_model import LatencyTable
@@ -174,8 +174,8 @@ def accuracy(spec: NetworkSpec, size: float) -> float:
     stride = spec.stem.stride
     for number, placed in enumerate(spec.placed_blocks(), 1):
         depth = (number / len(spec.blocks)) ** 2
-        seen += (placed.block.kernel - 1) * stride / spec.resolution
-        gated += depth * (placed.block.squeeze > 0)
+        seen += sum(kernel - 1 for kernel in placed.block.kernels) * stride / spec.resolution
+        gated += depth * (placed.squeeze_width > 0)
         depths += depth
         stride = placed.output_stride
     sight = 1 - math.exp(-seen / 4)

@@ -11,7 +11,7 @@ import json
 from absl import flags
 
 from mnv3_tf.networks.cost import cost
-from mnv3_tf.networks.operators import Operator
+from mnv3_tf.networks.graph import Operator
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.ui import cli, tables
 

@@ -211,7 +211,8 @@ def test_real_float_files(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["large", "small_minimalistic", "v2", "mnasnet_a1", "detector", "raspp"]
+    "name",
+    ["large", "small_minimalistic", "v2", "mnasnet_a1", "v4_conv_small", "detector", "raspp"],
 )
 def test_real_int8_files(name, tmp_path):
     """One whole network, and a narrow one of each kind."""

@@ -6,6 +6,7 @@ import pytest
 
 from mnv3_tf import cost as command
 from mnv3_tf.networks import cost
+from mnv3_tf.networks.graph import Depthwise
 from mnv3_tf.networks.named import NETWORKS, resolve
 from mnv3_tf.ui import cli
 
@@ -18,6 +19,7 @@ from mnv3_tf.ui import cli
         ("large_minimalistic", 1.0, 3_924_288, 209_136_704),
         ("small_minimalistic", 1.0, 2_044_736, 52_288_448),
         ("v2", 1.0, 3_504_872, 300_774_272),
+        ("v4_conv_small", 1.0, 3_774_024, 186_005_568),
         ("v2", 0.35, 1_677_128, 59_285_808),
         ("v2", 0.5, 1_968_680, 97_131_840),
         ("v2", 0.75, 2_636_424, 209_069_792),
@@ -78,20 +80,20 @@ def test_operators_follow_one_another(name):
 
 def test_one_operator_in_full():
     found = {op.name: op for op in cost.cost(resolve("large"), output_stride=16).operators}
-    assert found["expanded_conv_13_depthwise"] == cost.Operator(
+    assert found["expanded_conv_13_depthwise"] == Depthwise(
         name="expanded_conv_13_depthwise",
         stage="expanded_conv_13",
-        kind="depthwise",
         input=(14, 14, 960),
         output=(14, 14, 960),
         kernel=5,
         stride=1,
         dilation=2,
         activation="hard_swish",
-        params=25 * 960 + 2 * 960,
-        madds=25 * 960 * 14 * 14,
         reads=("expanded_conv_13_expand",),
+        role="depthwise",
     )
+    assert found["expanded_conv_13_depthwise"].params == 25 * 960 + 2 * 960
+    assert found["expanded_conv_13_depthwise"].madds == 25 * 960 * 14 * 14
     assert found["conv_2"].activation == "hard_swish"
     assert found["expanded_conv_13_squeeze_excite_conv_1"].activation == "hard_sigmoid"
     assert found["expanded_conv_13_project"].activation == "linear"

@@ -1,16 +1,17 @@
 """One tiny network for each task: every kind of operator that MobileNetV3 has, and few of each."""
 
+from mnv3_tf.networks.blocks import InvertedResidual, Stem
 from mnv3_tf.networks.lraspp import SegmenterSpec
-from mnv3_tf.networks.spec import Block, NetworkSpec, Stem
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.networks.ssdlite import DetectorSpec
 
 CLASSIFIER = NetworkSpec(
     "tiny",
     (
-        Block(3, 16, 16, 0.25, "relu", 2),
-        Block(3, 48, 24, 0.0, "relu", 1),
-        Block(5, 64, 24, 0.25, "hard_swish", 1),
-        Block(5, 72, 32, 0.25, "hard_swish", 2),
+        InvertedResidual(3, 16, 16, 0.25, "relu", 2),
+        InvertedResidual(3, 48, 24, 0.0, "relu", 1),
+        InvertedResidual(5, 64, 24, 0.25, "hard_swish", 1),
+        InvertedResidual(5, 72, 32, 0.25, "hard_swish", 2),
     ),
     last_conv=64,
     hidden=32,
@@ -26,10 +27,10 @@ SHALLOW = CLASSIFIER.replace(name="shallow", blocks=CLASSIFIER.blocks[::3])
 BACKBONE = NetworkSpec(
     "backbone",
     (
-        Block(3, 8, 8, 0.0, "relu", 2),
-        Block(3, 16, 8, 0.0, "relu", 2),
-        Block(3, 16, 16, 0.25, "hard_swish", 2),
-        Block(3, 32, 16, 0.25, "hard_swish", 2),
+        InvertedResidual(3, 8, 8, 0.0, "relu", 2),
+        InvertedResidual(3, 16, 8, 0.0, "relu", 2),
+        InvertedResidual(3, 16, 16, 0.25, "hard_swish", 2),
+        InvertedResidual(3, 32, 16, 0.25, "hard_swish", 2),
     ),
     last_conv=24,
     hidden=16,

@@ -51,12 +51,15 @@ def toy_batches(start: int) -> Iterator[np.ndarray]:
         start += 1
 
 
+TOY_FEATURES = ("b_add", "pool")
+
+
 class ToyDistiller(Distiller):
     """Of the network, for many tests: tracing a step takes a thousand times as long as the step."""
 
     def __init__(self, steps: int = 20, rates: Rates = RATES, seed: int = 0) -> None:
         lowered, ranges = toy_network(seed), toy_ranges(seed)
-        super().__init__(toy_quantized(seed), lowered, ranges, rates, steps)
+        super().__init__(toy_quantized(seed), lowered, ranges, rates, steps, TOY_FEATURES)
         self._first_state = [(variable, variable.numpy()) for variable in self._state()]
 
     def _state(self) -> list:

@@ -1,9 +1,15 @@
-"""Hard sigmoid and h-swish from ReLU6 (paper section 5.2)."""
+"""The layer of each activation of `mnv3_tf.networks.activations`.
 
+Hard sigmoid and h-swish are made from ReLU6 (paper section 5.2).
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
+
+from mnv3_tf.networks.activations import ACTIVATIONS
 
 
 @tf_keras.utils.register_keras_serializable("mnv3_tf")
@@ -29,3 +35,19 @@ class ShiftedReLU6(tf_keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return tf.nn.relu6(inputs + 3.0)
+
+
+LAYERS: Mapping[str, Callable[[str], tf_keras.layers.Layer]] = {
+    "relu": lambda name: tf_keras.layers.ReLU(name=name),
+    "relu6": lambda name: tf_keras.layers.ReLU(6.0, name=name),
+    "hard_swish": lambda name: HardSwish(name=name),
+    "swish": lambda name: tf_keras.layers.Activation("swish", name=name),
+    "hard_sigmoid": lambda name: HardSigmoid(name=name),
+    "sigmoid": lambda name: tf_keras.layers.Activation("sigmoid", name=name),
+}
+"""By the activation's name, from the layer's."""
+
+FUSED = tuple(
+    {type(make(name)) for name, make in LAYERS.items() if ACTIVATIONS[name].fused_as_it_is}
+)
+"""Layers that TFLite computes together with the convolution before them."""

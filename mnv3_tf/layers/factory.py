@@ -9,9 +9,23 @@ from typing import Any, Literal
 
 import tf_keras
 
-from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
-from mnv3_tf.layers.resize import Resize
-from mnv3_tf.networks.operators import Operator, concatenation_axis
+from mnv3_tf.layers import resize
+from mnv3_tf.layers.activations import LAYERS, ShiftedReLU6
+from mnv3_tf.networks.activations import LINEAR, activation
+from mnv3_tf.networks.graph import (
+    Add,
+    AveragePool,
+    Concatenate,
+    Conv,
+    Convolution,
+    Cut,
+    Depthwise,
+    Mean,
+    Multiply,
+    Operator,
+    Reshape,
+    Resize,
+)
 from mnv3_tf.networks.spec import NetworkSpec
 
 Lowering = Literal["fused", "composite", "equalized"]
@@ -51,36 +65,37 @@ class LayerFactory:
         """The layers of one operator on what it reads of `tensors`, by the operators' names."""
         layers, sources = tf_keras.layers, [tensors[name] for name in op.reads]
         x = sources[0]
-        match op.kind:
-            case "conv":
+        match op:
+            case Conv():
                 return self._conv(x, op)
-            case "depthwise":
+            case Depthwise():
                 return self._depthwise(x, op)
-            case "mean":
+            case Mean():
                 return layers.GlobalAveragePooling2D(keepdims=True, name=op.name)(x)
-            case "average_pool":
+            case AveragePool():
                 return layers.AveragePooling2D(op.window, op.hop, "valid", name=op.name)(x)
-            case "cut":
+            case Cut():
                 return layers.Cropping2D(_margins(op), name=op.name)(x)
-            case "multiply":
+            case Multiply():
                 return layers.Multiply(name=op.name)(sources)
-            case "add":
+            case Add():
                 return layers.Add(name=op.name)(sources)
-            case "resize":
-                return Resize(*op.output[:2], name=op.name)(x)
-            case "reshape":
+            case Resize():
+                return resize.Resize(*op.output[:2], name=op.name)(x)
+            case Reshape():
                 return layers.Reshape(op.output, name=op.name)(x)
-            case "concatenate":
-                return layers.Concatenate(1 + concatenation_axis(op), name=op.name)(sources)
+            case Concatenate():
+                return layers.Concatenate(1 + op.axis, name=op.name)(sources)
         raise ValueError(f"Unknown operator {op.kind!r}")
 
-    def _conv(self, x: Tensor, op: Operator) -> Tensor:
+    def _conv(self, x: Tensor, op: Conv) -> Tensor:
         x, padding = self._pad(x, op)
         x = tf_keras.layers.Conv2D(
             op.output[2],
             op.kernel,
             op.stride,
             padding,
+            dilation_rate=op.dilation,
             use_bias=op.bias or self.lowering is not None,
             kernel_initializer=self.initializers.get(op.name) or _he_fan_out(),
             bias_initializer=self.initializers.get(f"{op.name}_bias") or "zeros",
@@ -88,7 +103,7 @@ class LayerFactory:
         )(x)
         return self.activation(self._batch_norm(x, op), op.name, op.activation)
 
-    def _depthwise(self, x: Tensor, op: Operator) -> Tensor:
+    def _depthwise(self, x: Tensor, op: Depthwise) -> Tensor:
         x, padding = self._pad(x, op)
         x = tf_keras.layers.DepthwiseConv2D(
             op.kernel,
@@ -101,59 +116,49 @@ class LayerFactory:
         )(x)
         return self.activation(self._batch_norm(x, op), op.name, op.activation)
 
-    def activation(self, x: Tensor, name: str, activation: str) -> Tensor:
-        layers = tf_keras.layers
-        match activation:
-            case "linear":
-                return x
-            case "relu":
-                return layers.ReLU(name=f"{name}_relu")(x)
-            case "relu6":
-                return layers.ReLU(6.0, name=f"{name}_relu6")(x)
-            case "swish":
-                return layers.Activation("swish", name=f"{name}_swish")(x)
-            case "sigmoid":
-                return layers.Activation("sigmoid", name=f"{name}_sigmoid")(x)
-            case "hard_sigmoid" if self.lowering:
-                return layers.ReLU(6.0, name=f"{name}_relu6")(x)
-            case "hard_sigmoid":
-                return HardSigmoid(name=f"{name}_hard_sigmoid")(x)
-            case "hard_swish" if self.lowering == "equalized" and name == STEM:
+    def activation(self, x: Tensor, name: str, kind: str) -> Tensor:
+        """The layers of an activation, after the convolution `name`."""
+        layers, found = tf_keras.layers, activation(kind)
+        if kind == LINEAR:
+            return x
+        if self.lowering and found.shift:  # which the bias has, so that this is left
+            return LAYERS["relu6"](f"{name}_relu6")(x)
+        if kind == "hard_swish" and self.lowering in ("composite", "equalized"):
+            if self.lowering == "equalized" and name == STEM:
                 gate = layers.DepthwiseConv2D(1, name=f"{name}_gate")(x)
                 gate = layers.ReLU(6.0, name=f"{name}_gate_relu6")(gate)
-                return layers.Multiply(name=f"{name}_hard_swish")([gate, x])
-            case "hard_swish" if self.lowering in ("composite", "equalized"):
+            else:
                 gate = ShiftedReLU6(name=f"{name}_shifted_relu6")(x)
-                return layers.Multiply(name=f"{name}_hard_swish")([gate, x])
-            case "hard_swish":
-                return HardSwish(name=f"{name}_hard_swish")(x)
-        raise ValueError(f"Unknown activation {activation!r}")
+            return layers.Multiply(name=f"{name}_hard_swish")([gate, x])
+        return LAYERS[kind](f"{name}_{kind}")(x)
 
-    def _batch_norm(self, x: Tensor, op: Operator) -> Tensor:
+    def _batch_norm(self, x: Tensor, op: Convolution) -> Tensor:
         if self.lowering or op.bias:
             return x
         return tf_keras.layers.BatchNormalization(
             epsilon=self.batch_norm_epsilon, name=f"{op.name}_bn"
         )(x)
 
-    def _pad(self, x: Tensor, op: Operator) -> tuple[Tensor, str]:
+    def _pad(self, x: Tensor, op: Convolution) -> tuple[Tensor, str]:
         margin = (op.kernel - 1) // 2 * op.dilation
         if self.padding == "same" or margin == 0:
             return x, "same"
         return tf_keras.layers.ZeroPadding2D(margin, name=f"{op.name}_pad")(x), "valid"
 
 
-def last_layer(op: Operator) -> str:
-    """The layer that gives an operator's output in a network that is not lowered."""
-    if op.activation != "linear":
+def last_layer(op: Operator, lowered: bool = False) -> str:
+    """The layer that gives an operator's output.
+
+    In a `lowered` network only where the activation is the same as in one that is not.
+    """
+    if op.activation != LINEAR:
         return f"{op.name}_{op.activation}"
-    normed = op.kind in ("conv", "depthwise") and not op.bias
+    normed = isinstance(op, Convolution) and not op.bias and not lowered
     return f"{op.name}_bn" if normed else op.name
 
 
-def _margins(op: Operator) -> tuple[tuple[int, int], tuple[int, int]]:
+def _margins(op: Cut) -> tuple[tuple[int, int], tuple[int, int]]:
     """What a "cut" leaves out: above and below, left and right."""
-    assert op.corner
     below, right = (
         whole - start - kept
         for whole, start, kept in zip(op.input[:2], op.corner, op.output[:2], strict=True)

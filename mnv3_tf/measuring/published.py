@@ -11,6 +11,9 @@ PAPER_FLOAT, PAPER_INT8, SLIM = "Table 3", "Table 4", "TF-slim"
 """Where a figure is from; minimalistic networks stand in no table, but in the README of the
 authors' code."""
 
+V4 = "MobileNetV4's paper"
+"""Qin et al. 2024 (arXiv 2404.10518), Table 5: a later network, and no row of this paper."""
+
 MULTIPLIERS, PLACEMENT, REDESIGN = "Table 9", "Table 5", "section 5"
 
 
@@ -40,6 +43,7 @@ ROWS = (
     Published("v2", 0.35, "none", 60.8, (16.6, 19.6, 13.9), PAPER_FLOAT),
     Published("large_minimalistic", 1.0, "none", 72.3, (44.1, 51, 35), SLIM),
     Published("small_minimalistic", 1.0, "none", 61.9, (12.2, 15.1, 11), SLIM),
+    Published("v4_conv_small", 1.0, "none", 73.8, (), V4),
     Published("large", 1.0, "int8", 73.8, (44, 42.5, 31.7), PAPER_INT8),
     Published("v2", 1.0, "int8", 70.9, (52, 48.3, 37.0), PAPER_INT8),
     Published("small", 1.0, "int8", 64.9, (15.5, 14.9, 10.7), PAPER_INT8),

@@ -15,7 +15,7 @@ from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tflite import skeleton
 
 if TYPE_CHECKING:
-    from mnv3_tf.networks.cost import Operator
+    from mnv3_tf.networks.graph import Operator
 
 CHUNK = 60  # files timed side by side
 

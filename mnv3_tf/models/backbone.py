@@ -7,8 +7,7 @@ import tf_keras
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.layers import LayerFactory, Lowering
-from mnv3_tf.networks import operators as parts
-from mnv3_tf.networks.operators import IMAGE, Operator, OperatorGraph
+from mnv3_tf.networks.graph import IMAGE, Operator, OperatorGraph
 from mnv3_tf.networks.spec import NetworkSpec
 
 
@@ -41,12 +40,13 @@ def create_backbone(
 ) -> tf_keras.Model:
     """A model from pictures (N, H, W, 3) in [-1, 1] to a dictionary of features.
 
-    `taps` are output strides (8: the last feature at it) and the endpoints of `operators.backbone`
-    ("expanded_conv_12_expand"); None is every output stride. Raises UserError for a tap that the
-    network does not have.
+    `taps` are output strides (8: the last feature at it) and the endpoints that
+    `NetworkSpec.add_backbone` gives ("expanded_conv_12_expand"); None is every output stride.
+
+    Raises UserError for a tap that the network does not have.
     """
     graph = OperatorGraph(*spec.image_size)
-    endpoints = parts.backbone(graph, spec, output_stride)
+    endpoints = spec.add_backbone(graph, output_stride)
     by_stride = {spec.stem.stride: "conv"}
     for placed in spec.placed_blocks(output_stride):
         by_stride[placed.output_stride] = endpoints[placed.name]

@@ -5,7 +5,7 @@ import tf_keras
 from mnv3_tf.layers import LayerFactory, Lowering
 from mnv3_tf.models.backbone import apply
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.operators import IMAGE
+from mnv3_tf.networks.graph import IMAGE
 from mnv3_tf.tasks import Spec, task_of
 
 

@@ -4,6 +4,7 @@ import tf_keras
 
 from mnv3_tf import weights as weight_files
 from mnv3_tf.models.build import build
+from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.tasks import Spec
 from mnv3_tf.weights import dense
@@ -22,7 +23,8 @@ def load_model(
         return spec, build(spec, dropout=dropout)
     if spec.backbone is not spec and (layers := dense.read(weights)) is not None:
         model = build(spec, dropout=dropout)
-        dense.assign(model, layers, weights, whole=False)
+        of_classes = [op.name for op in operators(spec) if op.role == "logits"]
+        dense.assign(model, layers, weights, of_classes)
         return spec, model
     found = weight_files.read(weights, spec.backbone)
     spec = spec.with_backbone(found.spec)
@@ -39,7 +41,7 @@ def create_model(
     weights: str | None = None,
     dropout: float = 0.0,
 ) -> tf_keras.Model:
-    """A MobileNetV3 (or V2, or MnasNet-A1) classifier.
+    """A MobileNetV3 (or V2, V4, MnasNet-A1) classifier.
 
     Args:
       model: a name of `mnv3_tf.networks.named.NETWORKS`, or the path of a spec JSON.

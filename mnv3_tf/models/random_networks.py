@@ -42,9 +42,6 @@ def with_relu6_for_hard_swish(spec: NetworkSpec) -> NetworkSpec:
     return spec.replace(
         name=f"{spec.name}_relu6",
         stem=dataclasses.replace(spec.stem, activation=changed(spec.stem.activation)),
-        blocks=tuple(
-            dataclasses.replace(block, activation=changed(block.activation))
-            for block in spec.blocks
-        ),
+        blocks=tuple(block.replace(activation=changed(block.activation)) for block in spec.blocks),
         last_activation=changed(spec.last_activation),
     )

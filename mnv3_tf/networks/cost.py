@@ -6,13 +6,15 @@ else. Both reproduce the paper's Table 9.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from mnv3_tf.networks import operators as parts
-from mnv3_tf.networks.lraspp import SegmenterSpec, segmenter
-from mnv3_tf.networks.operators import Operator
-from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.networks.ssdlite import DetectorSpec, detector
-from mnv3_tf.tasks.specs import Spec
+from mnv3_tf.networks.graph import Operator, OperatorGraph
+
+
+class Network(Protocol):
+    """The spec of a network of any task."""
+
+    def graph(self, output_stride: int = 32) -> OperatorGraph: ...
 
 
 @dataclass(frozen=True)
@@ -22,19 +24,12 @@ class Cost:
     operators: tuple[Operator, ...]
 
 
-def cost(spec: Spec, output_stride: int = 32) -> Cost:
+def cost(spec: Network, output_stride: int = 32) -> Cost:
     """Cost of the network at its resolution; `output_stride` is that of a classifier."""
     listed = operators(spec, output_stride)
     return Cost(sum(op.params for op in listed), sum(op.madds for op in listed), listed)
 
 
-def operators(spec: Spec, output_stride: int = 32) -> tuple[Operator, ...]:
+def operators(spec: Network, output_stride: int = 32) -> tuple[Operator, ...]:
     """The operators of a network in the order in which they run."""
-    match spec:
-        case DetectorSpec():
-            graph = detector(spec)
-        case SegmenterSpec():
-            graph = segmenter(spec)
-        case NetworkSpec():
-            graph = parts.classifier(spec, output_stride)
-    return tuple(graph.operators)
+    return tuple(spec.graph(output_stride).operators)

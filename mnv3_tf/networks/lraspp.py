@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks import operators as parts
+from mnv3_tf.networks.graph import OperatorGraph
 from mnv3_tf.networks.on_backbone import OnBackbone
-from mnv3_tf.networks.operators import OperatorGraph
 from mnv3_tf.networks.spec import NetworkSpec
 
 HEADS = ("lraspp", "raspp")
@@ -79,16 +78,28 @@ class SegmenterSpec(OnBackbone):
     def resolution(self) -> tuple[int, int]:
         return self.image_size
 
-    @property
-    def skip(self) -> str:
-        """The name of the operator that the skip reads."""
+    def graph(self, output_stride: int = 32) -> OperatorGraph:
+        """Ends in "semantic", logits (height, width, classes)."""
+        graph = OperatorGraph(*self.image_size)
+        last = self.backbone.add_backbone(graph, self.output_stride)["last"]
+        at = _raspp(graph, self, last) if self.head == "raspp" else _lraspp(graph, self, last)
+        graph.resize("semantic", "head", at, *self.image_size)
+        return graph
+
+    def skip(self, graph: OperatorGraph) -> str:
+        """The name of the operator that the skip reads.
+
+        Where the last block at stride 8 has no depthwise convolution, that is the block's last.
+        """
         placed = [p for p in self.backbone.placed_blocks() if p.output_stride == SKIP_STRIDE]
         if not placed:
             raise UserError(
                 f"{self.backbone.name} has no block at output stride 8, which LR-ASPP reads; "
                 "choose another --model."
             )
-        return f"{placed[-1].name}_depthwise"
+        inside = [op for op in graph.operators if op.stage == placed[-1].name]
+        depthwise = [op.name for op in inside if op.role == "depthwise"]
+        return depthwise[-1] if depthwise else inside[-1].name
 
     def replace(self, **changes: Any) -> Self:
         """Also of the backbone's `num_classes`, and of `resolution`, (height, width)."""
@@ -117,17 +128,8 @@ def make_segmenter(
     return SegmenterSpec(backbone.with_width(multiplier), *image_size, **head)
 
 
-def segmenter(spec: SegmenterSpec) -> OperatorGraph:
-    """Ends in "semantic", logits (height, width, classes)."""
-    graph = OperatorGraph(*spec.image_size)
-    taps = parts.backbone(graph, spec.backbone, spec.output_stride)
-    at = _raspp(graph, spec, taps) if spec.head == "raspp" else _lraspp(graph, spec, taps)
-    graph.resize("semantic", "head", at, *spec.image_size)
-    return graph
-
-
-def _lraspp(graph: OperatorGraph, spec: SegmenterSpec, taps: dict[str, str]) -> str:
-    last, skip = taps["last"], taps[spec.skip]
+def _lraspp(graph: OperatorGraph, spec: SegmenterSpec, last: str) -> str:
+    skip = spec.skip(graph)
     height, width, _ = graph.shapes[last]
     skip_size = graph.shapes[skip][:2]
     features = graph.conv("aspp", "head", last, spec.filters, activation="relu")
@@ -138,15 +140,14 @@ def _lraspp(graph: OperatorGraph, spec: SegmenterSpec, taps: dict[str, str]) -> 
     at = graph.multiply("gated", "head", features, at)
     if not spec.mobile:
         at = graph.resize("upsampled", "head", at, *skip_size)
-    at = graph.conv("logits", "head", at, spec.num_classes, bias=True)
+    at = graph.conv("logits", "head", at, spec.num_classes, bias=True, role="logits")
     if spec.mobile:
         at = graph.resize("upsampled", "head", at, *skip_size)
-    from_skip = graph.conv("skip_logits", "head", skip, spec.num_classes, bias=True)
+    from_skip = graph.conv("skip_logits", "head", skip, spec.num_classes, bias=True, role="logits")
     return graph.add("sum", "head", at, from_skip)
 
 
-def _raspp(graph: OperatorGraph, spec: SegmenterSpec, taps: dict[str, str]) -> str:
-    last = taps["last"]
+def _raspp(graph: OperatorGraph, spec: SegmenterSpec, last: str) -> str:
     height, width, _ = graph.shapes[last]
     pooled = graph.mean("pool", "head", last)
     pooled = graph.conv("image_pooling", "head", pooled, spec.filters, activation="relu")
@@ -154,7 +155,7 @@ def _raspp(graph: OperatorGraph, spec: SegmenterSpec, taps: dict[str, str]) -> s
     features = graph.conv("aspp", "head", last, spec.filters, activation="relu")
     at = graph.concatenate("concatenated", "head", [pooled, features], 2)
     at = graph.conv("concat_projection", "head", at, spec.filters, activation="relu")
-    return graph.conv("logits", "head", at, spec.num_classes, bias=True)
+    return graph.conv("logits", "head", at, spec.num_classes, bias=True, role="logits")
 
 
 def _pooled(graph: OperatorGraph, spec: SegmenterSpec, source: str) -> str:
@@ -172,6 +173,6 @@ def _pooled(graph: OperatorGraph, spec: SegmenterSpec, source: str) -> str:
         for column, left in enumerate(range(0, width - window[1] + 1, hop[1])):
             name = f"pool_{row}_{column}"
             cut = graph.cut(f"{name}_cut", "head", source, (top, left), window)
-            line.append(graph.mean(name, "head", cut))
+            line.append(graph.mean(name, "head", cut, role=""))
         lines.append(graph.join(f"pool_{row}", "head", line, 1))
-    return graph.join("pool", "head", lines, 0)
+    return graph.join("pool", "head", lines, 0, role="pool")

@@ -2,15 +2,16 @@
 
 Sources: Howard et al. 2019 (arXiv 1905.02244), Tables 1 and 2; slim's `mobilenet_v3.py` for the
 minimalistic variants; Sandler et al. 2018 for MobileNetV2; the `mnasnet_models.py` of
-tensorflow/tpu for MnasNet-A1.
+tensorflow/tpu for MnasNet-A1; Qin et al. 2024 (arXiv 2404.10518) for MobileNetV4-Conv-Small.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks.spec import Block, NetworkSpec, Stem
+from mnv3_tf.networks.blocks import InvertedResidual, Stem
+from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.networks.universal import CONV_SMALL
 
 RE, R6, HS = "relu", "relu6", "hard_swish"
 
@@ -20,21 +21,21 @@ def _large() -> NetworkSpec:
     return NetworkSpec(
         name="large",
         blocks=(
-            Block(3, 16, 16, 0.0, RE, 1),
-            Block(3, 64, 24, 0.0, RE, 2),
-            Block(3, 72, 24, 0.0, RE, 1),
-            Block(5, 72, 40, 0.25, RE, 2),
-            Block(5, 120, 40, 0.25, RE, 1),
-            Block(5, 120, 40, 0.25, RE, 1),
-            Block(3, 240, 80, 0.0, HS, 2),
-            Block(3, 200, 80, 0.0, HS, 1),
-            Block(3, 184, 80, 0.0, HS, 1),
-            Block(3, 184, 80, 0.0, HS, 1),
-            Block(3, 480, 112, 0.25, HS, 1),
-            Block(3, 672, 112, 0.25, HS, 1),
-            Block(5, 672, 160, 0.25, HS, 2),
-            Block(5, 960, 160, 0.25, HS, 1),
-            Block(5, 960, 160, 0.25, HS, 1),
+            InvertedResidual(3, 16, 16, 0.0, RE, 1),
+            InvertedResidual(3, 64, 24, 0.0, RE, 2),
+            InvertedResidual(3, 72, 24, 0.0, RE, 1),
+            InvertedResidual(5, 72, 40, 0.25, RE, 2),
+            InvertedResidual(5, 120, 40, 0.25, RE, 1),
+            InvertedResidual(5, 120, 40, 0.25, RE, 1),
+            InvertedResidual(3, 240, 80, 0.0, HS, 2),
+            InvertedResidual(3, 200, 80, 0.0, HS, 1),
+            InvertedResidual(3, 184, 80, 0.0, HS, 1),
+            InvertedResidual(3, 184, 80, 0.0, HS, 1),
+            InvertedResidual(3, 480, 112, 0.25, HS, 1),
+            InvertedResidual(3, 672, 112, 0.25, HS, 1),
+            InvertedResidual(5, 672, 160, 0.25, HS, 2),
+            InvertedResidual(5, 960, 160, 0.25, HS, 1),
+            InvertedResidual(5, 960, 160, 0.25, HS, 1),
         ),
         last_conv=960,
         hidden=1280,
@@ -46,17 +47,17 @@ def _small() -> NetworkSpec:
     return NetworkSpec(
         name="small",
         blocks=(
-            Block(3, 16, 16, 0.25, RE, 2),
-            Block(3, 72, 24, 0.0, RE, 2),
-            Block(3, 88, 24, 0.0, RE, 1),
-            Block(5, 96, 40, 0.25, HS, 2),
-            Block(5, 240, 40, 0.25, HS, 1),
-            Block(5, 240, 40, 0.25, HS, 1),
-            Block(5, 120, 48, 0.25, HS, 1),
-            Block(5, 144, 48, 0.25, HS, 1),
-            Block(5, 288, 96, 0.25, HS, 2),
-            Block(5, 576, 96, 0.25, HS, 1),
-            Block(5, 576, 96, 0.25, HS, 1),
+            InvertedResidual(3, 16, 16, 0.25, RE, 2),
+            InvertedResidual(3, 72, 24, 0.0, RE, 2),
+            InvertedResidual(3, 88, 24, 0.0, RE, 1),
+            InvertedResidual(5, 96, 40, 0.25, HS, 2),
+            InvertedResidual(5, 240, 40, 0.25, HS, 1),
+            InvertedResidual(5, 240, 40, 0.25, HS, 1),
+            InvertedResidual(5, 120, 48, 0.25, HS, 1),
+            InvertedResidual(5, 144, 48, 0.25, HS, 1),
+            InvertedResidual(5, 288, 96, 0.25, HS, 2),
+            InvertedResidual(5, 576, 96, 0.25, HS, 1),
+            InvertedResidual(5, 576, 96, 0.25, HS, 1),
         ),
         last_conv=576,
         hidden=1024,
@@ -66,7 +67,7 @@ def _small() -> NetworkSpec:
 def _minimalistic(spec: NetworkSpec) -> NetworkSpec:
     """No squeeze-excite, no h-swish, no 5x5 (slim's README)."""
     spec = spec.without_squeeze_excite().with_activation(RE)
-    blocks = tuple(dataclasses.replace(block, kernel=3) for block in spec.blocks)
+    blocks = tuple(block.replace(kernel=3) for block in spec.blocks)
     return spec.replace(name=f"{spec.name}_minimalistic", blocks=blocks)
 
 
@@ -75,14 +76,16 @@ def _stages(
     stem_filters: int,
     squeeze_of_input: float,
     activation: str,
-) -> tuple[Block, ...]:
+) -> tuple[InvertedResidual, ...]:
     """Blocks from rows of (kernel, expansion ratio, filters, repeats, stride, squeeze-excite)."""
     blocks, channels = [], stem_filters
     for kernel, ratio, filters, repeats, stride, squeeze in rows:
         for repeat in range(repeats):
             part = squeeze_of_input / ratio if squeeze else 0.0
             first_stride = stride if repeat == 0 else 1
-            blocks.append(Block(kernel, channels * ratio, filters, part, activation, first_stride))
+            blocks.append(
+                InvertedResidual(kernel, channels * ratio, filters, part, activation, first_stride)
+            )
             channels = filters
     return tuple(blocks)
 
@@ -133,6 +136,19 @@ def _mnasnet_a1() -> NetworkSpec:
     )
 
 
+def _v4_conv_small() -> NetworkSpec:
+    """Qin et al. 2024, Table 11."""
+    return NetworkSpec(
+        name="v4_conv_small",
+        stem=Stem(filters=32, activation=RE),
+        blocks=CONV_SMALL,
+        last_conv=960,
+        hidden=1280,
+        last_activation=RE,
+        hidden_batch_norm=True,
+    )
+
+
 NETWORKS: Mapping[str, Callable[[], NetworkSpec]] = {
     "large": _large,
     "small": _small,
@@ -140,7 +156,11 @@ NETWORKS: Mapping[str, Callable[[], NetworkSpec]] = {
     "small_minimalistic": lambda: _minimalistic(_small()),
     "v2": _v2,
     "mnasnet_a1": _mnasnet_a1,
+    "v4_conv_small": _v4_conv_small,
 }
+
+ALIASES = {"mobilenetv4_conv_small": "v4_conv_small"}
+"""What others call them."""
 
 
 def resolve(
@@ -153,6 +173,7 @@ def resolve(
 
     Raises UserError for an unknown name, listing the known ones, and for values out of range.
     """
+    model = ALIASES.get(model, model)
     if model in NETWORKS:
         spec = NETWORKS[model]()
     elif model.endswith(".json"):

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, ClassVar, Self
 
 from mnv3_tf.networks import spec_json
+from mnv3_tf.networks.graph import OperatorGraph
 from mnv3_tf.networks.spec import NetworkSpec
 
 
@@ -16,6 +17,10 @@ class OnBackbone:
     @property
     def num_classes(self) -> int:
         return self.backbone.num_classes
+
+    def graph(self, output_stride: int = 32) -> OperatorGraph:
+        """The operators; the output stride is that of the task, whatever is asked for."""
+        raise NotImplementedError
 
     def with_backbone(self, backbone: NetworkSpec) -> Self:
         return self.replace(backbone=backbone)

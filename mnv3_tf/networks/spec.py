@@ -11,52 +11,30 @@ with a name are in `named.py`.
 import dataclasses
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks import spec_json
+from mnv3_tf.networks.activations import GATES, OF_BLOCKS
+from mnv3_tf.networks.blocks import (
+    InvertedResidual,
+    PlacedBlock,
+    Stem,
+    make_divisible,
+)
+from mnv3_tf.networks.graph import IMAGE, OperatorGraph
+from mnv3_tf.networks.universal import ConvBlock, UniversalBottleneck
 
-ACTIVATIONS = ("relu", "relu6", "hard_swish", "swish")
-GATES = ("hard_sigmoid", "sigmoid")
 PADDINGS = ("same", "symmetric")
 WIDEST_HIDDEN = 1280
 LAST_CONV_SCALINGS = ("scale", "grow", "keep")
 
+TAPPED = ("stem", "start", "expand", "depthwise", "last_conv")
+"""Roles of the operators that are endpoints."""
 
-def make_divisible(channels: float, divisor: int = 8) -> int:
-    """Nearest multiple of `divisor`, at least `divisor`, never below 90 % of `channels`."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return rounded if rounded >= 0.9 * channels else rounded + divisor
-
-
-@dataclass(frozen=True)
-class Stem:
-    """The first convolution, with BatchNorm."""
-
-    filters: int = 16
-    kernel: int = 3
-    stride: int = 2
-    activation: str = "hard_swish"
-
-
-@dataclass(frozen=True)
-class Block:
-    """An inverted residual: 1x1 expansion, depthwise, squeeze-excite, linear 1x1 projection.
-
-    `expansion` and `filters` are channel counts. The expansion convolution is left out where
-    `expansion` equals the block's input, as in the first block of every network. `squeeze` is
-    the width of the squeeze-excite bottleneck as a part of `expansion`; 0 means none. `skip` lets
-    the block add its input to its output where both have one size.
-    """
-
-    kernel: int
-    expansion: int
-    filters: int
-    squeeze: float
-    activation: str
-    stride: int
-    skip: bool = True
+KnownBlock = InvertedResidual | ConvBlock | UniversalBottleneck
+"""Every kind of block. One that JSON names no kind of is of the first."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +42,9 @@ class NetworkSpec:
     """A classification network for square pictures; other tasks tap its backbone.
 
     `last_conv` is the 1x1 convolution before pooling (960 in Large; 0 means none) and `hidden` the
-    layer between pooling and logits (1280; 0 means none, as in MobileNetV2). `last_conv_scaling`
-    says what a width multiplier does to `last_conv`: "scale", "grow" (above 1 only) or "keep".
+    layer between pooling and logits (1280; 0 means none, as in MobileNetV2), which has a bias, or
+    else BatchNorm where `hidden_batch_norm` says so. `last_conv_scaling` says what a width
+    multiplier does to `last_conv`: "scale", "grow" (above 1 only) or "keep".
     `padding` is TensorFlow's "same" or PyTorch's "symmetric"; only imported weights need the
     latter.
     """
@@ -73,10 +52,10 @@ class NetworkSpec:
     task: ClassVar[str] = "classify"
 
     name: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[KnownBlock, ...]
     last_conv: int
     hidden: int
-    stem: Stem = Stem()
+    stem: Stem = field(default=Stem())
     last_activation: str = "hard_swish"
     last_conv_scaling: str = "scale"
     squeeze_divisor: int = 8
@@ -85,6 +64,7 @@ class NetworkSpec:
     batch_norm_epsilon: float = 1e-3
     resolution: int = 224
     num_classes: int = 1000
+    hidden_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -105,7 +85,7 @@ class NetworkSpec:
 
     # -- geometry ----------------------------------------------------------------------------
 
-    def placed_blocks(self, output_stride: int = 32) -> Iterator["PlacedBlock"]:
+    def placed_blocks(self, output_stride: int = 32) -> Iterator[PlacedBlock]:
         """The blocks with everything that depends on their place in the network.
 
         Where the network would stride beyond `output_stride`, that block keeps stride 1 at the
@@ -124,17 +104,66 @@ class NetworkSpec:
                 block=block,
                 name="expanded_conv" if index == 0 else f"expanded_conv_{index}",
                 in_channels=channels,
-                squeeze_width=(
-                    make_divisible(block.squeeze * block.expansion, self.squeeze_divisor)
-                    if block.squeeze
-                    else 0
-                ),
+                squeeze_width=block.squeeze_width(self.squeeze_divisor),
                 stride=stride,
                 dilation=dilation,
                 output_stride=reached,
-                residual=block.skip and block.stride == 1 and channels == block.filters,
+                residual=block.adds_input(channels),
+                gate=self.gate,
             )
             channels = block.filters
+
+    def graph(self, output_stride: int = 32) -> OperatorGraph:
+        """Backbone, pooling, the cheap last stage, logits (section 5.1)."""
+        graph = OperatorGraph(*self.image_size)
+        at = self.add_backbone(graph, output_stride)["last"]
+        at = graph.mean("pool", "head", at)
+        if self.hidden:
+            at = graph.conv(
+                "conv_2",
+                "head",
+                at,
+                self.hidden,
+                activation=self.last_activation,
+                bias=not self.hidden_batch_norm,
+                role="hidden",
+            )
+        graph.conv("logits", "head", at, self.num_classes, bias=True, role="logits")
+        return graph
+
+    def add_backbone(self, graph: OperatorGraph, output_stride: int = 32) -> dict[str, str]:
+        """Everything before the pooling; returns the operators that others tap, by endpoint.
+
+        Endpoints are "conv" (the stem), "expanded_conv_12" (a block's output),
+        "expanded_conv_12_expand" (a convolution inside it, after its activation),
+        "expanded_conv_12_depthwise" (likewise, before squeeze-excite), "conv_1" (the last
+        convolution, where there is one) and "last" (what comes before the pooling).
+        """
+        stem = self.stem
+        at = graph.conv(
+            "conv",
+            "stem",
+            IMAGE,
+            stem.filters,
+            stem.kernel,
+            stem.stride,
+            stem.activation,
+            role="stem",
+        )
+        outputs = {}
+        for placed in self.placed_blocks(output_stride):
+            outputs[placed.name] = at = placed.add_to(graph, at)
+        if self.last_conv:
+            at = graph.conv(
+                "conv_1",
+                "last_conv",
+                at,
+                self.last_conv,
+                activation=self.last_activation,
+                role="last_conv",
+            )
+        inside = {op.name: op.name for op in graph.operators if op.role in TAPPED}
+        return inside | outputs | {"last": at}
 
     # -- edits: each returns a new spec ------------------------------------------------------
 
@@ -156,13 +185,10 @@ class NetworkSpec:
             return self
         scale = lambda channels: make_divisible(channels * width)  # noqa: E731
         stem = dataclasses.replace(self.stem, filters=scale(self.stem.filters))
-        channels, base_channels, blocks = stem.filters, self.stem.filters, []
+        channels, base_channels = stem.filters, self.stem.filters
+        blocks: list[KnownBlock] = []
         for block in self.blocks:
-            ratio = block.expansion / base_channels
-            expansion = channels if ratio == 1 else make_divisible(channels * ratio)
-            blocks.append(
-                dataclasses.replace(block, expansion=expansion, filters=scale(block.filters))
-            )
+            blocks.append(block.with_width(width, base_channels, channels))
             channels, base_channels = blocks[-1].filters, block.filters
         last_width = {"scale": width, "grow": max(width, 1), "keep": 1}[self.last_conv_scaling]
         last_conv = make_divisible(self.last_conv * last_width) if self.last_conv else 0
@@ -179,7 +205,7 @@ class NetworkSpec:
         """One block changed, the others as they were."""
         self._check_index(index)
         blocks = list(self.blocks)
-        blocks[index] = dataclasses.replace(blocks[index], **changes)
+        blocks[index] = blocks[index].replace(**changes)
         return self.replace(blocks=tuple(blocks))
 
     def with_expansion(self, index: int, expansion: int) -> "NetworkSpec":
@@ -213,7 +239,7 @@ class NetworkSpec:
         """A bottleneck resized with every block that shares its residual (section 4.2)."""
         group = self.bottleneck_group(index)
         blocks = [
-            dataclasses.replace(block, filters=filters) if i in group else block
+            block.replace(filters=filters) if i in group else block
             for i, block in enumerate(self.blocks)
         ]
         return self.replace(blocks=tuple(blocks))
@@ -224,8 +250,8 @@ class NetworkSpec:
             self.stem, filters=filters, activation=activation or self.stem.activation
         )
         first = self.blocks[0]
-        if first.expansion == self.stem.filters:
-            first = dataclasses.replace(first, expansion=filters)
+        if isinstance(first, InvertedResidual) and not first.expands(self.stem.filters):
+            first = first.replace(expansion=filters)
         return self.replace(stem=stem, blocks=(first, *self.blocks[1:]))
 
     def with_activation(self, activation: str, from_block: int = 0) -> "NetworkSpec":
@@ -236,14 +262,12 @@ class NetworkSpec:
         `with_activation("hard_swish", 6)` with an h-swish stem.
         """
         chosen = lambda index: activation if index >= from_block else "relu"  # noqa: E731
-        blocks = tuple(
-            dataclasses.replace(block, activation=chosen(i)) for i, block in enumerate(self.blocks)
-        )
+        blocks = tuple(block.replace(activation=chosen(i)) for i, block in enumerate(self.blocks))
         stem = dataclasses.replace(self.stem, activation=chosen(0))
         return self.replace(stem=stem, blocks=blocks, last_activation=activation)
 
     def without_squeeze_excite(self) -> "NetworkSpec":
-        return self.replace(blocks=tuple(dataclasses.replace(b, squeeze=0.0) for b in self.blocks))
+        return self.replace(blocks=tuple(block.without_squeeze_excite() for block in self.blocks))
 
     def with_old_last_stage(self) -> "NetworkSpec":
         """The last stage before section 5.1's redesign (Figure 5, top).
@@ -253,8 +277,14 @@ class NetworkSpec:
         """
         if not self.hidden:
             raise UserError(f"{self.name} has the old last stage already: no layer after pooling.")
-        extra = Block(3, self.last_conv, 2 * self.blocks[-1].filters, 0.0, self.last_activation, 1)
-        return self.replace(blocks=(*self.blocks, extra), last_conv=self.hidden, hidden=0)
+        filters, activation = 2 * self.blocks[-1].filters, self.last_activation
+        extra = InvertedResidual(3, self.last_conv, filters, 0.0, activation, 1)
+        return self.replace(
+            blocks=(*self.blocks, extra),
+            last_conv=self.hidden,
+            hidden=0,
+            hidden_batch_norm=False,
+        )
 
     def with_halved_tail(self, first_expansion: bool) -> "NetworkSpec":
         """Half the channels from C4 to C5, for detection and segmentation (sections 6.3, 6.4).
@@ -267,15 +297,11 @@ class NetworkSpec:
         first = next((i for i, p in enumerate(placed) if p.output_stride == 32), None)
         if first is None:
             raise UserError(f"{self.name} never reaches output stride 32, so it has no tail.")
-        blocks = list(self.blocks)
-        for i in range(first, len(blocks)):
-            halved = make_divisible(blocks[i].expansion / 2)
-            keep = i == first and not first_expansion
-            blocks[i] = dataclasses.replace(
-                blocks[i],
-                expansion=blocks[i].expansion if keep else halved,
-                filters=make_divisible(blocks[i].filters / 2),
-            )
+        blocks = [
+            *self.blocks[:first],
+            self.blocks[first].with_halved_channels(keep_expansion=not first_expansion),
+            *(block.with_halved_channels(False) for block in self.blocks[first + 1 :]),
+        ]
         last_conv = make_divisible(self.last_conv / 2) if self.last_conv else 0
         return self.replace(name=f"{self.name}_half", blocks=tuple(blocks), last_conv=last_conv)
 
@@ -301,60 +327,44 @@ class NetworkSpec:
         return spec_json.digest(tree)
 
 
-@dataclass(frozen=True)
-class PlacedBlock:
-    """A block, and what its place in the network makes of it."""
-
-    block: Block
-    name: str
-    in_channels: int
-    squeeze_width: int
-    stride: int
-    dilation: int
-    output_stride: int
-    residual: bool
-
-    @property
-    def has_expansion(self) -> bool:
-        return self.block.expansion != self.in_channels
-
-
 # -- validation ------------------------------------------------------------------------------
 
 
-def _validate(spec: NetworkSpec) -> None:
-    def require(holds: bool, field: str, value: object, wanted: str) -> None:
+@dataclass(frozen=True)
+class _Check:
+    network: str
+
+    def require(self, holds: bool, field: str, value: object, wanted: str) -> None:
         if not holds:
-            raise UserError(f"In network {spec.name!r}, {field} is {value!r} but must be {wanted}.")
+            raise UserError(
+                f"In network {self.network!r}, {field} is {value!r} but must be {wanted}."
+            )
 
-    def whole(field: str, value: object, least: int = 1) -> None:
+    def whole(self, field: str, value: object, least: int = 1) -> None:
         is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        require(is_whole, field, value, f"a whole number of at least {least}")
+        self.require(is_whole, field, value, f"a whole number of at least {least}")
 
-    def one_of(field: str, value: object, choices: tuple[object, ...]) -> None:
-        require(value in choices, field, value, "one of " + ", ".join(map(str, choices)))
+    def one_of(self, field: str, value: object, choices: tuple[object, ...]) -> None:
+        self.require(value in choices, field, value, "one of " + ", ".join(map(str, choices)))
 
-    whole("stem.filters", spec.stem.filters)
-    one_of("stem.kernel", spec.stem.kernel, (1, 3, 5, 7))
-    one_of("stem.stride", spec.stem.stride, (1, 2))
-    one_of("stem.activation", spec.stem.activation, ACTIVATIONS)
-    require(len(spec.blocks) > 0, "blocks", spec.blocks, "a list of at least one block")
+
+def _validate(spec: NetworkSpec) -> None:
+    check = _Check(spec.name)
+    check.whole("stem.filters", spec.stem.filters)
+    check.one_of("stem.kernel", spec.stem.kernel, (1, 3, 5, 7))
+    check.one_of("stem.stride", spec.stem.stride, (1, 2))
+    check.one_of("stem.activation", spec.stem.activation, OF_BLOCKS)
+    check.require(len(spec.blocks) > 0, "blocks", spec.blocks, "a list of at least one block")
     for i, block in enumerate(spec.blocks):
-        one_of(f"blocks[{i}].kernel", block.kernel, (3, 5, 7))
-        whole(f"blocks[{i}].expansion", block.expansion)
-        whole(f"blocks[{i}].filters", block.filters)
-        require(0 <= block.squeeze <= 1, f"blocks[{i}].squeeze", block.squeeze, "from 0 to 1")
-        one_of(f"blocks[{i}].activation", block.activation, ACTIVATIONS)
-        one_of(f"blocks[{i}].stride", block.stride, (1, 2))
-        require(isinstance(block.skip, bool), f"blocks[{i}].skip", block.skip, "True or False")
-    whole("last_conv", spec.last_conv, 0)
-    whole("hidden", spec.hidden, 0)
-    one_of("last_activation", spec.last_activation, ACTIVATIONS)
-    one_of("last_conv_scaling", spec.last_conv_scaling, LAST_CONV_SCALINGS)
-    whole("squeeze_divisor", spec.squeeze_divisor)
-    one_of("gate", spec.gate, GATES)
-    one_of("padding", spec.padding, PADDINGS)
+        block.check(check, f"blocks[{i}]")
+    check.whole("last_conv", spec.last_conv, 0)
+    check.whole("hidden", spec.hidden, 0)
+    check.one_of("last_activation", spec.last_activation, OF_BLOCKS)
+    check.one_of("last_conv_scaling", spec.last_conv_scaling, LAST_CONV_SCALINGS)
+    check.whole("squeeze_divisor", spec.squeeze_divisor)
+    check.one_of("gate", spec.gate, GATES)
+    check.one_of("padding", spec.padding, PADDINGS)
     epsilon = spec.batch_norm_epsilon
-    require(0 < epsilon < 1, "batch_norm_epsilon", epsilon, "between 0 and 1")
-    whole("resolution", spec.resolution, 32)
-    whole("num_classes", spec.num_classes, 2)
+    check.require(0 < epsilon < 1, "batch_norm_epsilon", epsilon, "between 0 and 1")
+    check.whole("resolution", spec.resolution, 32)
+    check.whole("num_classes", spec.num_classes, 2)

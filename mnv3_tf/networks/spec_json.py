@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mnv3_tf.errors import UserError
@@ -17,14 +19,15 @@ def load(text: str) -> Any:
         raise UserError(f"A network spec must be JSON, but {error}.") from None
 
 
-def tree_of(spec: Any) -> dict[str, Any]:
-    """The fields of a dataclass, and of those in it.
+LATER = {"skip": True, "hidden_batch_norm": False}
+"""Fields that are left out where they have the value that all networks had before there was such a
+field: those keep their text, and the hash by which runs and caches know them."""
 
-    A block's `skip` is left out where it is True: networks that all have it keep the text and the
-    hash that they had before there was such a field, by which runs and caches know them.
-    """
+
+def tree_of(spec: Any) -> dict[str, Any]:
+    """The fields of a dataclass, and of those in it, without those of `LATER`."""
     return dataclasses.asdict(
-        spec, dict_factory=lambda fields: {k: v for k, v in fields if (k, v) != ("skip", True)}
+        spec, dict_factory=lambda fields: {k: v for k, v in fields if LATER.get(k) is not v}
     )
 
 
@@ -40,6 +43,8 @@ def digest(tree: dict[str, Any]) -> str:
 
 def decode(kind: Any, tree: Any, where: str) -> Any:
     """JSON back into (nested, frozen) dataclasses, naming the place of any mistake."""
+    if get_origin(kind) is UnionType:
+        tree, kind = _of_kind(get_args(kind), tree, where)
     if dataclasses.is_dataclass(kind):
         if not isinstance(tree, dict):
             raise UserError(f"In the network spec, {where} must be an object, not {tree!r}.")
@@ -60,3 +65,16 @@ def decode(kind: Any, tree: Any, where: str) -> Any:
     if type(tree) is not kind:
         raise UserError(f"In the network spec, {where} must be {kind.__name__}, not {tree!r}.")
     return tree
+
+
+def _of_kind(kinds: Sequence[Any], tree: Any, where: str) -> tuple[Any, Any]:
+    """The tree without its "kind", and which of the kinds it is of; the first where it has none."""
+    if not isinstance(tree, dict) or "kind" not in tree:
+        return tree, kinds[0]
+    by_name = {kind.kind: kind for kind in kinds}
+    if tree["kind"] not in by_name:
+        raise UserError(
+            f"In the network spec, {where}.kind is {tree['kind']!r} but must be one of "
+            f"{', '.join(by_name)}."
+        )
+    return {k: v for k, v in tree.items() if k != "kind"}, by_name[tree["kind"]]

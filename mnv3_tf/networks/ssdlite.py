@@ -13,9 +13,8 @@ import numpy as np
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks import anchors
-from mnv3_tf.networks import operators as parts
+from mnv3_tf.networks.graph import OperatorGraph
 from mnv3_tf.networks.on_backbone import OnBackbone
-from mnv3_tf.networks.operators import OperatorGraph
 from mnv3_tf.networks.spec import NetworkSpec
 
 RESOLUTION = 320
@@ -71,15 +70,25 @@ class DetectorSpec(OnBackbone):
     def image_size(self) -> tuple[int, int]:
         return self.backbone.image_size
 
-    @property
-    def c4(self) -> str:
+    def graph(self, output_stride: int = 32) -> OperatorGraph:
+        """Ends in "box_codes", (A, 4), and "class_logits", (A, 1 + classes)."""
+        graph = OperatorGraph(*self.image_size)
+        last = self.backbone.add_backbone(graph)["last"]
+        maps = _add_extras(graph, [self.c4(graph), last], self.extra_filters)
+        for head, values in (("box", 4), ("class", 1 + self.num_classes)):
+            _add_head(graph, head, values, maps, self.anchors_per_cell())
+        return graph
+
+    def c4(self, graph: OperatorGraph) -> str:
         """The name of the operator that C4 is."""
-        for placed in self.backbone.placed_blocks():
-            if placed.output_stride == 32 and placed.has_expansion:
-                return f"{placed.name}_expand"
+        at_16 = tuple(math.ceil(side / 16) for side in self.image_size)
+        stages = {p.name for p in self.backbone.placed_blocks() if p.output_stride == 32}
+        for op in graph.operators:
+            if op.stage in stages and op.role == "expand" and op.output[:2] == at_16:
+                return op.name
         raise UserError(
-            f"{self.backbone.name} has no expansion in a block at output stride 32, which SSDLite "
-            "reads; choose another --model."
+            f"{self.backbone.name} has no expansion in a block at output stride 32, before it "
+            "strides, which SSDLite reads; choose another --model."
         )
 
     @property
@@ -121,25 +130,28 @@ def make_detector(
     return DetectorSpec(backbone, extra)
 
 
-def detector(spec: DetectorSpec) -> OperatorGraph:
-    """Ends in "box_codes", (A, 4), and "class_logits", (A, 1 + classes)."""
-    graph = OperatorGraph(*spec.image_size)
-    taps = parts.backbone(graph, spec.backbone)
-    maps = [taps[spec.c4], taps["last"]]
-    for number, filters in enumerate(spec.extra_filters, 1):
-        name, half = f"extra_{number}", filters // 2
+def _add_extras(graph: OperatorGraph, maps: list[str], filters: tuple[int, ...]) -> list[str]:
+    """The maps, and those after them, each at half the size of the one before."""
+    for number, wide in enumerate(filters, 1):
+        name, half = f"extra_{number}", wide // 2
         at = graph.conv(f"{name}_reduce", "extras", maps[-1], half, activation="relu6")
         at = graph.depthwise(f"{name}_depthwise", "extras", at, 3, 2, activation="relu6")
-        maps.append(graph.conv(f"{name}_project", "extras", at, filters, activation="relu6"))
-    for head, values in (("box", 4), ("class", 1 + spec.num_classes)):
-        stage, found = f"{head}_head", []
-        for number, (source, boxes) in enumerate(zip(maps, spec.anchors_per_cell(), strict=True)):
-            name = f"{head}_{number}"
-            at = graph.depthwise(f"{name}_depthwise", stage, source, 3, activation="relu6")
-            at = graph.conv(name, stage, at, boxes * values, bias=True)
-            height, width, _ = graph.shapes[at]
-            found.append(
-                graph.reshape(f"{name}_reshape", stage, at, (height * width * boxes, values))
-            )
-        graph.join("box_codes" if head == "box" else "class_logits", stage, found, 0)
-    return graph
+        at = graph.conv(f"{name}_project", "extras", at, wide, activation="relu6", role="project")
+        maps = [*maps, at]
+    return maps
+
+
+def _add_head(
+    graph: OperatorGraph, head: str, values: int, maps: list[str], boxes_per_cell: list[int]
+) -> None:
+    """`values` for each anchor of each map, in "box_codes" or "class_logits"."""
+    stage, found = f"{head}_head", []
+    for number, (source, boxes) in enumerate(zip(maps, boxes_per_cell, strict=True)):
+        name = f"{head}_{number}"
+        at = graph.depthwise(f"{name}_depthwise", stage, source, 3, activation="relu6")
+        at = graph.conv(
+            name, stage, at, boxes * values, bias=True, role="logits" if head == "class" else ""
+        )
+        height, width, _ = graph.shapes[at]
+        found.append(graph.reshape(f"{name}_reshape", stage, at, (height * width * boxes, values)))
+    graph.join("box_codes" if head == "box" else "class_logits", stage, found, 0)

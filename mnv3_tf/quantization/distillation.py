@@ -7,7 +7,7 @@ bottlenecks. Post-training quantisation moves the biases alone, for seconds; qua
 training moves kernels and ranges too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mnv3_tf.networks.cost import operators
 from mnv3_tf.quantization.distributions import Classes, Distribution
 from mnv3_tf.quantization.scheme import Range, as_stored, kernel_of, range_layer, variables_of
+from mnv3_tf.tasks.specs import Spec, for_phones
 
-FEATURES = ("_project", "_add", "pool")  # ends of the names of layers whose outputs are compared
+FEATURES = ("project", "residual", "pool")  # roles of operators whose outputs are compared
 FEATURE_WEIGHT = 0.3
 
 
@@ -58,9 +60,12 @@ class Distiller(tf.Module):
         ranges: Mapping[str, Range],
         rates: Rates,
         steps: int,
+        features: Collection[str],
         answer: Distribution | None = None,
     ) -> None:
-        """`answer` says what the networks give, a classifier's logits if None."""
+        """`features` are the layers whose outputs are compared. `answer` says what the networks
+        give, a classifier's logits if None.
+        """
         super().__init__()
         self._answer = answer or Classes()
         self.quantized = quantized
@@ -73,7 +78,7 @@ class Distiller(tf.Module):
         self.optimizer = tf_keras.optimizers.Adam(schedule, epsilon=1e-12, jit_compile=False)
         self.optimizer.build(self.shifts)
         self.step_number = tf.Variable(0, dtype=tf.int64, trainable=False)
-        names = [layer.name for layer in lowered.layers if layer.name.endswith(FEATURES)]
+        names = [layer.name for layer in lowered.layers if layer.name in features]
         self._teacher = _with_features(lowered, names)
         self._student = _with_features(quantized, [f"quant_{name}" for name in names])
 
@@ -101,6 +106,11 @@ class Distiller(tf.Module):
         """Undoes all steps."""
         for tuned, first in zip(self._tuned, self.first, strict=True):
             tuned.variable.assign(first)
+
+
+def features_of(spec: Spec) -> list[str]:
+    """The layers of the lowered network whose outputs are compared."""
+    return [op.name for op in operators(for_phones(spec)) if op.role in FEATURES]
 
 
 def divergence_from(

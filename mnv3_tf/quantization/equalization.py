@@ -8,7 +8,6 @@ a second gate (`quantization.lowering`, "equalized"). On MobileNetV3-Small the s
 divergence from the float network, and the others take off another fifth once biases are tuned.
 """
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +15,10 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.layers import STEM, Lowering
+from mnv3_tf.layers.factory import last_layer
+from mnv3_tf.networks.activations import activation
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.graph import Add
 from mnv3_tf.networks.spec import NetworkSpec
 
 PICTURES = 100
@@ -24,6 +27,9 @@ PIXELS = 40_000  # looked at in each batch of a tensor
 PERCENTILE = 99.99  # of a channel's magnitudes is its reach; single outliers may be clipped
 LARGEST_GAIN = 64.0  # a channel that is all but silent is not blown up any further
 GATE_CLOSED = 3.0  # below -3 h-swish is 0, whatever it reads
+
+SCALABLE = ("stem", "conv", "start", "expand", "depthwise", "project")
+"""Roles of the convolutions looked at: those of the stem and of the blocks, gates aside."""
 
 
 def channel_gains(
@@ -69,21 +75,18 @@ def _scalable_tensors(
     spec: NetworkSpec, lowering: Lowering
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each convolution whose channels may be scaled, and the layers whose outputs that scales."""
-    stem = spec.stem.activation
-    placed = list(spec.placed_blocks())
-    # Large's first block adds to the stem's output, and so carries its gains.
-    bound = tuple(f"{p.name}_add" for p in itertools.takewhile(lambda p: p.residual, placed))
-    if stem == "relu":
-        yield STEM, (f"{STEM}_relu", *bound)
-    elif stem == "hard_swish" and lowering == "equalized":
-        yield STEM, (STEM, *bound)
-    for index, here in enumerate(placed):
-        if here.block.activation == "relu":
-            if here.has_expansion:
-                yield f"{here.name}_expand", (f"{here.name}_expand_relu",)
-            yield f"{here.name}_depthwise", (f"{here.name}_depthwise_relu",)
-        if not here.residual:
-            # The blocks that add to this one's output carry its gains.
-            members = [placed[i] for i in spec.bottleneck_group(index)]
-            ends = (f"{p.name}_{'add' if p.residual else 'project'}" for p in members)
-            yield f"{here.name}_project", tuple(ends)
+    listed = operators(spec)
+    adds = [op for op in listed if isinstance(op, Add)]
+    # Of what is added to something, the gains are that one's; so they are of the sum.
+    added = {op.reads[1] for op in adds}
+    carried: dict[str, list[str]] = {op.name: [] for op in listed}
+    for total in adds:
+        carried[total.name] = carried[total.reads[0]]
+        carried[total.name].append(total.name)
+    for op in listed:
+        if op.role not in SCALABLE or op.name in added:
+            continue
+        if activation(op.activation).homogeneous:
+            yield op.name, (last_layer(op, lowered=True), *carried[op.name])
+        elif op.name == STEM and op.activation == "hard_swish" and lowering == "equalized":
+            yield op.name, (op.name, *carried[op.name])

@@ -19,8 +19,9 @@ from mnv3_tf import weights as weight_files
 from mnv3_tf.errors import UserError
 from mnv3_tf.layers import STEM, Lowering
 from mnv3_tf.models import build
+from mnv3_tf.networks.activations import activation
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.operators import IMAGE
+from mnv3_tf.networks.graph import IMAGE, Add, Convolution, Depthwise, Multiply
 from mnv3_tf.tasks.specs import Spec, for_phones
 
 LayerWeights = Mapping[str, Mapping[str, np.ndarray]]
@@ -57,31 +58,27 @@ def lower_weights(
     Raises UserError for weights that are not finite.
     """
     network, chosen = spec.backbone, channel_gains or {}
-    after = {
-        "hard_swish": 1.0 if lowering == "fused" else 6.0,
-        "hard_sigmoid": 6.0,
-    }
     listed = operators(for_phones(spec))
     # What an ADD adds to something must have its gain.
-    added_to = {op.reads[1]: op.reads[0] for op in listed if op.kind == "add"}
+    added_to = {op.reads[1]: op.reads[0] for op in listed if isinstance(op, Add)}
     gains: dict[str, Gain] = {IMAGE: 1.0}
     folded: Folded = {}
     for op in listed:
         read = gains[op.reads[0]]
-        if op.kind in ("conv", "depthwise"):
+        if isinstance(op, Convolution):
+            kind = activation(op.activation)
             own = gains[added_to[op.name]] if op.name in added_to else chosen.get(op.name, 1.0)
-            kernel, bias = _without_batch_norm(trained, op.name, network.batch_norm_epsilon)
+            kernel, bias = _without_batch_norm(trained, op, network.batch_norm_epsilon)
             _require_finite(op.name, kernel, bias)
             # A kernel has the channels that it reads in its last axis but one, a depthwise one too.
             kernel = kernel / np.reshape(read, (-1, 1))
-            kernel = kernel * np.reshape(own, (-1, 1) if op.kind == "depthwise" else (-1,))
-            shift = 3.0 if op.activation == "hard_sigmoid" else 0.0
+            kernel = kernel * np.reshape(own, (-1, 1) if isinstance(op, Depthwise) else (-1,))
             folded[op.name] = {
                 "kernel": kernel.astype(np.float32),
-                "bias": _not_constant(((bias + shift) * own).astype(np.float32)),
+                "bias": _not_constant(((bias + kind.shift) * own).astype(np.float32)),
             }
-            gains[op.name] = own * after.get(op.activation, 1.0)
-        elif op.kind == "multiply":
+            gains[op.name] = own * (kind.gain if lowering == "fused" else kind.composite_gain)
+        elif isinstance(op, Multiply):
             gains[op.name] = read * gains[op.reads[1]]
         else:
             gains[op.name] = read
@@ -114,13 +111,14 @@ def _not_constant(bias: np.ndarray) -> np.ndarray:
 
 
 def _without_batch_norm(
-    trained: LayerWeights, name: str, epsilon: float
+    trained: LayerWeights, op: Convolution, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias in float64 with the BatchNorm that follows, if any, folded in."""
+    name = op.name
     kernel = trained[name]["kernel"].astype(np.float64)
     if f"{name}_bn" not in trained:
         return kernel, trained[name]["bias"].astype(np.float64)
     norm = {key: value.astype(np.float64) for key, value in trained[f"{name}_bn"].items()}
     scale = norm["gamma"] / np.sqrt(norm["moving_variance"] + epsilon)
-    per_channel = scale[:, None] if name.endswith("_depthwise") else scale
+    per_channel = scale[:, None] if isinstance(op, Depthwise) else scale
     return kernel * per_channel, norm["beta"] - norm["moving_mean"] * scale

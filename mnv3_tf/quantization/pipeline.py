@@ -20,7 +20,7 @@ from mnv3_tf.models import build
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.quantization import aware_training, post_training
 from mnv3_tf.quantization.calibration import calibrate
-from mnv3_tf.quantization.distillation import Distiller, divergence_from
+from mnv3_tf.quantization.distillation import Distiller, divergence_from, features_of
 from mnv3_tf.quantization.equalization import channel_gains
 from mnv3_tf.quantization.lowering import lower_weights, lowered_model
 from mnv3_tf.quantization.scheme import Range, fake_quantized, round_biases
@@ -110,6 +110,7 @@ def quantize(
             found.ranges,
             aware_training.RATES,
             training.steps,
+            features_of(slim_spec),
             answer,
         )
         job = {
@@ -126,7 +127,13 @@ def quantize(
         print("Tuning biases ...", flush=True)
         steps = post_training.steps_for(cost(slim_spec).madds)
         tuned = post_training.tune(
-            found.quantized, found.lowered, found.ranges, pictures, steps, answer=answer
+            found.quantized,
+            found.lowered,
+            found.ranges,
+            pictures,
+            features_of(slim_spec),
+            steps,
+            answer=answer,
         )
         notes["bias_correction"] = tuned and asdict(tuned)
     round_biases(found.quantized)

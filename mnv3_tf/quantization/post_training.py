@@ -5,7 +5,7 @@ layer by layer (Nagel et al. 2019, section 4.2), which knows means alone, not wh
 answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,7 @@ def tune(
     lowered: tf_keras.Model,
     ranges: Mapping[str, Range],
     images: np.ndarray,
+    features: Collection[str],
     steps: int = STEPS,
     seed: int = 0,
     answer: Distribution | None = None,
@@ -55,6 +56,7 @@ def tune(
       lowered: the float model.
       ranges: of the int8 tensors, by layer.
       images: calibration pictures, (N, H, W, 3) in [-1, 1].
+      features: layers whose outputs are compared.
       answer: what the networks give, a classifier's logits if None.
 
     Returns:
@@ -67,7 +69,7 @@ def tune(
     order = rng.permutation(len(images))
     judges = int(HELD_OUT * len(images))
     judged, tuned = images[order[:judges]], order[judges:]
-    distiller = Distiller(quantized, lowered, ranges, RATES, steps, answer)
+    distiller = Distiller(quantized, lowered, ranges, RATES, steps, features, answer)
     divergence = divergence_from(lowered, quantized, answer)
     batch = batch_size(images.shape[1:3], BATCH)
     before = divergence(judged)

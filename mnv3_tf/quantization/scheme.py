@@ -19,6 +19,7 @@ from tensorflow_model_optimization.python.core.quantization.keras import (
 )
 
 from mnv3_tf.layers import Resize
+from mnv3_tf.layers.activations import FUSED
 
 Range = tuple[float, float]
 
@@ -158,12 +159,12 @@ def _has_own_range(layer: Any) -> bool:
 
 
 def range_layer(layer: Any) -> Any:
-    """The layer whose range a layer's output gets: itself, or the ReLU that is fused onto it.
+    """The layer whose range a layer's output gets: itself, or the activation fused onto it.
 
     What a concatenation joins has the concatenation's, since TFLite wants one scale for all of it.
     """
     reader = _only_reader(layer)
-    if kernel_of(layer) and isinstance(reader, tf_keras.layers.ReLU):
+    if kernel_of(layer) and isinstance(reader, FUSED):
         return range_layer(reader)
     while isinstance(reader, _PASSES_ITS_INPUT_ON):
         reader = _only_reader(reader)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.spec import NetworkSpec
 
 LayerWeights = Mapping[str, Mapping[str, np.ndarray]]
@@ -86,13 +87,14 @@ def simplify(spec: NetworkSpec, weights: LayerWeights) -> Simplified:
     removed: list[str] = []
     constant_gates: dict[str, int] = {}
     constant_hidden: dict[str, int] = {}
+    listed = operators(spec)
     for index, placed in enumerate(spec.placed_blocks()):
         if not placed.squeeze_width:
             continue
-        name, project = placed.name, f"{placed.name}_project"
-        first, second = f"{name}_squeeze_excite_conv", f"{name}_squeeze_excite_conv_1"
+        name, parts = placed.name, {op.role: op.name for op in listed if op.stage == placed.name}
+        first, second, project = parts["squeeze"], parts["excite"], parts["project"]
         branch = _Branch(*_in_float64(weights[first]), *_in_float64(weights[second]))
-        means = _largest_means(weights[f"{name}_depthwise_bn"])
+        means = _largest_means(weights[f"{parts['depthwise']}_bn"])
         if not all(np.isfinite(values).all() for values in (means, *vars(branch).values())):
             continue
         hidden = _fold_constant_hidden(branch, means)

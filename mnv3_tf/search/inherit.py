@@ -12,7 +12,7 @@ import numpy as np
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import build
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.operators import IMAGE, Operator
+from mnv3_tf.networks.graph import IMAGE, Conv, Convolution, Multiply, Operator
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.settings import InheritSettings
 from mnv3_tf.search.starting_point import named_classifier, require_classifier
@@ -51,11 +51,11 @@ def inherit(
     theirs = {op.name: op for op in operators(parent)}
     found = {layer: dict(values) for layer, values in fresh.items()}
     for op in operators(spec):
-        if op.kind not in ("conv", "depthwise") or op.name not in theirs:
+        if not isinstance(op, Convolution) or op.name not in theirs:
             continue
         outputs = choice.of(op.name, op.output[-1])
         inputs = choice.of(theirs[op.name].reads[0], op.input[-1])
-        kernel = (inputs, outputs) if op.kind == "conv" else (outputs, np.arange(1))
+        kernel = (inputs, outputs) if isinstance(op, Conv) else (outputs, np.arange(1))
         for layer in (op.name, f"{op.name}_bn"):
             for name, value in weights.get(layer, {}).items():
                 axes = kernel if name == "kernel" else (outputs,)
@@ -72,9 +72,9 @@ class _Choice:
         self._set_of = _bound(listed)
         self._norms: dict[str, np.ndarray] = {}
         # The filters of a gate scale channels that others make.
-        gates = {op.reads[1] for op in listed if op.kind == "multiply"}
+        gates = {op.reads[1] for op in listed if isinstance(op, Multiply)}
         for op in listed:
-            if op.kind == "conv" and op.name not in gates:
+            if isinstance(op, Conv) and op.name not in gates:
                 key, norms = self._set_of[op.name], _filter_norms(op.name, weights, spec)
                 self._norms[key] = self._norms[key] + norms if key in self._norms else norms
 
@@ -97,7 +97,7 @@ def _bound(listed: Sequence[Operator]) -> dict[str, str]:
         return name
 
     for op in listed:
-        if op.kind != "conv":
+        if not isinstance(op, Conv):
             for source in op.reads:
                 sets[find(op.name)] = find(source)
     return {name: find(name) for op in listed for name in (op.name, *op.reads)}

@@ -11,14 +11,15 @@ No TensorFlow here.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks.cost import Operator, operators
+from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.graph import Conv, Convolution, Operator
 from mnv3_tf.networks.spec import NetworkSpec
 
 SCHEMA_VERSION = 1
@@ -39,29 +40,19 @@ class Key:
 
 
 def key_of(op: Operator) -> Key:
-    return Key(op.kind, op.input[0], op.kernel, op.stride, op.dilation, op.activation)
+    if isinstance(op, Convolution):
+        return Key(op.kind, op.input[0], op.kernel, op.stride, op.dilation, op.activation)
+    return Key(op.kind, op.input[0], 1, 1, 1, op.activation)
 
 
 def channels_of(op: Operator) -> tuple[int, ...]:
     """The axes of an operator's grid: input and output channels of a convolution, else channels."""
-    return (op.input[2], op.output[2]) if op.kind == "conv" else (op.input[2],)
+    return (op.input[2], op.output[2]) if isinstance(op, Conv) else (op.input[2],)
 
 
 def with_channels(op: Operator, channels: Sequence[int]) -> Operator:
-    """The same operator with other channels; its cost is not counted anew."""
-    height, width, _ = op.input
-    out_height, out_width, _ = op.output
-    return Operator(
-        op.name,
-        op.stage,
-        op.kind,
-        (height, width, channels[0]),
-        (out_height, out_width, channels[-1]),
-        op.kernel,
-        op.stride,
-        op.dilation,
-        op.activation,
-    )
+    """The same operator with other channels."""
+    return replace(op, input=(*op.input[:2], channels[0]), output=(*op.output[:2], channels[-1]))
 
 
 @dataclass(frozen=True)
@@ -98,7 +89,7 @@ def features_of(found: Iterable[tuple[Operator, float]]) -> np.ndarray:
     """The features of operators with their latencies in microseconds."""
     sums = dict.fromkeys(FEATURES, 0.0) | {"network": 1.0}
     for op, us in found:
-        kind = "dense" if op.kind == "conv" and op.input[0] == 1 else op.kind
+        kind = "dense" if isinstance(op, Conv) and op.input[0] == 1 else op.kind
         sums[kind] += us
         sums["operators"] += 1
     return np.array([sums[name] for name in FEATURES])
@@ -149,9 +140,10 @@ class LatencyTable:
         grid = self.grids.get(quantize, {}).get(key_of(op))
         found = grid.at(channels_of(op)) if grid else None
         if found is None:
+            key = key_of(op)
             raise UserError(
-                f"The latency table has no {op.kind} {op.kernel}x{op.kernel} of stride "
-                f"{op.stride} with {op.activation} at {op.input[0]}x{op.input[1]} for "
+                f"The latency table has no {op.kind} {key.kernel}x{key.kernel} of stride "
+                f"{key.stride} with {op.activation} at {op.input[0]}x{op.input[1]} for "
                 f"{' to '.join(map(str, channels_of(op)))} channels in {quantize!r}; fill it with "
                 "python -m benchmark latency_table, with --seeds and --resolution of this network."
             )

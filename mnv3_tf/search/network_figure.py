@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mnv3_tf.networks.activations import ACTIVATIONS
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.ui import figures
 
 KERNEL_COLOURS = {1: "#b0b0b0", 3: "#4c72b0", 5: "#dd8452", 7: "#55a868"}
-ACTIVATION_NAMES = {"relu": "ReLU", "relu6": "ReLU6", "hard_swish": "h-swish", "swish": "swish"}
 COLUMNS = ("kernel", "expansion", "SE", "filters", "activation")
 PLACES = (0.60, 0.82, 1.01, 1.16, 1.39)
 """Of the columns' middles; 1 is the width of the widest shape, whose middle is at 0."""
@@ -44,9 +44,10 @@ def rows(spec: NetworkSpec) -> Iterator[Row]:
     for index, placed in enumerate(spec.placed_blocks()):
         block, size = placed.block, -(-spec.resolution // placed.output_stride)
         squeeze = str(placed.squeeze_width or "")
-        cells = _cells(block.kernel, block.expansion, squeeze, block.filters, block.activation)
-        widths = (placed.in_channels, block.expansion, block.filters)
-        yield Row(f"block {index}", widths, size, block.kernel, cells, placed.residual)
+        kernels = block.kernels or (1,)
+        cells = _cells(kernels, block.widest, squeeze, block.filters, block.activation)
+        widths = (placed.in_channels, block.widest, block.filters)
+        yield Row(f"block {index}", widths, size, max(kernels), cells, placed.residual)
         channels = block.filters
     for name, filters, side in (("conv", spec.last_conv, size), ("hidden", spec.hidden, 1)):
         if filters:
@@ -58,15 +59,15 @@ def rows(spec: NetworkSpec) -> Iterator[Row]:
 def _convolution(
     name: str, channels: int, filters: int, size: int, kernel: int, activation: str
 ) -> Row:
-    cells = _cells(kernel, "", "", filters, activation)
+    cells = _cells((kernel,), "", "", filters, activation)
     return Row(name, (channels, filters, filters), size, kernel, cells)
 
 
 def _cells(
-    kernel: int, expansion: object, squeeze: str, filters: int, activation: str
+    kernels: Sequence[int], expansion: object, squeeze: str, filters: int, activation: str
 ) -> tuple[str, ...]:
-    named = ACTIVATION_NAMES[activation]
-    return (f"{kernel}x{kernel}", str(expansion), squeeze, str(filters), named)
+    sizes = ", ".join(f"{kernel}x{kernel}" for kernel in kernels)
+    return (sizes, str(expansion), squeeze, str(filters), ACTIVATIONS[activation].title)
 
 
 def figure(spec: NetworkSpec, width: float) -> Any:

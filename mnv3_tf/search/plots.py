@@ -14,7 +14,7 @@ from mnv3_tf.ui import figures
 WIDTH = 6.4
 """Inches; wider ones would shrink their letters too much on a phone."""
 GREY = "#b0b0b0"
-NAMES = {"expansion": "expansion", "filters": "bottleneck"}
+NAMES = {"widest": "expansion", "filters": "bottleneck"}
 MARKERS = "s^Dvph"
 AXES = {"µs": (1e3, "latency (ms)"), "MAdds": (1e6, "multiply-adds (millions)")}
 """What a unit of latency is divided by to be drawn, and the axis' name."""
@@ -43,7 +43,7 @@ def channels_figure(before: NetworkSpec, after: NetworkSpec) -> Any:
     """What became of each block's channels; both networks have the same number of blocks."""
     figure = figures.new(WIDTH, 5.4)
     panels = figure.subplots(2, 1, sharex=True)
-    for axes, field in zip(panels, ("expansion", "filters"), strict=True):
+    for axes, field in zip(panels, ("widest", "filters"), strict=True):
         was, now = ([getattr(b, field) for b in spec.blocks] for spec in (before, after))
         axes.bar(range(len(now)), now, 0.8, color="C0", label=f"after: {after.name}")
         outline = {"facecolor": "none", "edgecolor": "black", "linewidth": 0.8}

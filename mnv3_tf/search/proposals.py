@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.blocks import Expanding, make_divisible
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.spec import NetworkSpec, make_divisible
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.candidates import Candidate
 
 STEP = 8
@@ -26,7 +27,9 @@ class Part:
 
     def channels(self, spec: NetworkSpec) -> int:
         block = spec.blocks[self.block]
-        return block.expansion if self.kind == "expansion" else block.filters
+        if self.kind == "expansion" and isinstance(block, Expanding):
+            return block.expansion
+        return block.filters
 
     def resized(self, spec: NetworkSpec, channels: int) -> NetworkSpec:
         if self.kind == "expansion":

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks.spec import Block, NetworkSpec, PlacedBlock, make_divisible
+from mnv3_tf.networks.blocks import Block, InvertedResidual, PlacedBlock, make_divisible
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.proposals import shrunk
 
 Architecture = tuple[int, ...]
@@ -70,6 +71,12 @@ class Space:
     squeeze_of_input: bool = False
 
     def __post_init__(self) -> None:
+        for number, block in enumerate(self.start.blocks):
+            if not isinstance(block, InvertedResidual):
+                raise UserError(
+                    f"Block {number} of {self.start.name} is of the kind {block.kind!r}, of which "
+                    "there is no space; search around a network of inverted residuals."
+                )
         for name, choices in self._choices.items():
             if not choices or len(set(choices)) < len(choices):
                 raise UserError(f"The choices of {name} are {choices}; give different ones.")
@@ -256,7 +263,7 @@ class Space:
         self, stages: Sequence[Stage], vary: Callable[[float], float] | None = None
     ) -> NetworkSpec:
         """`vary` gives the operator of each block from that of its stage."""
-        blocks: list[Block] = []
+        blocks: list[InvertedResidual] = []
         for number, stage in enumerate(stages):
             channels = blocks[-1].filters if blocks else self.start.stem.filters
             blocks += self._blocks(number, stage, channels, vary)
@@ -269,29 +276,28 @@ class Space:
         stage: Stage,
         channels: int,
         vary: Callable[[float], float] | None = None,
-    ) -> list[Block]:
+    ) -> list[InvertedResidual]:
         """The blocks of a stage whose input has `channels`."""
         if number == 0:
             stage, vary = dataclasses.replace(stage, operator=1.0, filters=1.0, layers=0), None
         whole, blocks = self._stages[number], []
         for place in range(max(1, len(whole) + stage.layers)):
             placed = whole[min(place, len(whole) - 1)]
+            block = placed.block
+            assert isinstance(block, InvertedResidual)  # the others were refused
             operator = vary(stage.operator) if vary else stage.operator
             expansion = channels
             if operator != SEPARABLE and placed.has_expansion:
-                expansion = _scaled(
-                    placed.block.expansion, operator * channels / placed.in_channels
-                )
+                expansion = _scaled(block.expansion, operator * channels / placed.in_channels)
             measured_by = expansion / channels if self.squeeze_of_input else 1.0
             blocks.append(
-                dataclasses.replace(
-                    placed.block,
+                block.replace(
                     kernel=stage.kernel,
                     expansion=expansion,
-                    filters=_scaled(placed.block.filters, stage.filters),
+                    filters=_scaled(block.filters, stage.filters),
                     squeeze=stage.squeeze / measured_by,
-                    stride=placed.block.stride if place == 0 else 1,
-                    skip=stage.skip if place else placed.block.skip,
+                    stride=block.stride if place == 0 else 1,
+                    skip=stage.skip if place else block.skip,
                 )
             )
             channels = blocks[-1].filters

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, pair, rounded
 from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
-    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Operator, Predictor, Recipe
+    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Predictor, Recipe
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Classify(Task[NetworkSpec]):
 
         return tf_keras.layers.Flatten(name="flatten")(tensors["logits"])
 
-    def initializers(self, operators: Iterable["Operator"]) -> dict[str, Any]:
+    def initializers(self, operators: Iterable[Operator]) -> dict[str, Any]:
         import tf_keras
 
         return {"logits": tf_keras.initializers.RandomNormal(stddev=0.01)}

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mnv3_tf.networks.graph import Conv, Operator
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.ssdlite import RESOLUTION, DetectorSpec, make_detector
 from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, rounded
 
 if TYPE_CHECKING:
-    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Operator, Predictor, Recipe
+    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Predictor, Recipe
 
 RARE = 0.01
 """How likely an object is thought to be where nothing is known yet (Lin et al. 2017, section 4.1):
@@ -38,14 +39,14 @@ class Detect(Task[DetectorSpec]):
     def keras_outputs(self, tensors: Mapping[str, Any]) -> Any:
         return [tensors["box_codes"], tensors["class_logits"]]
 
-    def initializers(self, operators: Iterable["Operator"]) -> dict[str, Any]:
+    def initializers(self, operators: Iterable[Operator]) -> dict[str, Any]:
         import tf_keras
 
         made: dict[str, Any] = {}
         for op in operators:
-            if op.stage in ("box_head", "class_head") and op.kind == "conv":
+            if op.stage in ("box_head", "class_head") and isinstance(op, Conv):
                 made[op.name] = tf_keras.initializers.RandomNormal(stddev=0.03)
-            if op.stage == "class_head" and op.kind == "conv":
+            if op.stage == "class_head" and isinstance(op, Conv):
                 bias = math.log(RARE / (1 - RARE))
                 made[f"{op.name}_bias"] = tf_keras.initializers.Constant(bias)
         return made

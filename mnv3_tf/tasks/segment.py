@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.lraspp import SegmenterSpec, make_segmenter
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, rounded
 from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
-    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Operator, Predictor, Recipe
+    from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Predictor, Recipe
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Segment(Task[SegmenterSpec]):
     def keras_outputs(self, tensors: Mapping[str, Any]) -> Any:
         return tensors["semantic"]
 
-    def initializers(self, operators: Iterable["Operator"]) -> dict[str, Any]:
+    def initializers(self, operators: Iterable[Operator]) -> dict[str, Any]:
         import tf_keras
 
         # One each: an initialiser gives the same values every time.

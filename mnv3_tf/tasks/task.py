@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.graph import Operator, OperatorGraph
 from mnv3_tf.networks.lraspp import HEADS, HOPS, POOLINGS
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
-    from mnv3_tf.networks.operators import Operator
     from mnv3_tf.tasks.specs import NamedNetwork
     from mnv3_tf.tflite.predictor import AnsweringModel as Predictor
     from mnv3_tf.tflite.runtime import TFLiteModel
@@ -54,6 +54,7 @@ class Spec(Protocol):
     def num_classes(self) -> int: ...
     @property
     def hash(self) -> str: ...
+    def graph(self, output_stride: int = 32) -> OperatorGraph: ...
     def with_backbone(self, backbone: NetworkSpec) -> Self: ...
     def replace(self, **changes: Any) -> Self: ...
     def to_json(self) -> str: ...
@@ -196,7 +197,7 @@ class Task(ABC, Generic[S]):
     def keras_outputs(self, tensors: Mapping[str, Any]) -> Any:
         """What the model gives, of the outputs of its operators by name."""
 
-    def initializers(self, operators: Iterable["Operator"]) -> dict[str, Any]:
+    def initializers(self, operators: Iterable[Operator]) -> dict[str, Any]:
         """Of kernels by operator, and of biases as NAME_bias, where they are not Keras' own."""
         return {}
 

@@ -11,13 +11,28 @@ the same: what only moves or mixes values needs that.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+from mnv3_tf.networks.activations import activation
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.operators import IMAGE, Operator, Shape, concatenation_axis
+from mnv3_tf.networks.graph import (
+    IMAGE,
+    Add,
+    Concatenate,
+    Conv,
+    Convolution,
+    Cut,
+    Depthwise,
+    Mean,
+    Multiply,
+    Operator,
+    Reshape,
+    Resize,
+    Shape,
+)
 from mnv3_tf.tasks import Spec, task_of
 from mnv3_tf.tflite.packing import pack_model
 
@@ -33,9 +48,6 @@ UNIT_SCALE, LOWEST = 1 / 256, -128
 SCHEMA_VERSION = 3
 INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "HARD_SWISH": 1, "RESHAPE": 1}
 """Of operators; the others' int8 came with version 2."""
-
-FUSED = {"linear": "NONE", "relu": "RELU", "relu6": "RELU6", "hard_sigmoid": "RELU6"}
-"""What a convolution takes along. A gate's +3 is in its bias and its 1/6 in the next kernel."""
 
 
 def network(spec: Spec, quantize: Precision = "none", hard_swish: HardSwish | None = None) -> bytes:
@@ -72,12 +84,12 @@ def single(
 
 
 def _shapes_read(op: Operator) -> list[Shape]:
-    match op.kind:
-        case "concatenate":
+    match op:
+        case Concatenate():
             raise ValueError(f"{op.name} joins {len(op.reads)} tensors; give the shapes it reads.")
-        case "add":
+        case Add():
             return [op.input, op.input]
-        case "multiply":
+        case Multiply():
             return [op.input, (1, 1, op.input[2])]
     return [op.input]
 
@@ -106,26 +118,42 @@ class Graph:
 
     def operator(self, op: Operator, inputs: Sequence[int]) -> int:
         """An operator of `cost.operators` and the activation that goes with it."""
-        fused = FUSED.get(op.activation, "NONE")
-        make: dict[str, Callable[[], int]] = {
-            "conv": lambda: self._conv(op, inputs[0], fused),
-            "depthwise": lambda: self._depthwise(op, inputs[0], fused),
-            "mean": lambda: self._mean(inputs[0], op.output),
-            "cut": lambda: self._cut(op, inputs[0]),
-            "add": lambda: self._binary("ADD", inputs, op.output, fused),
-            "multiply": lambda: self._binary("MUL", inputs, op.output, fused),
-            "resize": lambda: self._resize(inputs[0], op.output),
-            "reshape": lambda: self.reshape(inputs[0], op.output),
-            "concatenate": lambda: self._concatenate(inputs, concatenation_axis(op)),
-        }
-        made = make[op.kind]()
+        kind = activation(op.activation)
+        made = self._bare(op, inputs, kind.fused)
         if op.activation == "hard_swish":
             return self._hard_swish_of(made, op.output)
-        if op.activation == "sigmoid":
-            return self.sigmoid(made)
-        if op.activation == "swish":
-            return self._binary("MUL", [made, self.sigmoid(made)], op.output, "NONE")
-        return made
+        source = made
+        for name in kind.then:
+            made = (
+                self.sigmoid(made) if name == "LOGISTIC" else self._unary(name, made, kind.options)
+            )
+        return self._binary("MUL", [source, made], op.output, "NONE") if kind.gated else made
+
+    def _bare(self, op: Operator, inputs: Sequence[int], fused: str) -> int:
+        """An operator with no more of its activation than is fused onto it.
+
+        A gate's +3 is in its bias and its 1/6 in the next kernel.
+        """
+        match op:
+            case Conv():
+                return self._conv(op, inputs[0], fused)
+            case Depthwise():
+                return self._depthwise(op, inputs[0], fused)
+            case Mean():
+                return self._mean(inputs[0], op.output)
+            case Cut():
+                return self._cut(op, inputs[0])
+            case Add():
+                return self._binary("ADD", inputs, op.output, fused)
+            case Multiply():
+                return self._binary("MUL", inputs, op.output, fused)
+            case Resize():
+                return self._resize(inputs[0], op.output)
+            case Reshape():
+                return self.reshape(inputs[0], op.output)
+            case Concatenate():
+                return self._concatenate(inputs, op.axis)
+        raise ValueError(f"Unknown operator {op.kind!r}")
 
     def reshape(self, source: int, shape: Shape) -> int:
         return self._add("RESHAPE", [source, self._numbers(1, *shape)], self._activation(shape))
@@ -133,6 +161,13 @@ class Graph:
     def sigmoid(self, source: int) -> int:
         shape = self._shape(source)
         return self._add("LOGISTIC", [source], self._activation(shape, UNIT_SCALE, LOWEST))
+
+    def _unary(self, name: str, source: int, settings: Mapping[str, float]) -> int:
+        options = None
+        if settings:
+            options = getattr(self._schema, f"{name.title().replace('_', '')}OptionsT")()
+            vars(options).update(settings)
+        return self._add(name, [source], self._activation(self._shape(source)), options)
 
     def softmax(self, source: int) -> int:
         options = self._schema.SoftmaxOptionsT()
@@ -151,7 +186,7 @@ class Graph:
 
     # -- operators -------------------------------------------------------------------------------
 
-    def _conv(self, op: Operator, source: int, fused: str) -> int:
+    def _conv(self, op: Conv, source: int, fused: str) -> int:
         filters, channels = op.output[2], op.input[2]
         options = self._strided(self._schema.Conv2DOptionsT(), op, fused)
         shape = (filters, op.kernel, op.kernel, channels)
@@ -159,14 +194,14 @@ class Graph:
         inputs = [source, *weights]
         return self._add("CONV_2D", inputs, self._activation(op.output), options)
 
-    def _depthwise(self, op: Operator, source: int, fused: str) -> int:
+    def _depthwise(self, op: Depthwise, source: int, fused: str) -> int:
         options = self._strided(self._schema.DepthwiseConv2DOptionsT(), op, fused)
         options.depthMultiplier = 1
         shape = (1, op.kernel, op.kernel, op.output[2])
         inputs = [source, *self._weights(shape, op.kernel**2, 3)]
         return self._add("DEPTHWISE_CONV_2D", inputs, self._activation(op.output), options)
 
-    def _strided(self, options: Any, op: Operator, fused: str) -> Any:
+    def _strided(self, options: Any, op: Convolution, fused: str) -> Any:
         options.padding = self._schema.Padding.SAME
         options.strideH = options.strideW = op.stride
         options.dilationHFactor = options.dilationWFactor = op.dilation
@@ -178,8 +213,7 @@ class Graph:
         options.keepDims = True
         return self._add("MEAN", [source, self._numbers(1, 2)], self._activation(shape), options)
 
-    def _cut(self, op: Operator, source: int) -> int:
-        assert op.corner
+    def _cut(self, op: Cut, source: int) -> int:
         start = (*op.corner, 0)
         end = (begin + side for begin, side in zip(start, op.output, strict=True))
         bounds = [self._numbers(0, *start), self._numbers(1, *end), self._numbers(1, 1, 1, 1)]

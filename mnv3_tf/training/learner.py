@@ -11,7 +11,7 @@ import tf_keras
 
 from mnv3_tf.layers.factory import last_layer
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.operators import Operator
+from mnv3_tf.networks.graph import Operator
 from mnv3_tf.tasks import Spec, Task
 from mnv3_tf.training.optimizers import decayed_variables
 from mnv3_tf.training.recipe import Recipe

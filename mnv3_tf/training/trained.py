@@ -70,7 +70,7 @@ def _with_own_weights(spec: Spec, weights: str) -> tf_keras.Model:
             f"{weights} holds no network of --task={spec.task}; give the best.weights.h5 of a run."
         )
     model = build(spec)
-    dense.assign(model, layers, weights, whole=True)
+    dense.assign(model, layers, weights)
     return model
 
 

@@ -4,6 +4,7 @@ Those of classifiers, ours and others', are the importer's: it gives a backbone 
 """
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import h5py
@@ -35,11 +36,13 @@ def read(path: str | Path) -> LayerArrays | None:
     return layers if any(layer in layers for layer in HEAD_LAYERS) else None
 
 
-def assign(model: tf_keras.Model, layers: LayerArrays, source: str, whole: bool) -> None:
+def assign(
+    model: tf_keras.Model, layers: LayerArrays, source: str, optional: Collection[str] = ()
+) -> None:
     """Sets the layers of a detector or a segmentation network.
 
-    Unless the `whole` network has to be there, a head of other classes is left fresh, which
-    standard error is told.
+    Of the `optional` layers those that the file lacks or has in another shape, for other classes,
+    are left fresh, which standard error is told.
 
     Raises UserError where a layer is missing or of another shape.
     """
@@ -50,7 +53,7 @@ def assign(model: tf_keras.Model, layers: LayerArrays, source: str, whole: bool)
         shapes = {name: array.shape for name, array in found.items()}
         if shapes == {name: array.shape for name, array in variables.items()}:
             fitting[layer] = found
-        elif whole or not _makes_classes(layer):
+        elif layer not in optional:
             raise UserError(
                 f"{source} does not hold the weights of {model.name}: layer {layer} has "
                 f"{shapes or 'none'}; give the best.weights.h5 of a run and the flags of that run."
@@ -63,8 +66,3 @@ def assign(model: tf_keras.Model, layers: LayerArrays, source: str, whole: bool)
             file=sys.stderr,
         )
     assign_layers(model, fitting)
-
-
-def _makes_classes(layer: str) -> bool:
-    """Whether the layer's shape depends on the number of classes."""
-    return layer in ("logits", "skip_logits") or layer.removeprefix("class_").isdigit()

@@ -5,6 +5,7 @@ say, it is made to say, and a note tells; anything else is another architecture,
 """
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mnv3_tf.weights.names import (
     LIBRARIES,
     NORM,
     TIMM_TF,
+    Conv,
     Library,
     TensorNames,
     convolutions,
@@ -61,7 +63,8 @@ def read(source: str, spec: NetworkSpec) -> Weights:
     if foreign.library == FOLDED:
         arrays = folded.unfold(arrays, convolutions(spec), spec.batch_norm_epsilon)
     names = library.tensors(spec, arrays)
-    found, unread = _under_our_names(names, library, arrays)
+    depthwise = {conv.name for conv in convolutions(spec) if conv.depthwise}
+    found, unread = _under_our_names(names, depthwise, library, arrays)
     spec, told = _with_widths_of(found, spec)
     notes += told
     if difference := _first_difference(spec, names, found, unread):
@@ -91,7 +94,7 @@ def _with_library_conventions(spec: NetworkSpec, library: Library) -> tuple[Netw
 
 
 def _under_our_names(
-    names: TensorNames, library: Library, arrays: dict[str, np.ndarray]
+    names: TensorNames, depthwise: Collection[str], library: Library, arrays: dict[str, np.ndarray]
 ) -> tuple[LayerArrays, list[str]]:
     """What the file has of the network's layers, and the names in it that belong to none."""
     found: LayerArrays = {}
@@ -102,7 +105,7 @@ def _under_our_names(
                 unread.pop(name, None)
                 value = np.asarray(arrays[name], np.float32)
                 if variable == "kernel":
-                    value = _to_keras_layout(value, library.layout, layer.endswith("_depthwise"))
+                    value = _to_keras_layout(value, library.layout, layer in depthwise)
                 if layer == "logits" and value.shape[-1] == library.background:
                     value = value[..., 1:]
                 found.setdefault(layer, {})[variable] = np.ascontiguousarray(value)
@@ -128,26 +131,27 @@ def _with_widths_of(found: LayerArrays, spec: NetworkSpec) -> tuple[NetworkSpec,
     """
     changes: list[str] = []
 
-    def width(layer: str, now: int) -> int:
-        shape = found.get(layer, {}).get("kernel", np.empty(0)).shape
-        wanted = now if len(shape) != 4 else shape[2 if layer.endswith("_depthwise") else 3]
-        if wanted != now:
-            changes.append(f"{layer} {wanted} (not {now})")
+    def width(conv: Conv) -> int:
+        shape = found.get(conv.name, {}).get("kernel", np.empty(0)).shape
+        wanted = conv.outputs if len(shape) != 4 else shape[3]
+        if wanted != conv.outputs:
+            changes.append(f"{conv.name} {wanted} (not {conv.outputs})")
         return wanted
 
-    adapted = spec.with_stem(width("conv", spec.stem.filters))
-    for index, placed in enumerate(spec.placed_blocks()):
-        if placed.has_expansion:
-            expansion = width(f"{placed.name}_depthwise", placed.block.expansion)
-            adapted = adapted.with_block(index, expansion=expansion)
-    for index, placed in enumerate(adapted.placed_blocks()):
-        if placed.squeeze_width:
-            squeeze = width(f"{placed.name}_squeeze_excite_conv", placed.squeeze_width)
-            if squeeze != placed.squeeze_width:
-                adapted = _with_squeeze_width(adapted, index, squeeze)
-    adapted = adapted.replace(last_conv=width("conv_1", spec.last_conv))
-    if spec.hidden:
-        adapted = adapted.replace(hidden=width("conv_2", spec.hidden))
+    adapted = spec
+    for conv in convolutions(spec):
+        match conv.role:
+            case "stem":
+                adapted = adapted.with_stem(width(conv))
+            case "expand":
+                adapted = adapted.with_block(conv.block, expansion=width(conv))
+            case "last_conv":
+                adapted = adapted.replace(last_conv=width(conv))
+            case "hidden":
+                adapted = adapted.replace(hidden=width(conv))
+    for conv in convolutions(adapted):
+        if conv.role == "squeeze" and (squeeze := width(conv)) != conv.outputs:
+            adapted = _with_squeeze_width(adapted, conv.block, squeeze)
     layers, asked = convolutions(adapted), convolutions(spec)
     if not changes or [conv.name for conv in layers] != [conv.name for conv in asked]:
         return spec, []  # widths that add or remove a layer are no matter of rounding
@@ -162,7 +166,7 @@ def _with_squeeze_width(spec: NetworkSpec, index: int, width: int) -> NetworkSpe
     spec = spec.replace(squeeze_divisor=1)
     for i, block in enumerate(spec.blocks):
         if widths[i]:
-            spec = spec.with_block(i, squeeze=min(1.0, widths[i] / block.expansion))
+            spec = spec.with_block(i, squeeze=min(1.0, widths[i] / block.widest))
     return spec
 
 
@@ -173,9 +177,8 @@ def _first_difference(
     for conv in convolutions(spec):
         if conv.name in HEAD and conv.name not in found and "logits" not in found:
             continue
-        outputs = conv.kernel[2 if conv.part == "depthwise" else 3]
-        kernel = conv.kernel
-        if conv.part == "logits" and "kernel" in found["logits"]:
+        outputs, kernel = conv.outputs, conv.kernel
+        if conv.role == "logits" and "kernel" in found["logits"]:
             outputs = found["logits"]["kernel"].shape[-1]
             kernel = (*kernel[:3], outputs)
         wanted: dict[str, dict[str, tuple[int, ...]]] = {conv.name: {"kernel": kernel}}

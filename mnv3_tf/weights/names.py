@@ -11,10 +11,11 @@ Sources: slim's `mobilenet_v3.py` and `conv_blocks.py`; tf_keras and Keras `appl
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from mnv3_tf.networks.cost import operators
+from mnv3_tf.networks.graph import Convolution, Depthwise, Role
 from mnv3_tf.networks.spec import NetworkSpec
 
 TensorNames = dict[str, dict[str, str]]
@@ -27,23 +28,21 @@ NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 class Conv:
     """A convolution of ours.
 
-    `part` is its role: "expand", "depthwise", "squeeze_excite_conv", "squeeze_excite_conv_1" or
-    "project" in block `block` (0 is the first); outside the blocks, where `block` is -1, "conv"
-    (stem), "conv_1" (before pooling), "conv_2" (hidden), "logits". `kernel` is the shape in
-    Keras' layout: (k, k, in, out), for depthwise (k, k, in, 1). `batch_norm`: it is followed by
+    `block` is that in which it is (0 is the first), of the kind `block_kind`; outside the blocks it
+    is -1, and the kind "". `kernel` is the shape in Keras' layout: (k, k, in, out), for depthwise
+    (k, k, in, 1). `outputs` is the number of its channels. `batch_norm`: it is followed by
     BatchNorm; else it has a bias.
     """
 
     name: str
-    part: str
+    role: Role
+    scope: str
     block: int
+    block_kind: str
     kernel: tuple[int, int, int, int]
+    outputs: int
+    depthwise: bool
     batch_norm: bool
-
-    @property
-    def scope(self) -> str:
-        """The block's name, "" outside the blocks."""
-        return self.name.removesuffix(self.part).removesuffix("_")
 
 
 def convolutions(spec: NetworkSpec) -> list[Conv]:
@@ -51,12 +50,21 @@ def convolutions(spec: NetworkSpec) -> list[Conv]:
     places = {placed.name: index for index, placed in enumerate(spec.placed_blocks())}
     found = []
     for op in operators(spec):
-        if op.kind in ("conv", "depthwise"):
+        if isinstance(op, Convolution):
             block = places.get(op.stage, -1)
-            part = op.name if block < 0 else op.name.removeprefix(f"{op.stage}_")
-            outputs = 1 if op.kind == "depthwise" else op.output[2]
-            kernel = (op.kernel, op.kernel, op.input[2], outputs)
-            found.append(Conv(op.name, part, block, kernel, not op.bias))
+            found.append(
+                Conv(
+                    op.name,
+                    op.role,
+                    op.stage,
+                    block,
+                    spec.blocks[block].kind if block >= 0 else "",
+                    op.kernel_shape,
+                    op.output[-1],
+                    isinstance(op, Depthwise),
+                    not op.bias,
+                )
+            )
     return found
 
 
@@ -108,30 +116,32 @@ def _ours(convs: list[Conv], present: Iterable[str]) -> LayerNames:
         yield conv, conv.name, f"{conv.name}_bn"
 
 
+SQUEEZE_EXCITE = {"squeeze": "squeeze_excite/Conv", "excite": "squeeze_excite/Conv_1"}
+
+
 def _keras_applications(convs: list[Conv], present: Iterable[str]) -> LayerNames:
     """`Conv`, `expanded_conv_3/squeeze_excite/Conv_1`, `expanded_conv_3/expand/BatchNorm`."""
     for conv in convs:
         name = conv.name.capitalize()
-        if conv.scope:
-            part = conv.part.replace("squeeze_excite_conv", "squeeze_excite/Conv")
-            name = f"{conv.scope}/{part}"
+        if conv.block >= 0:
+            name = f"{conv.scope}/{SQUEEZE_EXCITE.get(conv.role, conv.role)}"
         yield conv, name, f"{name}/BatchNorm"
 
 
 def _slim(convs: list[Conv], present: Iterable[str]) -> LayerNames:
     for conv, name, norm in _keras_applications(convs, present):
-        yield conv, "Logits/Conv2d_1c_1x1" if conv.part == "logits" else name, norm
+        yield conv, "Logits/Conv2d_1c_1x1" if conv.role == "logits" else name, norm
 
 
 def _keras_applications_v2(convs: list[Conv], present: Iterable[str]) -> LayerNames:
     outside = {
-        "conv": ("Conv1", "bn_Conv1"),
-        "conv_1": ("Conv_1", "Conv_1_bn"),
+        "stem": ("Conv1", "bn_Conv1"),
+        "last_conv": ("Conv_1", "Conv_1_bn"),
         "logits": ("predictions", ""),
     }
     for conv in convs:
         name = re.sub(r"^expanded_conv_(?=\d)", "block_", conv.name)
-        yield conv, *outside.get(conv.part, (name, f"{name}_BN"))
+        yield conv, *outside.get(conv.role, (name, f"{name}_BN"))
 
 
 def _numbered(convs: list[Conv], present: Iterable[str]) -> LayerNames:
@@ -144,9 +154,37 @@ def _numbered(convs: list[Conv], present: Iterable[str]) -> LayerNames:
         return kind if seen[kind] == 1 else f"{kind}_{seen[kind] - 1}"
 
     for conv in convs:
-        kind = "depthwise_conv2d" if conv.part == "depthwise" else "conv2d"
-        name = number("dense" if conv.part == "logits" and has_dense else kind)
+        kind = "depthwise_conv2d" if conv.depthwise else "conv2d"
+        name = number("dense" if conv.role == "logits" and has_dense else kind)
         yield conv, name, number("batch_normalization") if conv.batch_norm else ""
+
+
+TIMM: Mapping[str, dict[str, tuple[str, str]]] = {
+    "inverted_residual": {
+        "expand": ("conv_pw", "bn1"),
+        "depthwise": ("conv_dw", "bn2"),
+        "squeeze": ("se.conv_reduce", ""),
+        "excite": ("se.conv_expand", ""),
+        "project": ("conv_pwl", "bn3"),
+    },
+    "universal": {
+        "start": ("dw_start.conv", "dw_start.bn"),
+        "expand": ("pw_exp.conv", "pw_exp.bn"),
+        "depthwise": ("dw_mid.conv", "dw_mid.bn"),
+        "project": ("pw_proj.conv", "pw_proj.bn"),
+    },
+    "conv": {"conv": ("conv", "bn1")},
+    "": {
+        "stem": ("conv_stem", "bn1"),
+        "last_conv": ("conv_head", "bn2"),
+        "hidden": ("conv_head", "norm_head"),
+        "logits": ("classifier", ""),
+    },
+}
+"""Convolutions and their BatchNorm in each kind of block, and outside of them."""
+
+TIMM_SEPARABLE = {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")}
+"""In an inverted residual without an expansion."""
 
 
 def _timm(convs: list[Conv], present: Iterable[str]) -> LayerNames:
@@ -154,33 +192,22 @@ def _timm(convs: list[Conv], present: Iterable[str]) -> LayerNames:
     matches = (re.match(r"blocks\.(\d+)\.(\d+)\.", name) for name in present)
     places = sorted({(int(match[1]), int(match[2])) for match in matches if match})
     blocks = max(conv.block for conv in convs) + 1
-    expanded = {conv.block for conv in convs if conv.part == "expand"}
-    parts = {
-        "expand": ("conv_pw", "bn1"),
-        "depthwise": ("conv_dw", "bn2"),
-        "squeeze_excite_conv": ("se.conv_reduce", ""),
-        "squeeze_excite_conv_1": ("se.conv_expand", ""),
-        "project": ("conv_pwl", "bn3"),
-    }
-    without_expansion = parts | {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")}
+    expanded = {conv.block for conv in convs if conv.role == "expand"}
     last_is_block = len(places) > blocks
 
     def place(index: int) -> str:
         return "blocks.{}.{}".format(*places[index] if index < len(places) else ("?", index))
 
     for conv in convs:
+        names = TIMM[conv.block_kind]
+        if conv.block_kind == "inverted_residual" and conv.block not in expanded:
+            names = names | TIMM_SEPARABLE
         if conv.block >= 0:
-            names = parts if conv.block in expanded else without_expansion
-            name, norm = (f"{place(conv.block)}.{name}" for name in names[conv.part])
-        elif conv.part == "conv_1" and last_is_block:
+            name, norm = (f"{place(conv.block)}.{name}" for name in names[conv.role])
+        elif conv.role == "last_conv" and last_is_block:
             name, norm = f"{place(blocks)}.conv", f"{place(blocks)}.bn1"
         else:
-            name, norm = {
-                "conv": ("conv_stem", "bn1"),
-                "conv_1": ("conv_head", "bn2"),
-                "conv_2": ("conv_head", ""),
-                "logits": ("classifier", ""),
-            }[conv.part]
+            name, norm = names[conv.role]
         yield conv, name, norm
 
 
@@ -192,19 +219,19 @@ def _torchvision_v3(convs: list[Conv], present: Iterable[str]) -> LayerNames:
         if conv.block != at:
             at, step = conv.block, 0
         inside = f"features.{conv.block + 1}.block.{step}"
-        match conv.part:
-            case "conv":
+        match conv.role:
+            case "stem":
                 names = "features.0.0", "features.0.1"
-            case "conv_1":
+            case "last_conv":
                 names = f"features.{blocks + 1}.0", f"features.{blocks + 1}.1"
-            case "conv_2":
+            case "hidden":
                 names = "classifier.0", ""
             case "logits":
                 names = "classifier.3", ""
-            case "squeeze_excite_conv":
+            case "squeeze":
                 names = f"{inside}.fc1", ""
                 step -= 1  # the two are one module
-            case "squeeze_excite_conv_1":
+            case "excite":
                 names = f"{inside}.fc2", ""
             case _:
                 names = f"{inside}.0", f"{inside}.1"
@@ -214,11 +241,11 @@ def _torchvision_v3(convs: list[Conv], present: Iterable[str]) -> LayerNames:
 
 def _torchvision_v2(convs: list[Conv], present: Iterable[str]) -> LayerNames:
     """`features.N.conv.K`, where the projection and its BatchNorm are modules of their own."""
-    expanded = {conv.block for conv in convs if conv.part == "expand"}
+    expanded = {conv.block for conv in convs if conv.role == "expand"}
     for conv, name, norm in _torchvision_v3(convs, present):
         inside = f"features.{conv.block + 1}.conv"
         step = int(conv.block in expanded)
-        match conv.part:
+        match conv.role:
             case "expand":
                 name, norm = f"{inside}.0.0", f"{inside}.0.1"
             case "depthwise":

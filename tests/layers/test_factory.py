@@ -5,9 +5,13 @@ import pytest
 import tf_keras
 from random_network import randomise
 
+from mnv3_tf.errors import UserError
 from mnv3_tf.layers import LayerFactory
-from mnv3_tf.networks.operators import IMAGE, Operator, OperatorGraph, classifier, squeeze_excite
-from mnv3_tf.networks.spec import Block, NetworkSpec, Stem
+from mnv3_tf.layers.activations import LAYERS
+from mnv3_tf.networks.activations import ACTIVATIONS, LINEAR
+from mnv3_tf.networks.blocks import InvertedResidual, Stem, squeeze_excite
+from mnv3_tf.networks.graph import IMAGE, Operator, OperatorGraph
+from mnv3_tf.networks.spec import NetworkSpec
 
 
 def model_of(operators: list[Operator], make: LayerFactory | None = None) -> tf_keras.Model:
@@ -19,9 +23,9 @@ def model_of(operators: list[Operator], make: LayerFactory | None = None) -> tf_
     return tf_keras.Model(x, tensors[operators[-1].name])
 
 
-def layers_of(block: Block, make: LayerFactory | None = None) -> list[str]:
+def layers_of(block: InvertedResidual, make: LayerFactory | None = None) -> list[str]:
     """The layers of a network's one block, which reads 16 channels."""
-    operators = classifier(NetworkSpec("one", (block,), 8, 0, Stem(16))).operators
+    operators = NetworkSpec("one", (block,), 8, 0, Stem(16)).graph().operators
     model = model_of([op for op in operators if op.stage == "expanded_conv"], make)
     return [layer.name for layer in model.layers[1:]]
 
@@ -42,7 +46,7 @@ def test_squeeze_excite_scales_channels_by_a_gate_from_their_means():
 
 def test_order_of_a_full_block():
     """Squeeze-excite comes after the depthwise activation and before the projection (slim)."""
-    assert layers_of(Block(5, 64, 16, 0.25, "hard_swish", 1)) == [
+    assert layers_of(InvertedResidual(5, 64, 16, 0.25, "hard_swish", 1)) == [
         "expanded_conv_expand",
         "expanded_conv_expand_bn",
         "expanded_conv_expand_hard_swish",
@@ -62,7 +66,7 @@ def test_order_of_a_full_block():
 
 
 def test_parts_are_left_out_where_the_block_has_none():
-    assert layers_of(Block(3, 16, 24, 0.0, "relu", 2)) == [
+    assert layers_of(InvertedResidual(3, 16, 24, 0.0, "relu", 2)) == [
         "expanded_conv_depthwise",
         "expanded_conv_depthwise_bn",
         "expanded_conv_depthwise_relu",
@@ -72,7 +76,7 @@ def test_parts_are_left_out_where_the_block_has_none():
 
 
 def test_lowered_layers():
-    block = Block(3, 64, 16, 0.25, "hard_swish", 1)
+    block = InvertedResidual(3, 64, 16, 0.25, "hard_swish", 1)
     fused = layers_of(block, LayerFactory(lowering="fused"))
     composite = layers_of(block, LayerFactory(lowering="composite"))
     assert not [name for name in fused + composite if name.endswith(("_bn", "hard_sigmoid"))]
@@ -169,5 +173,15 @@ def test_joining_along_an_axis(axis):
 
 
 def test_an_unknown_activation_is_a_bug():
-    with pytest.raises(ValueError, match="Unknown activation 'gelu'"):
+    with pytest.raises(UserError, match="Unknown activation 'gelu'; choose one of linear, relu, "):
         LayerFactory().activation(tf_keras.Input((4,)), "a", "gelu")
+
+
+def test_every_activation_has_its_layer():
+    assert {LINEAR, *LAYERS} == set(ACTIVATIONS)
+
+
+def test_no_operator_has_an_unknown_activation():
+    """So none is counted, lowered or written to a file."""
+    with pytest.raises(UserError, match="Unknown activation 'gelu'; choose one of linear, relu, "):
+        OperatorGraph(5, 7).conv("a", "head", IMAGE, 4, activation="gelu")

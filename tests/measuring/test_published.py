@@ -138,6 +138,7 @@ def test_the_family_has_each_network_and_width_once():
         *family,
         ("large_minimalistic", 1.0),
         ("small_minimalistic", 1.0),
+        ("v4_conv_small", 1.0),
     ]
 
 
@@ -230,3 +231,9 @@ def test_segmentation_networks_are_those_of_their_rows(size):
         assert ("full" in row.label) == (told.tail == "full")
         assert ("OS 32" in row.label) == (told.output_stride == 32)
         assert f"{'R' if told.head == 'raspp' else 'LR'} {told.filters}" in row.label
+
+
+def test_a_later_network_is_not_of_the_paper():
+    found = find("v4_conv_small", 1.0, "none")
+    assert (found.top1, found.pixel_ms, found.source) == (73.8, (), "MobileNetV4's paper")
+    assert "v4_conv_small is not of the paper" in paper_tables.TABLES["networks"].note

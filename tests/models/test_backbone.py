@@ -7,12 +7,13 @@ from random_network import noise, randomise, relative_error
 from refusals import refused
 
 from mnv3_tf.models import create_backbone
-from mnv3_tf.networks import operators as parts
+from mnv3_tf.networks.blocks import InvertedResidual
+from mnv3_tf.networks.graph import OperatorGraph
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.networks.operators import OperatorGraph
-from mnv3_tf.networks.spec import Block
 
-SPEC = tiny.BACKBONE.replace(blocks=(*tiny.BACKBONE.blocks, Block(5, 24, 16, 0.25, "relu", 1)))
+SPEC = tiny.BACKBONE.replace(
+    blocks=(*tiny.BACKBONE.blocks, InvertedResidual(5, 24, 16, 0.25, "relu", 1))
+)
 STRIDES = pytest.mark.parametrize("output_stride", [8, 16, 32])
 
 
@@ -48,7 +49,7 @@ def test_taps_of_detection_and_segmentation(name, index, output_stride):
     """Block 13 of Large and 9 of Small, counted from 1."""
     spec = resolve(name, resolution=64)
     graph, block = OperatorGraph(*spec.image_size), spec.blocks[index]
-    taps = parts.backbone(graph, spec, output_stride)
+    taps = spec.add_backbone(graph, output_stride)
     before, after = 64 // min(16, output_stride), 64 // output_stride
     expected = {
         f"expanded_conv_{index}_expand": (before, before, block.expansion),
@@ -62,7 +63,7 @@ def test_taps_of_detection_and_segmentation(name, index, output_stride):
 
 
 def test_a_tap_is_of_the_last_block_and_after_the_activation():
-    deeper = SPEC.replace(blocks=(*SPEC.blocks[:3], Block(3, 48, 16, 0.0, "relu", 1)))
+    deeper = SPEC.replace(blocks=(*SPEC.blocks[:3], InvertedResidual(3, 48, 16, 0.0, "relu", 1)))
     taps = [16, "expanded_conv_3", "expanded_conv_2", "expanded_conv_2_expand"]
     model = randomise(create_backbone(deeper.replace(last_conv=0), taps))
     found = model(noise(1, 64))

@@ -121,7 +121,7 @@ def test_anchors_of_the_released_detectors():
 def test_c4_keeps_its_channels_where_the_tail_is_halved(model, c4, channels):
     for tail in ("full", "half"):
         spec = resolve_spec("detect", model, head=Head(tail))
-        assert spec.c4 == c4
+        assert spec.c4(spec.graph()) == c4
         found = {op.name: op for op in operators(spec)}
         assert found["box_0_depthwise"].input == (20, 20, channels)
 
@@ -136,7 +136,7 @@ def test_c4_keeps_its_channels_where_the_tail_is_halved(model, c4, channels):
 )
 def test_the_skip_is_a_depthwise_output_at_stride_8(model, skip, channels):
     spec = resolve_spec("segment", model, 1.0, (512, 1024), 19)
-    assert spec.skip == skip
+    assert spec.skip(spec.graph()) == skip
     assert {op.name: op for op in operators(spec)}["skip_logits"].input == (64, 128, channels)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.blocks import make_divisible
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.networks.lraspp import make_segmenter
 from mnv3_tf.networks.named import NETWORKS, resolve
-from mnv3_tf.networks.spec import NetworkSpec, make_divisible
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.networks.ssdlite import make_detector
 
 LARGE, SMALL = resolve("large"), resolve("small")
@@ -109,7 +110,7 @@ def test_width_multiplier(name):
         ]
         for block, base in zip(scaled.blocks, spec.blocks, strict=True):
             assert block.filters == make_divisible(base.filters * width)
-            assert block.expansion % 8 == 0
+            assert block.widest % 8 == 0
         assert (scaled.last_conv >= spec.last_conv) == (width > 1 or name == "v2" or "a1" in name)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from toy_network import RATES, ToyDistiller, toy_batches, toy_network, toy_pictures
 
-from mnv3_tf.quantization.distillation import Distiller, Rates, divergence_from
+from mnv3_tf.quantization.distillation import Distiller, Rates, divergence_from, features_of
 from mnv3_tf.quantization.scheme import PICTURE_RANGE, as_stored
 
 STEPS = 20
@@ -180,7 +181,7 @@ def test_a_checkpoint_holds_all_that_training_goes_on_from(fresh, tmp_path: Path
 
 def test_a_mobilenet(lowered, ranges, quantized, images, eagerly):
     """h-swish, squeeze-excite, residuals and a gate of the stem: every convolution learns."""
-    distiller = Distiller(quantized, lowered, ranges, RATES, 4)
+    distiller = Distiller(quantized, lowered, ranges, RATES, 4, features_of(tiny.CLASSIFIER))
     before = {variable.name: variable.numpy() for variable in quantized.variables}
     assert 0 < float(distiller.step(images)) < np.inf
     after = {variable.name: variable.numpy() for variable in quantized.variables}

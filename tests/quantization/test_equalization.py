@@ -11,7 +11,8 @@ from random_network import noise, randomise, settle
 
 from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build
-from mnv3_tf.networks.spec import NetworkSpec, Stem
+from mnv3_tf.networks.blocks import Stem
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.quantization import equalization
 from mnv3_tf.quantization.equalization import GATE_CLOSED, LARGEST_GAIN, channel_gains
 from mnv3_tf.quantization.lowering import lower_weights, lowered_model

@@ -21,6 +21,7 @@ from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_steps, parting_of
 from mnv3_tf.models import build
 from mnv3_tf.quantization import aware_training, pipeline, post_training
+from mnv3_tf.quantization.distillation import features_of
 from mnv3_tf.quantization.distributions import Boxes, Classes
 from mnv3_tf.quantization.pipeline import (
     FEWEST_PICTURES,
@@ -167,7 +168,8 @@ def test_biases_are_tuned_for_what_the_task_answers(spec, answer, bench):
     pictures = noise(FEWEST_PICTURES, 8)
     made = quantize(spec, randomise(build(spec)), "composite", True, pictures)
     assert bench.answers == {answer}
-    *networks, tuned_on, steps = bench.tuned
+    *networks, tuned_on, features, steps = bench.tuned
+    assert features == features_of(spec)
     assert networks == [made.quantized, made.lowered, ORDINARY]
     assert tuned_on is pictures
     assert steps == post_training.STEPS  # of a network as small as this
@@ -184,14 +186,15 @@ def test_training_goes_in_the_place_of_tuning(bench, lively):
     assert made.notes["qat_steps"] == 7
     assert "bias_correction" not in made.notes
     assert bench.tuned == ()
-    assert bench.distilled[:5] == (
+    assert bench.distilled[:6] == (
         made.quantized,
         made.lowered,
         ORDINARY,
         aware_training.RATES,
         7,
+        features_of(SPEC),
     )
-    assert isinstance(bench.distilled[5], Classes)
+    assert isinstance(bench.distilled[6], Classes)
     assert bench.rounded == [made.quantized]
     (job,) = bench.jobs
     assert job[:4] == ("distiller", batches, 7, Path("m.qat"))

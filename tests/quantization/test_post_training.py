@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from toy_network import toy_network, toy_pictures, toy_quantized, toy_ranges
+from toy_network import TOY_FEATURES, toy_network, toy_pictures, toy_quantized, toy_ranges
 
 from mnv3_tf.quantization import post_training
 from mnv3_tf.quantization.distillation import Rates
@@ -32,7 +32,7 @@ def test_a_shifted_bias_comes_back(monkeypatch):
     monkeypatch.setattr(post_training, "RATES", Rates(bias=1e-3))
     quantized = toy_quantized()
     quantized.get_layer("quant_logits").layer.bias.assign_add([0.5, 0, 0, -0.5])
-    found = tune(quantized, toy_network(), toy_ranges(), IMAGES)
+    found = tune(quantized, toy_network(), toy_ranges(), IMAGES, TOY_FEATURES)
     assert found.before > 0.01
     assert 0 <= found.after < 0.2 * found.before
 
@@ -41,7 +41,7 @@ def test_biases_that_do_not_help_are_put_back(monkeypatch, eagerly):
     quantized = toy_quantized()
     before = biases(quantized)
     monkeypatch.setattr(post_training, "RATES", Rates(bias=1.0))
-    found = tune(quantized, toy_network(), toy_ranges(), IMAGES, 2)
+    found = tune(quantized, toy_network(), toy_ranges(), IMAGES, TOY_FEATURES, 2)
     assert found.after == found.before > 0
     np.testing.assert_array_equal(biases(quantized), before)
 
@@ -49,7 +49,7 @@ def test_biases_that_do_not_help_are_put_back(monkeypatch, eagerly):
 def test_a_handful_of_pictures_changes_nothing():
     quantized = toy_quantized()
     before = biases(quantized)
-    assert tune(quantized, toy_network(), toy_ranges(), IMAGES[:-1]) is None
+    assert tune(quantized, toy_network(), toy_ranges(), IMAGES[:-1], TOY_FEATURES) is None
     np.testing.assert_array_equal(biases(quantized), before)
 
 
@@ -66,8 +66,9 @@ def test_judges_are_held_out_from_so_many_steps(after, monkeypatch):
     stepped, judged, back = [], [], []
 
     class Recording:
-        def __init__(self, quantized, lowered, ranges, rates, steps, answer):
+        def __init__(self, quantized, lowered, ranges, rates, steps, features, answer):
             assert (rates, steps, answer) == (Rates(bias=1e-4), 7, "answer")
+            assert features == TOY_FEATURES
 
         def step(self, pictures):
             stepped.append(np.asarray(pictures))
@@ -81,7 +82,7 @@ def test_judges_are_held_out_from_so_many_steps(after, monkeypatch):
 
     monkeypatch.setattr(post_training, "Distiller", Recording)
     monkeypatch.setattr(post_training, "divergence_from", divergence_from)
-    found = tune(None, toy_network(), toy_ranges(), IMAGES, 7, answer="answer")
+    found = tune(None, toy_network(), toy_ranges(), IMAGES, TOY_FEATURES, 7, answer="answer")
     assert found == Divergence(1.0, min(after, 1.0))
     assert bool(back) == (after >= 1)
     assert [len(pictures) for pictures in stepped] == [post_training.BATCH] * 7

@@ -169,8 +169,8 @@ def test_rows_have_the_channels_of_what_they_show(name):
     before, blocks = spec.stem.filters, len(spec.blocks)
     for row, placed in zip(blocks_and_head[:blocks], spec.placed_blocks(), strict=True):
         block = placed.block
-        assert row.channels == (before, block.expansion, block.filters)
-        assert (row.kernel, row.residual) == (block.kernel, placed.residual)
+        assert row.channels == (before, block.widest, block.filters)
+        assert (row.kernel, row.residual) == (max(block.kernels), placed.residual)
         before = block.filters
     head = [row.channels[1] for row in blocks_and_head[blocks:]]
     assert head == [width for width in (spec.last_conv, spec.hidden) if width]

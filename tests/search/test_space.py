@@ -211,8 +211,14 @@ def test_what_is_no_architecture(architecture, said):
 # -- and back --------------------------------------------------------------------------------
 
 
+def test_a_network_of_other_blocks_has_no_space():
+    said = "Block 0 of v4_conv_small is of the kind 'conv', of which there is no space; search ar"
+    with pytest.raises(UserError, match=said):
+        Space(resolve("v4_conv_small"))
+
+
 @pytest.mark.parametrize("width", [0.5, 1.0])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "v4_conv_small"])
 def test_named_networks_are_in_the_space_around_them(name, width):
     start = resolve(name, width)
     space = Space(start, squeeze_of_input=name == "mnasnet_a1")
@@ -247,9 +253,15 @@ def test_mnasnets_choices_are_found_around_v2():
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        (SMALL.with_block(4, kernel=7), r"Block 4 of small, Block\(kernel=7, .* is not in the sp"),
+        (
+            SMALL.with_block(4, kernel=7),
+            r"Block 4 of small, Inverted.*\(kernel=7, .* is not in",
+        ),
         (SMALL.with_block(5, kernel=3), r"Block 5 of small, "),
-        (SMALL.with_expansion(9, 80), r"Block 9 of small, Block\(kernel=5, expansion=80"),
+        (
+            SMALL.with_expansion(9, 80),
+            r"Block 9 of small, Inverted.*\(kernel=5, expansion=80",
+        ),
         (SMALL.replace(blocks=SMALL.blocks[:8]), "small, with its 8 blocks, is not in the space"),
         (SMALL.replace(blocks=SMALL.blocks + SMALL.blocks[-1:] * 2), "Block 12 of small"),
         (SMALL.replace(resolution=96), "whose resolution is 224 and not 96"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from int8_twins import int8_file
 
 from mnv3_tf.networks.cost import cost, operators
 from mnv3_tf.networks.named import NETWORKS, resolve
+from mnv3_tf.search.latency_model import key_of
 from mnv3_tf.tflite import inspection, packing, runtime, skeleton
 
 
@@ -103,8 +105,9 @@ def test_each_lowering_of_hard_swish(lowering, per_swish, quantize, tmp_path) ->
 
 @pytest.mark.parametrize("quantize", ["none", "int8"])
 def test_every_operator_by_itself(quantize, tmp_path) -> None:
-    found = (*operators(small("mnasnet_a1")), *operators(small("small")))
-    kinds = {(op.kind, op.kernel, op.stride, op.activation): op for op in found}
+    networks = ("mnasnet_a1", "small", "v4_conv_small")
+    found = [op for network in networks for op in operators(small(network))]
+    kinds = {replace(key_of(op), height=0): op for op in found}
     for op in kinds.values():
         path = written(tmp_path, skeleton.single(op, quantize))
         share = look(path)["xnnpack"]

@@ -8,7 +8,7 @@ import tiny
 from making import exported
 
 from mnv3_tf.networks.cost import operators
-from mnv3_tf.networks.operators import IMAGE, OperatorGraph
+from mnv3_tf.networks.graph import IMAGE, OperatorGraph
 from mnv3_tf.tasks.specs import Head, for_phones, resolve_spec
 from mnv3_tf.tflite import inspection, runtime, skeleton
 

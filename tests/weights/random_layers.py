@@ -16,7 +16,7 @@ def random_layers(spec: NetworkSpec, seed: int = 0) -> Layers:
 
     found: Layers = {}
     for conv in convolutions(spec):
-        outputs = conv.kernel[2 if conv.part == "depthwise" else 3]
+        outputs = conv.outputs
         found[conv.name] = {"kernel": values(*conv.kernel)}
         if conv.batch_norm:
             found[f"{conv.name}_bn"] = {variable: values(outputs) for variable in NORM}

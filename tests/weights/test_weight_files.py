@@ -129,8 +129,8 @@ def test_widths_that_libraries_round_come_from_the_file(
     assert (found.spec.stem.filters, found.spec.last_conv, found.spec.hidden) == (24, 72, 40)
     check_same(found.layers, layers)
     assert capsys.readouterr().err == (
-        f"{path}: widths as in the file: conv 24 (not 16), expanded_conv_1_depthwise 56 (not 48), "
-        "expanded_conv_2_depthwise 80 (not 64) and 3 more.\n"
+        f"{path}: widths as in the file: conv 24 (not 16), expanded_conv_1_expand 56 (not 48), "
+        "expanded_conv_2_expand 80 (not 64) and 3 more.\n"
     )
 
 
@@ -215,7 +215,7 @@ def folded_layers(spec: NetworkSpec) -> Layers:
     rng = np.random.default_rng(0)
     found = {}
     for conv in convolutions(spec):
-        outputs = conv.kernel[2 if conv.part == "depthwise" else 3]
+        outputs = conv.outputs
         shapes = {"kernel": conv.kernel, "bias": (outputs,)}
         found[conv.name] = {k: rng.normal(size=v).astype(np.float32) for k, v in shapes.items()}
     return found

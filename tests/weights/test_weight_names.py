@@ -157,7 +157,9 @@ def test_name(
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("model", ["large", "small", "small_minimalistic", "v2", "mnasnet_a1"])
+@pytest.mark.parametrize(
+    "model", ["large", "small", "small_minimalistic", "v2", "mnasnet_a1", "v4_conv_small"]
+)
 def test_names_are_complete_and_distinct(library: str, model: str) -> None:
     spec = resolve(model)
     if library == "timm" or library.startswith("timm"):
