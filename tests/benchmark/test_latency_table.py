@@ -328,11 +328,11 @@ def test_errors_are_plotted_in_milliseconds(drawn, tmp_path):
 
 def test_a_network_without_a_space_is_spanned_at_its_widths():
     space = latency_table.space_around(resolve("v4_conv_small", resolution=64))
-    assert isinstance(latency_table.space_around(SPACE.seed), Space)
+    assert isinstance(latency_table.space_around(SPACE.start), Space)
     plans = latency_model.plan_grids(latency_table.spanning([space], 0.35), 4, 5)
     drawn = latency_table.draw([space], 6, seed=0)
     assert len({spec.hash for spec in drawn}) > 3
-    for spec in (*drawn, space.seed, shrunk(space.seed, 0.5)):
+    for spec in (*drawn, space.start, shrunk(space.start, 0.5)):
         for op in operators(spec):
             _, knots = plans[latency_model.key_of(op)]
             channels = latency_model.channels_of(op)

@@ -53,8 +53,7 @@ LEGACY, WEIGHTS = "a.h5", "a.weights.h5"
     ("size", "minimalistic", "alpha", "files"),
     [
         ("small", False, 0.35, [LEGACY]),
-        ("small", True, 0.75, [LEGACY]),
-        ("large", False, 0.5, [WEIGHTS]),
+        ("large", True, 0.5, [WEIGHTS]),
     ],
 )
 def test_v3(size: str, minimalistic: bool, alpha: float, files: list[str], tmp_path: Path) -> None:
