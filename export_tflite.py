@@ -25,7 +25,7 @@ from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from mnv3_tf.data import Dataset, Split
+    from mnv3_tf.data.dataset import Dataset, Split
     from mnv3_tf.export.pictures import Pictures
     from mnv3_tf.quantization.pipeline import Training
     from mnv3_tf.training.trained import Trained

@@ -111,7 +111,7 @@ def _export(run: Path, out: Path) -> dict[str, dict[str, Any]]:
 
 
 def _data(recorded: Any, resolution: Any) -> Any:
-    from mnv3_tf.data import open_dataset
+    from mnv3_tf.data.sources import open_dataset
 
     return open_dataset(
         recorded["settings"]["dataset"],

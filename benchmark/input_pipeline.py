@@ -73,8 +73,8 @@ def turns(
     """What `throughput.compare` takes; the bound is the first."""
     import tensorflow as tf
 
-    from mnv3_tf.data import Augmentation, Split
-    from mnv3_tf.data.dataset import in_memory
+    from mnv3_tf.data.augment import Augmentation
+    from mnv3_tf.data.dataset import Split, in_memory
 
     contents = [path.read_bytes() for path in paths]
     source = in_memory(contents, [0] * len(contents))

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
-from mnv3_tf.tasks.specs import DATASETS
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
@@ -35,7 +35,7 @@ class Settings(Checked):
     model_file: str | None = setting(
         None, 'A run folder, a .tflite, or weights (a file, or "imagenet").'
     )
-    dataset: str | None = setting(None, f"{DATASETS}.")
+    dataset: str | None = setting(None, f"{usage()}.")
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     batch_size: int = setting(32, "Pictures at a time.", least=1)
     threads: int = setting(2, "Threads for a .tflite.", least=1)

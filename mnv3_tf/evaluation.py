@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv3_tf import data
-from mnv3_tf.data import Dataset
+from mnv3_tf.data import sources
+from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
 from mnv3_tf.tflite.predictor import open_model
@@ -74,8 +74,10 @@ def evaluate(scorer: Scorer, dataset: Dataset, batch_size: int) -> Evaluation:
 
 
 def open_dataset(scorer: Scorer, name: str, **options: Any) -> Dataset:
-    """`options` are those of `data.open_dataset` that do not follow from the scorer."""
-    return data.open_dataset(name, resolution=scorer.resolution, task=scorer.task.name, **options)
+    """`options` are those of `sources.open_dataset` that do not follow from the scorer."""
+    return sources.open_dataset(
+        name, resolution=scorer.resolution, task=scorer.task.name, **options
+    )
 
 
 def _of_model(trained: Trained) -> Scorer:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.ui import cli, tables
 
@@ -38,9 +39,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_string(name, None, meaning, flag_values=values)
 
     text("compare", "A reference .tflite, best float: find the layers that differ from it.")
-    text(
-        "dataset", "Pictures to compare on: shapes, folder:DIR, csv:FILE, shards:DIR or tfds:NAME."
-    )
+    text("dataset", f"Pictures to compare on: {usage('classes')}.")
     text("data_dir", "Where tensorflow_datasets keeps its sets.")
     flags.DEFINE_integer("images", 32, "How many pictures.", 1, flag_values=values)
     flags.DEFINE_bool("all", False, f"All layers, not the {WORST} worst.", flag_values=values)
@@ -97,7 +96,7 @@ def _pictures(args: flags.FlagValues, side: int) -> "np.ndarray":
     if not args.dataset:
         return noise(args.images, side)
     cli.import_tensorflow(args)
-    from mnv3_tf.data import open_dataset
+    from mnv3_tf.data.sources import open_dataset
 
     dataset = open_dataset(args.dataset, data_dir=args.data_dir, resolution=side)
     split = dataset.val or dataset.train

@@ -67,7 +67,7 @@ def test_its_weights_file_gives_the_same(weights, pictures, summary, capsys):
 
 def test_which_pictures_judge(run, weights, pictures, monkeypatch, capsys):
     """Those of the run unless others are given; only its own may have been trained on."""
-    from mnv3_tf import data
+    from mnv3_tf.data import sources
     from mnv3_tf.errors import Failure
 
     asked = {}
@@ -76,7 +76,7 @@ def test_which_pictures_judge(run, weights, pictures, monkeypatch, capsys):
         asked.update(options, name=name)
         raise Failure("Enough.")
 
-    monkeypatch.setattr(data, "open_dataset", keep)
+    monkeypatch.setattr(sources, "open_dataset", keep)
     own, same = f"folder:{pictures}", {"resolution": 32, "task": "classify"}
     for words, expected in (
         ([f"--model_file={run}"], {"name": own, "data_dir": None, "seed": 9, "training": True}),
@@ -95,13 +95,13 @@ def test_which_pictures_judge(run, weights, pictures, monkeypatch, capsys):
 
 
 def test_a_training_set_judges_where_there_is_no_other(weights, pictures, monkeypatch, capsys):
-    from mnv3_tf import data
+    from mnv3_tf.data import sources
 
-    whole = data.open_dataset(f"folder:{pictures}", resolution=32, training=True)
+    whole = sources.open_dataset(f"folder:{pictures}", resolution=32, training=True)
     words = [*weights, "--dataset=it", "--json", "--batch_size=5"]
     for parts, split, images in (({}, "val", JUDGED), ({"val": None}, "train", 18)):
         given = replace(whole, skipped=("a.png", "b.png"), notes=("One thing",), **parts)
-        monkeypatch.setattr(data, "open_dataset", lambda *_, given=given, **__: given)
+        monkeypatch.setattr(sources, "open_dataset", lambda *_, given=given, **__: given)
         assert call(*words) == 0
         printed = capsys.readouterr().out
         found = last_json(printed)
@@ -110,7 +110,7 @@ def test_a_training_set_judges_where_there_is_no_other(weights, pictures, monkey
         assert "One thing.\n" in printed
         assert "2 pictures could not be decoded and were left out: a.png, b.png\n" in printed
     given = replace(whole, train=None, val=None)
-    monkeypatch.setattr(data, "open_dataset", lambda *_, **__: given)
+    monkeypatch.setattr(sources, "open_dataset", lambda *_, **__: given)
     assert call(*words) == 2
     assert "holds no pictures" in capsys.readouterr().err
 

@@ -11,6 +11,7 @@ from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.detection import open_detection
 from mnv3_tf.data.files import PictureFile
 from mnv3_tf.data.folder import hold_out
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
 
@@ -24,8 +25,8 @@ UNKNOWN_CATEGORY = Reason(
 )
 
 
-def open_coco(given: str, seed: int = 0) -> Dataset:
-    """`given` is what follows "coco:"; without a second pair a fifth is held out under `seed`.
+def open_coco(asked: Opening) -> Dataset:
+    """Without a second pair of parts, a fifth is held out under the seed.
 
     Classes are numbered from 0 in the order of their category ids, which may have gaps. Boxes
     are [x, y, width, height] in pixels, (0, 0) being the upper left corner of the picture
@@ -35,6 +36,7 @@ def open_coco(given: str, seed: int = 0) -> Dataset:
       UserError: a file that is not such JSON or empty, an image id that is there twice, other
         categories in the second file, or no pictures.
     """
+    given = asked.rest
     parts = given.split(",")
     if len(parts) not in (2, 4) or not all(parts):
         raise UserError(
@@ -44,7 +46,7 @@ def open_coco(given: str, seed: int = 0) -> Dataset:
     tally = Tally()
     categories, pictures = _read(parts[0], parts[1], tally)
     if len(parts) == 2:
-        files = hold_out([pictures], seed, parts[0])
+        files = hold_out([pictures], asked.seed, parts[0])
     else:
         val_categories, val = _read(parts[2], parts[3], tally)
         differing = sorted(set(categories.items()) ^ set(val_categories.items()))

@@ -6,12 +6,13 @@ from pathlib import Path
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.files import PictureFile, open_splits
 from mnv3_tf.data.folder import hold_out
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
 MAX_CLASSES = 100_000
 
 
-def open_csv(table: str, seed: int = 0, training: bool = False) -> Dataset:
+def open_csv(asked: Opening) -> Dataset:
     """Columns `filename` and `class_index`, and if present `class_name` and `split`.
 
     Paths are relative to the table. `split` says "train" or "val" for each row; without it the
@@ -22,6 +23,7 @@ def open_csv(table: str, seed: int = 0, training: bool = False) -> Dataset:
       UserError: no such table, a missing column or file, or a value that cannot be; it names
         the row (the header is row 1).
     """
+    table = asked.rest
     rows = _read_rows(table)
     names: dict[int, str] = {}
     files: dict[str, list[PictureFile]] = {}
@@ -42,8 +44,8 @@ def open_csv(table: str, seed: int = 0, training: bool = False) -> Dataset:
             raise UserError(f"{where} has the split {split!r}; write train or val.")
         files.setdefault(split, []).append(PictureFile(str(path), label))
     class_names = tuple(names.get(index, str(index)) for index in range(max(names) + 1))
-    if training and "split" not in rows[0]:
-        files = hold_out([files["val"]], seed, table)
+    if asked.training and "split" not in rows[0]:
+        files = hold_out([files["val"]], asked.seed, table)
     splits, skipped = open_splits(files)
     return Dataset(f"csv:{table}", class_names, splits.get("train"), splits.get("val"), skipped)
 

@@ -7,14 +7,15 @@ import numpy as np
 
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.files import PictureFile, open_splits
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
 VALIDATION_PART = 0.2
 _NOT_PICTURES = ("Thumbs.db", "desktop.ini")
 
 
-def open_folder(folder: str, seed: int = 0) -> Dataset:
-    """DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/* with a fifth held out under `seed`.
+def open_folder(asked: Opening) -> Dataset:
+    """DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/* with a fifth held out under the seed.
 
     Classes are sorted by name. Hidden files and folders are passed over.
 
@@ -22,7 +23,7 @@ def open_folder(folder: str, seed: int = 0) -> Dataset:
       UserError: no such folder, nothing in it, one class only, a class without pictures, other
         classes in val than in train, or more than 1 % of pictures that cannot be decoded.
     """
-    root = Path(folder)
+    folder, root = asked.rest, Path(asked.rest)
     if not root.is_dir():
         raise UserError(f"There is no folder {folder}; give one that holds a folder per class.")
     subfolders = _subfolders(root)
@@ -36,7 +37,7 @@ def open_folder(folder: str, seed: int = 0) -> Dataset:
     else:
         class_names = tuple(subfolders)
         _check_classes(root, class_names)
-        files = hold_out(_by_class(_list(root, class_names), len(class_names)), seed, folder)
+        files = hold_out(_by_class(_list(root, class_names), len(class_names)), asked.seed, folder)
     splits, skipped = open_splits(files)
     return Dataset(f"folder:{folder}", class_names, splits.get("train"), splits.get("val"), skipped)
 

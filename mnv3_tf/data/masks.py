@@ -14,6 +14,7 @@ from mnv3_tf.data.class_names import read_class_names
 from mnv3_tf.data.dataset import Dataset, reader_of
 from mnv3_tf.data.detection import picture_size
 from mnv3_tf.data.files import MEMORY_BOUND, PictureFile, open_splits
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT
@@ -23,7 +24,7 @@ IGNORED_NAMES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
 NO_PICTURE = Reason("mask without a picture was left out", "masks without a picture were left out")
 
 
-def open_masks(folder: str, memory_bound: int = MEMORY_BOUND) -> Dataset:
+def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     """DIR/{train,val}/images, DIR/{train,val}/masks/*.png and DIR/labels.txt.
 
     A mask is as big as its picture and has its name but for the suffix. Its gray values, or the
@@ -38,7 +39,7 @@ def open_masks(folder: str, memory_bound: int = MEMORY_BOUND) -> Dataset:
       UserError: a folder or file that is missing, a mask that cannot be read, has another size
         than its picture or a value that is no class, or what `open_splits` refuses.
     """
-    root = Path(folder)
+    folder, root = asked.rest, Path(asked.rest)
     class_names, table = _classes(root / "labels.txt")
     tally = Tally()
     files = {

@@ -1,15 +1,17 @@
-"""`shapes` for detection and segmentation: one to four figures in a picture."""
+"""`shapes`: one figure in a picture, and for boxes and masks one to four."""
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from mnv3_tf.data.augment_boxes import DETECTION
 from mnv3_tf.data.augment_masks import SEGMENTATION
 from mnv3_tf.data.boxes import Objects, reader_of_objects
-from mnv3_tf.data.dataset import Dataset, IndexedSource, Split, reader_of
-from mnv3_tf.data.shapes import CLASS_NAMES, LARGEST_SIDE, SPLITS, Picture, draw
-from mnv3_tf.tasks import find_task
+from mnv3_tf.data.dataset import Dataset, IndexedSource, Split, in_memory, reader_of
+from mnv3_tf.data.shapes import CLASS_NAMES, LARGEST_SIDE, SPLITS, Picture, draw, images_and_labels
+from mnv3_tf.data.sources import Opening
 
 COUNTS = {"train": 2000, "val": 300}
 """Fewer than for classification: a picture of several figures takes longer to draw."""
@@ -44,25 +46,42 @@ def hidden_part(boxes: np.ndarray) -> float:
     return float(np.triu(shared, 1).max())
 
 
-def open_scenes(task: str, seed: int = 0, resolution: int = 96) -> Dataset:
-    """2000 pictures for training and 300 for validation, kept in memory.
+def open_shapes(asked: Opening) -> Dataset:
+    """Kept in memory: 6000 pictures for training and 1000 for validation, one figure in each.
 
-    For boxes the classes are the ten figures; for masks "background" comes before them.
+    For boxes and masks 2000 and 300 scenes. The classes are the ten figures; for masks
+    "background" comes before them.
     """
-    side, boxed = min(resolution, LARGEST_SIDE), find_task(task).targets == "boxes"
-    splits = {}
-    for split, count in COUNTS.items():
-        scenes = [scene(seed, split, index, side) for index in range(count)]
-        read = reader_of(np.stack([one.image for one in scenes]))
-        if boxed:
-            objects = [
-                Objects(one.boxes, one.labels, np.zeros(len(one.labels), bool), (side, side))
-                for one in scenes
-            ]
-            source = IndexedSource(count, read, reader_of_objects(objects))
-            splits[split] = Split(source, "resize", DETECTION)
-        else:
-            masks = reader_of(np.stack([one.mask for one in scenes]))
-            splits[split] = Split(IndexedSource(count, read, masks), "resize", SEGMENTATION)
-    class_names = CLASS_NAMES if boxed else ("background", *CLASS_NAMES)
-    return Dataset("shapes", class_names, splits["train"], splits["val"], task=task)
+    targets, side = asked.task.targets, min(asked.side, LARGEST_SIDE)
+    counts = SPLITS if targets == "classes" else COUNTS
+    make = {"classes": _of_classes, "boxes": _of_boxes, "masks": _of_masks}[targets]
+    splits = {part: make(asked.seed, part, count, side) for part, count in counts.items()}
+    class_names = ("background", *CLASS_NAMES) if targets == "masks" else CLASS_NAMES
+    return Dataset("shapes", class_names, splits["train"], splits["val"], task=asked.task.name)
+
+
+def _of_classes(seed: int, part: str, count: int, side: int) -> Split:
+    return Split(in_memory(*images_and_labels(seed, part, count, side)), "resize")
+
+
+def _of_boxes(seed: int, part: str, count: int, side: int) -> Split:
+    images, scenes = _scenes(seed, part, count, side)
+    objects = [
+        Objects(one.boxes, one.labels, np.zeros(len(one.labels), bool), (side, side))
+        for one in scenes
+    ]
+    return Split(IndexedSource(count, images, reader_of_objects(objects)), "resize", DETECTION)
+
+
+def _of_masks(seed: int, part: str, count: int, side: int) -> Split:
+    images, scenes = _scenes(seed, part, count, side)
+    masks = reader_of(np.stack([one.mask for one in scenes]))
+    return Split(IndexedSource(count, images, masks), "resize", SEGMENTATION)
+
+
+def _scenes(
+    seed: int, part: str, count: int, side: int
+) -> tuple[Callable[[Any], Any], list[Picture]]:
+    """What reads the pictures, and all that was drawn."""
+    scenes = [scene(seed, part, index, side) for index in range(count)]
+    return reader_of(np.stack([one.image for one in scenes])), scenes

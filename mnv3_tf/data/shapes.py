@@ -9,12 +9,8 @@ anti-aliasing a matter of one clip. Needs numpy alone.
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from mnv3_tf.data.dataset import Dataset
 
 Array = np.ndarray
 Distance = Callable[[Array, Array], Array]
@@ -349,15 +345,3 @@ def images_and_labels(seed: int, split: str, count: int, resolution: int) -> tup
     for index in range(count):
         images[index] = picture(seed, split, index, resolution).image
     return images, np.arange(count, dtype=np.int32) % len(CLASS_NAMES)
-
-
-def open_shapes(seed: int = 0, resolution: int = 96) -> "Dataset":
-    """6000 pictures for training and 1000 for validation, kept in memory."""
-    from mnv3_tf.data.dataset import Dataset, Split, in_memory
-
-    side = min(resolution, LARGEST_SIDE)
-    splits = {
-        split: Split(in_memory(*images_and_labels(seed, split, count, side)), resize="resize")
-        for split, count in SPLITS.items()
-    }
-    return Dataset("shapes", CLASS_NAMES, splits["train"], splits["val"])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ FORMAT = 1  # of index.json
 CONTENT, LABEL = "image/encoded", "image/class/label"
 
 
-def open_shards(folder: str) -> "Dataset":
-    """Raises UserError where `folder` holds no finished shards, or one of them is missing."""
+def open_shards(asked: Opening) -> "Dataset":
+    """Raises UserError where the folder holds no finished shards, or one of them is missing."""
     from mnv3_tf.data.dataset import Dataset, Split
 
-    path = Path(folder)
+    folder, path = asked.rest, Path(asked.rest)
     index = read_index(path / "index.json")
     class_names, files = tuple(index["class_names"]), index["files"]
     for file in (file for split in files.values() for file in split):

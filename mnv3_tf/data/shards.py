@@ -47,7 +47,7 @@ def main(args: flags.FlagValues) -> None:
     if args.pictures_per_shard < 1:
         raise UserError(f"--pictures_per_shard={args.pictures_per_shard} must be at least 1.")
     cli.import_tensorflow(args)
-    from mnv3_tf.data import open_dataset
+    from mnv3_tf.data.sources import open_dataset
 
     dataset = open_dataset(args.dataset, data_dir=args.data_dir, seed=args.seed, training=True)
     index = write_shards(dataset, args.out, args.pictures_per_shard, args.seed)

@@ -1,17 +1,89 @@
-"""From the value of `--dataset` to a dataset."""
+"""From the value of `--dataset` to a dataset: the formats, and who opens each of them.
 
-from mnv3_tf.data.dataset import Dataset
+A new format is a file with a function from an `Opening` to a `Dataset`, and a line in `FORMATS`.
+No TensorFlow here, so that help is instant.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import CLASSIFY, Resolution, find_task
-from mnv3_tf.tasks.specs import DATASETS
+from mnv3_tf.tasks import CLASSIFY, Resolution, Task, find_task
 from mnv3_tf.tasks.task import Targets, sides
 
-SOURCES: dict[Targets, tuple[str, tuple[str, ...]]] = {
-    "classes": ("a class for each picture", ("folder", "csv", "shards", "tfds", "shapes")),
-    "boxes": ("boxes", ("coco", "voc", "shapes")),
-    "masks": ("masks", ("masks", "shapes")),
+if TYPE_CHECKING:
+    from mnv3_tf.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the opener of a format is asked.
+
+    `rest` is what follows the format's name and its colon; `seed` that of a random split and of
+    procedural pictures; `side` in pixels that at which procedural formats draw; `training`
+    whether `train` is needed; `data_dir` where tensorflow_datasets keeps its sets.
+    """
+
+    rest: str
+    task: Task[Any] = CLASSIFY
+    seed: int = 0
+    side: int = 224
+    training: bool = False
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """`usage` is what --dataset takes: a name, and a colon and a place where it needs one.
+
+    `opener` is "module:function", the function from an `Opening` to a `Dataset`.
+    """
+
+    usage: str
+    targets: tuple[Targets, ...]
+    opener: str
+
+    @property
+    def name(self) -> str:
+        return self.usage.partition(":")[0]
+
+    @property
+    def has_place(self) -> bool:
+        return ":" in self.usage
+
+    def open(self, asked: Opening) -> "Dataset":
+        module, _, function = self.opener.partition(":")
+        dataset: Dataset = getattr(import_module(module), function)(asked)
+        return dataset
+
+
+FORMATS = (
+    Format("shapes", ("classes", "boxes", "masks"), "mnv3_tf.data.shape_scenes:open_shapes"),
+    Format("folder:DIR", ("classes",), "mnv3_tf.data.folder:open_folder"),
+    Format("csv:FILE", ("classes",), "mnv3_tf.data.csv_table:open_csv"),
+    Format("shards:DIR", ("classes",), "mnv3_tf.data.sharded:open_shards"),
+    Format("tfds:NAME", ("classes",), "mnv3_tf.data.tfds:open_tfds"),
+    Format(
+        "coco:ANNOTATIONS.json,IMAGES[,VAL.json,VAL_IMAGES]",
+        ("boxes",),
+        "mnv3_tf.data.coco:open_coco",
+    ),
+    Format("voc:DIR", ("boxes",), "mnv3_tf.data.voc:open_voc"),
+    Format("masks:DIR", ("masks",), "mnv3_tf.data.masks:open_masks"),
+)
+
+_NEEDED: dict[Targets, str] = {
+    "classes": "a class for each picture",
+    "boxes": "boxes",
+    "masks": "masks",
 }
-"""What a task needs, and the sources that have it."""
+
+
+def usage(targets: Targets | None = None) -> str:
+    """What --dataset may be, as "shapes, folder:DIR or csv:FILE": all, or those with `targets`."""
+    *others, last = [one.usage for one in FORMATS if targets is None or targets in one.targets]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def open_dataset(
@@ -22,66 +94,31 @@ def open_dataset(
     resolution: Resolution = 224,
     training: bool = False,
     task: str = CLASSIFY.name,
-) -> Dataset:
-    """Opens what `tasks.DATASETS` lists.
+) -> "Dataset":
+    """Opens what `FORMATS` lists.
 
     Args:
-      name: the source, as `--dataset` gives it.
+      name: the dataset, as `--dataset` gives it.
       data_dir: where tensorflow_datasets keeps its sets; None is its default.
       seed: of a random split, and of procedural pictures.
-      resolution: side in pixels (or height and width) at which procedural sources draw.
+      resolution: side in pixels (or height and width) at which procedural formats draw.
       training: whether `train` is needed. It matters to a csv without a `split` column: its
         `val` is the whole file, unless a fifth has to be held out for training.
       task: the name of one of `TASKS`.
 
     Raises:
-      UserError: an unknown source, one that does not serve the task, or one that cannot be used,
-        with the reason.
+      UserError: an unknown format, one that does not serve the task, or a set that cannot be
+        used, with the reason.
     """
-    targets = find_task(task).targets
-    source, _, rest = name.partition(":")
-    known = {source for _, sources in SOURCES.values() for source in sources}
-    if source not in known or bool(rest) == (source == "shapes"):
-        raise UserError(f"Unknown dataset {name!r}; choose {DATASETS}.")
-    needed, serving = SOURCES[targets]
-    if source not in serving:
-        forms = [f"{other}:" if other != "shapes" else other for other in serving]
+    wanted = find_task(task)
+    kind, _, rest = name.partition(":")
+    found = next((one for one in FORMATS if one.name == kind), None)
+    if found is None or bool(rest) != found.has_place:
+        raise UserError(f"Unknown dataset {name!r}; choose {usage()}.")
+    if wanted.targets not in found.targets:
         raise UserError(
-            f"--task={task} needs {needed}, which {source}: does not have; give "
-            f"{', '.join(forms[:-1])} or {forms[-1]}."
+            f"--task={task} needs {_NEEDED[wanted.targets]}, which {kind}: does not have; give "
+            f"{usage(wanted.targets)}."
         )
-    if source == "shapes":
-        if targets == "classes":
-            from mnv3_tf.data.shapes import open_shapes
-
-            return open_shapes(seed, max(sides(resolution)))
-        from mnv3_tf.data.shape_scenes import open_scenes
-
-        return open_scenes(task, seed, max(sides(resolution)))
-    if source == "folder":
-        from mnv3_tf.data.folder import open_folder
-
-        return open_folder(rest, seed)
-    if source == "csv":
-        from mnv3_tf.data.csv_table import open_csv
-
-        return open_csv(rest, seed, training)
-    if source == "shards":
-        from mnv3_tf.data.sharded import open_shards
-
-        return open_shards(rest)
-    if source == "tfds":
-        from mnv3_tf.data.tfds import open_tfds
-
-        return open_tfds(rest, data_dir)
-    if source == "coco":
-        from mnv3_tf.data.coco import open_coco
-
-        return open_coco(rest, seed)
-    if source == "voc":
-        from mnv3_tf.data.voc import open_voc
-
-        return open_voc(rest, seed)
-    from mnv3_tf.data.masks import open_masks
-
-    return open_masks(rest)
+    side = max(sides(resolution))
+    return found.open(Opening(rest, wanted, seed, side, training, data_dir))

@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from mnv3_tf.data.dataset import Dataset, Source, Split, in_memory
 from mnv3_tf.data.files import MEMORY_BOUND
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.streams import ALONE, Host, StreamedSource
 from mnv3_tf.errors import UserError
 
 
-def open_tfds(name: str, data_dir: str | None = None, memory_bound: int = MEMORY_BOUND) -> Dataset:
+def open_tfds(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     """The splits "train" and "validation" (or else "test") of a prepared set.
 
     Nothing is ever downloaded: sets can be large, and some want a manual step. Sets of up to
@@ -23,6 +24,7 @@ def open_tfds(name: str, data_dir: str | None = None, memory_bound: int = MEMORY
     """
     import tensorflow_datasets as tfds
 
+    name, data_dir = asked.rest, asked.data_dir
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, ValueError, AttributeError):

@@ -13,6 +13,7 @@ from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.detection import open_detection
 from mnv3_tf.data.files import PictureFile
 from mnv3_tf.data.folder import hold_out
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
 
@@ -29,10 +30,10 @@ class _Annotation(NamedTuple):
     size: tuple[int, int] | None
 
 
-def open_voc(folder: str, seed: int = 0) -> Dataset:
+def open_voc(asked: Opening) -> Dataset:
     """ImageSets/Main/train.txt and val.txt say what is for what.
 
-    Without val.txt, a fifth of trainval.txt is held out under `seed`, or of train.txt, or of all
+    Without val.txt, a fifth of trainval.txt is held out under the seed, or of train.txt, or of all
     that is annotated. The classes are those of DIR/labels.txt, else the names that are found,
     sorted. "difficult" objects count as crowds: they are not to be learned, nor to be judged by.
 
@@ -43,7 +44,7 @@ def open_voc(folder: str, seed: int = 0) -> Dataset:
     Raises:
       UserError: a folder or file that is missing or not as it should be.
     """
-    root = Path(folder)
+    folder, root = asked.rest, Path(asked.rest)
     for part in ("Annotations", "JPEGImages"):
         if not (root / part).is_dir():
             raise UserError(
@@ -51,7 +52,7 @@ def open_voc(folder: str, seed: int = 0) -> Dataset:
             )
     labels = root / "labels.txt"
     class_names = read_class_names(labels) if labels.exists() else None
-    keys = _keys(root, seed)
+    keys = _keys(root, asked.seed)
     annotations = {
         key: _read(root / "Annotations" / f"{key}.xml") for part in keys.values() for key in part
     }

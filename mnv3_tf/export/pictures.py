@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf.data import Dataset, Split, open_dataset
+from mnv3_tf.data.dataset import Dataset, Split
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.quantization import aware_training
 from mnv3_tf.quantization.calibration import batch_size
 from mnv3_tf.quantization.pipeline import Training

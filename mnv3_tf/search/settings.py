@@ -3,11 +3,12 @@
 from dataclasses import MISSING, dataclass
 from typing import Literal
 
+from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.search.netadapt import RULES
 from mnv3_tf.search.rewards import KINDS
 from mnv3_tf.search.strategies import STRATEGIES
-from mnv3_tf.tasks.specs import DATASETS, NamedNetwork
+from mnv3_tf.tasks.specs import NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.training import recipes
 from mnv3_tf.ui.settings import setting
@@ -26,7 +27,7 @@ class SearchSettings(Named):
     """What both searches are asked. Raises UserError for values out of range."""
 
     out: str = setting(MISSING, "Folder of the journal, the final network and the report.")
-    dataset: str | None = setting(None, f"{DATASETS}; classification alone.")
+    dataset: str | None = setting(None, f"{usage('classes')}.")
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     held_out: float = setting(
         0.2,

@@ -13,7 +13,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.data import Split, open_dataset
+from mnv3_tf.data.dataset import Split
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import build

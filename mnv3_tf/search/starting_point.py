@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnv3_tf.data import open_dataset
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.networks.spec import NetworkSpec

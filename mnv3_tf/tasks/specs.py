@@ -10,12 +10,6 @@ from mnv3_tf.tasks import CLASSIFY, TASKS, find_task, task_of
 from mnv3_tf.tasks.task import Head, Resolution, Spec, parse_resolution
 from mnv3_tf.ui.settings import Checked, setting
 
-DATASETS = (
-    "shapes, folder:DIR, csv:FILE, shards:DIR, tfds:NAME, "
-    "coco:ANNOTATIONS.json,IMAGES[,VAL.json,VAL_IMAGES], voc:DIR or masks:DIR"
-)
-"""What --dataset may be."""
-
 EVALUATION_MARGIN = 256 / 224
 """In the evaluation of classifiers, the shorter side before the central crop, by the resolution."""
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import tensorflow as tf
 
-from mnv3_tf.data import Dataset, Split
+from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.files import LARGEST_UNREADABLE_PART
 from mnv3_tf.data.streams import Host
 from mnv3_tf.errors import Failure

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from mnv3_tf.data import Augmentation, BoxAugmentation, MaskAugmentation
+from mnv3_tf.data.augment import Augmentation
+from mnv3_tf.data.augment_boxes import BoxAugmentation
+from mnv3_tf.data.augment_masks import MaskAugmentation
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import find_task
 from mnv3_tf.tasks.task import Targets

@@ -14,7 +14,8 @@ import tensorflow as tf
 import tf_keras
 
 import mnv3_tf
-from mnv3_tf.data import Dataset, Split, open_dataset
+from mnv3_tf.data.dataset import Dataset, Split
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import load_model

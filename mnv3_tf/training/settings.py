@@ -3,10 +3,10 @@
 from dataclasses import MISSING, asdict, dataclass, field
 from typing import Any, Literal
 
+from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.tasks import CLASSIFY, TASKS, find_task
-from mnv3_tf.tasks.specs import DATASETS
 from mnv3_tf.tasks.task import Head, Resolution, parse_resolution
 from mnv3_tf.training import recipes
 from mnv3_tf.training.run_folder import as_json
@@ -28,7 +28,7 @@ _NOT_CONFIGURATION = (
 class Settings(Checked):
     """None leaves the choice to the recipe, the spec or the dataset."""
 
-    dataset: str = setting(MISSING, f"{DATASETS}.")
+    dataset: str = setting(MISSING, f"{usage()}.")
     out: str = setting(MISSING, "Folder of the run.")
     model: str = setting(
         "large", f"A network's name ({', '.join(NETWORKS)}), or the path of a spec JSON."

@@ -91,7 +91,7 @@ def asked(monkeypatch, drawn, tmp_path) -> dict[str, list]:
         "mnv3_tf.export.exporter": {"export": export, "ExportOptions": lambda quantize: quantize},
         "mnv3_tf.export.pictures": {"training_on": training_on},
         "mnv3_tf.training.trained": {"load_run": lambda run: trained},
-        "mnv3_tf.data": {"open_dataset": open_dataset},
+        "mnv3_tf.data.sources": {"open_dataset": open_dataset},
     }
     for name, parts in stands_in.items():
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**parts))
@@ -165,14 +165,14 @@ def test_each_part_is_asked_for_what_the_table_says(asked, drawn, tmp_path, caps
 @pytest.mark.slow
 def test_the_demo_ends_in_a_table_and_a_page(tmp_path, capfd, monkeypatch):
     """With a tiny network that has hardly been trained, and without the kinds between."""
-    from mnv3_tf.data import shapes
+    from mnv3_tf.data import shape_scenes
     from mnv3_tf.training import settings
 
     (tmp_path / "tiny.json").write_text(tiny.SHALLOW.to_json())
     smaller = {"model": str(tmp_path / "tiny.json"), "resolution": 32}
     whole = settings.Settings
     monkeypatch.setattr(settings, "Settings", lambda **given: whole(**(given | smaller)))
-    monkeypatch.setattr(shapes, "SPLITS", {"train": 160, "val": 20})
+    monkeypatch.setattr(shape_scenes, "SPLITS", {"train": 160, "val": 20})
     few = {kind: demo.EXPORTS[kind] for kind in ("float32", "int8_ptq", "int8")}
     monkeypatch.setattr(demo, "EXPORTS", few)
     monkeypatch.setattr(demo, "CALIBRATION_IMAGES", 32)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.data import Augmentation
 from mnv3_tf.data.augment import (
+    Augmentation,
     jitter_color,
     random_erasing,
     random_flip,

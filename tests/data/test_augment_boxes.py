@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.data import BoxAugmentation
 from mnv3_tf.data.augment_boxes import (
     COVERED,
     WHOLE_PART,
+    BoxAugmentation,
     _draw_case,
     evaluation_example,
     random_mirror,

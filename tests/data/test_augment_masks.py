@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.data import MaskAugmentation
-from mnv3_tf.data.augment_masks import IGNORED, evaluation_example, training_example
+from mnv3_tf.data.augment_masks import (
+    IGNORED,
+    MaskAugmentation,
+    evaluation_example,
+    training_example,
+)
 
 STEP = 50
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mnv3_tf.data import open_dataset
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 
 DOG, CAT = (3, 5, 10, 20, 8), (7, 0, 0, 50, 40)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnv3_tf.data import open_dataset
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 
 INDICES = np.random.default_rng(0).integers(0, 3, (40, 50)).astype(np.uint8)

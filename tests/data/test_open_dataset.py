@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnv3_tf.data import Split, open_dataset
+from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.files import PictureFile, is_picture, open_splits
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 
 PLAIN = ["ant", "bee", "cow"]

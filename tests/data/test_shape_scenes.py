@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from mnv3_tf.data import open_dataset, shape_scenes
+from mnv3_tf.data import shape_scenes
 from mnv3_tf.data.shape_scenes import MOST_HIDDEN, hidden_part, scene
 from mnv3_tf.data.shapes import CLASS_NAMES
+from mnv3_tf.data.sources import open_dataset
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mnv3_tf.data import open_dataset, shapes
+from mnv3_tf.data import shape_scenes, shapes
 from mnv3_tf.data.shapes import CLASS_NAMES, SPLITS, images_and_labels, picture
+from mnv3_tf.data.sources import open_dataset
 
 
 def test_a_picture_depends_on_seed_split_and_index_alone():
@@ -114,7 +115,7 @@ def test_a_linear_model_fails(many, channels):
 
 
 def test_the_dataset(monkeypatch):
-    monkeypatch.setattr(shapes, "SPLITS", {"train": 30, "val": 20})
+    monkeypatch.setattr(shape_scenes, "SPLITS", {"train": 30, "val": 20})
     data = open_dataset("shapes", seed=5, resolution=32)
     assert data.class_names == CLASS_NAMES
     assert (len(data.train), len(data.val)) == (30, 20)
@@ -126,7 +127,7 @@ def test_the_dataset(monkeypatch):
 
 
 def test_large_resolutions_are_drawn_smaller(monkeypatch):
-    monkeypatch.setattr(shapes, "SPLITS", {"train": 10, "val": 10})
+    monkeypatch.setattr(shape_scenes, "SPLITS", {"train": 10, "val": 10})
     data = open_dataset("shapes", resolution=160)
     assert data.val.images(2, 160).shape == (2, 160, 160, 3)
 

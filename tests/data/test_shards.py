@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 from told_views import TOLD
 
-from mnv3_tf.data import Augmentation, dataset, open_dataset, shapes, shards
+from mnv3_tf.data import dataset, shape_scenes, shards
+from mnv3_tf.data.augment import Augmentation
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.data.streams import ALONE, Host
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.ui import cli
@@ -79,7 +81,7 @@ def test_they_hold_what_the_dataset_held(photographs, written):
 
 
 def test_pictures_without_a_file_are_kept_exactly(tmp_path, monkeypatch):
-    monkeypatch.setattr(shapes, "SPLITS", {"train": 10, "val": 20})
+    monkeypatch.setattr(shape_scenes, "SPLITS", {"train": 10, "val": 20})
     drawn = open_dataset("shapes", resolution=32)
     small = type(drawn)("shapes", drawn.class_names, None, drawn.val)
     shards.write_shards(small, tmp_path / "s", 8)

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from told_views import TOLD
 
-from mnv3_tf.data import Augmentation, Split
-from mnv3_tf.data.dataset import in_memory
+from mnv3_tf.data.augment import Augmentation
+from mnv3_tf.data.dataset import Split, in_memory
 from mnv3_tf.data.streams import ALONE, Host, StreamedSource
 from mnv3_tf.errors import UserError
 

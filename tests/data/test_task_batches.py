@@ -7,9 +7,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mnv3_tf.data import BoxAugmentation, MaskAugmentation, open_dataset, shape_scenes
+from mnv3_tf.data import shape_scenes
+from mnv3_tf.data.augment_boxes import BoxAugmentation
+from mnv3_tf.data.augment_masks import MaskAugmentation
 from mnv3_tf.data.decode import decode_placed_window
 from mnv3_tf.data.masks import open_masks
+from mnv3_tf.data.sources import Opening, open_dataset
 from mnv3_tf.errors import UserError
 
 COUNT = 7
@@ -115,25 +118,27 @@ def test_evaluation_has_each_picture_once_in_order(data):
 def test_masks_on_disk_are_the_same_as_in_memory(make_masks):
     masks = np.random.default_rng(0).integers(0, 3, (3, 40, 50)).astype(np.uint8)
     root = str(make_masks([Image.fromarray(mask) for mask in masks]))
-    runs = [flat(open_masks(root, bound).val.eval_batches(3, 32)) for bound in (2**20, 0)]
+    runs = [flat(open_masks(Opening(root), bound).val.eval_batches(3, 32)) for bound in (2**20, 0)]
     assert_same(*runs)
 
 
 REFUSED = {
-    "--task=detect needs boxes, which folder: does not have; give coco:, voc: or shapes.": (
+    "--task=detect needs boxes, which folder: does not have; give shapes, "
+    "coco:ANNOTATIONS.json,IMAGES[,VAL.json,VAL_IMAGES] or voc:DIR.": (
         "detect",
         "folder:x",
     ),
-    "--task=detect needs boxes, which masks: does not have; give coco:, voc: or shapes.": (
+    "--task=detect needs boxes, which masks: does not have; give shapes, "
+    "coco:ANNOTATIONS.json,IMAGES[,VAL.json,VAL_IMAGES] or voc:DIR.": (
         "detect",
         "masks:x",
     ),
-    "--task=segment needs masks, which tfds: does not have; give masks: or shapes.": (
+    "--task=segment needs masks, which tfds: does not have; give shapes or masks:DIR.": (
         "segment",
         "tfds:x",
     ),
-    "--task=classify needs a class for each picture, which voc: does not have; give folder:, "
-    "csv:, shards:, tfds: or shapes.": ("classify", "voc:x"),
+    "--task=classify needs a class for each picture, which voc: does not have; give shapes, "
+    "folder:DIR, csv:FILE, shards:DIR or tfds:NAME.": ("classify", "voc:x"),
     "--task=pose is not one of classify, detect, segment.": ("pose", "shapes"),
 }
 

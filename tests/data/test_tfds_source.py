@@ -7,9 +7,10 @@ import pytest
 import tensorflow_datasets as tfds
 from told_views import TOLD
 
-from mnv3_tf.data import Split, open_dataset
 from mnv3_tf.data import tfds as tfds_source
+from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.files import is_picture
+from mnv3_tf.data.sources import Opening, open_dataset
 from mnv3_tf.data.tfds import open_tfds
 from mnv3_tf.errors import UserError
 
@@ -62,14 +63,15 @@ def test_a_prepared_set(prepared):
 
 
 def test_a_streamed_set_has_the_same_pictures_and_resumes_exactly(prepared, monkeypatch):
-    streamed = open_tfds("mnv_tiny_pictures", prepared, memory_bound=0)
-    kept = open_tfds("mnv_tiny_pictures", prepared)
+    asked = Opening("mnv_tiny_pictures", data_dir=prepared)
+    streamed = open_tfds(asked, memory_bound=0)
+    kept = open_tfds(asked)
     ours, theirs = (list(data.val.encoded().as_numpy_iterator()) for data in (streamed, kept))
     assert len(ours) == 6
     assert ours == theirs
 
     monkeypatch.setattr(tfds_source, "Split", functools.partial(Split, views=TOLD))
-    told = open_tfds("mnv_tiny_pictures", prepared, memory_bound=0).train
+    told = open_tfds(asked, memory_bound=0).train
 
     def run(start, count):
         batches = told.train_batches(5, 32, 0, 0, start_step=start).take(count)

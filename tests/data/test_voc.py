@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mnv3_tf.data import open_dataset
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 
 CELL = ("cell", 11, 6, 30, 20)

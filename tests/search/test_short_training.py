@@ -9,7 +9,7 @@ from making import colours
 from random_network import randomise
 from refusals import refused
 
-from mnv3_tf.data import open_dataset
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.models import build
 from mnv3_tf.search.candidates import Start, Trial
 from mnv3_tf.search.pool import ProcessPool, RayPool

@@ -14,7 +14,7 @@ from making import without_curves
 from refusals import refused
 
 from mnv3_tf import evaluation
-from mnv3_tf.data import open_dataset
+from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.detection.losses import DetectionLoss, Truth
 from mnv3_tf.models import build, load_model
 from mnv3_tf.networks.cost import operators

@@ -5,7 +5,9 @@ from dataclasses import asdict, fields
 import pytest
 from refusals import refused
 
-from mnv3_tf.data import Augmentation, BoxAugmentation, MaskAugmentation
+from mnv3_tf.data.augment import Augmentation
+from mnv3_tf.data.augment_boxes import BoxAugmentation
+from mnv3_tf.data.augment_masks import MaskAugmentation
 from mnv3_tf.tasks import TASKS
 from mnv3_tf.training.recipe import Recipe, from_record, load, overridden
 from mnv3_tf.training.recipes import names

@@ -111,7 +111,7 @@ class TestFiles:
         assert recorded["versions"]["tensorflow"] == tf.__version__
 
     def test_best_weights_give_the_accuracy_that_the_summary_says(self, finished):
-        from mnv3_tf.data import open_dataset
+        from mnv3_tf.data.sources import open_dataset
 
         dataset = finished.recorded()["settings"]["dataset"]
         trained = load_run(finished.path)

@@ -14,7 +14,7 @@ From mmsegmentation's LR-ASPP: rate 0.01, batches of 16, 320,000 steps. DeepLab 
 769 and mmsegmentation on 512x1024; here the network trains on what it will see.
 """
 
-from mnv3_tf.data import MaskAugmentation
+from mnv3_tf.data.augment_masks import MaskAugmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -18,7 +18,7 @@ batches of 192 at a rate of 0.15, softmax with hard negatives, and decay of 4e-5
     --override=detection_loss=hard_negative --override=batch_norm_momentum=0.97
 """
 
-from mnv3_tf.data import BoxAugmentation
+from mnv3_tf.data.augment_boxes import BoxAugmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -10,7 +10,7 @@ The backbone's BatchNorm stays in inference mode: the statistics of folded weigh
 heads' own follow the batches.
 """
 
-from mnv3_tf.data import BoxAugmentation
+from mnv3_tf.data.augment_boxes import BoxAugmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

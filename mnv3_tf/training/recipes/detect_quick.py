@@ -5,7 +5,7 @@ python train.py --task=detect --model=small --resolution=160 --dataset=shapes --
 Run here for a few steps only: how far it gets was not seen. With --weights see detect_finetune.
 """
 
-from mnv3_tf.data import BoxAugmentation
+from mnv3_tf.data.augment_boxes import BoxAugmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -10,7 +10,7 @@ labels count for a tenth. Cost: that of the epochs, with the teacher's forward p
 step.
 """
 
-from mnv3_tf.data import Augmentation
+from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

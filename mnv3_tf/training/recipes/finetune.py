@@ -10,7 +10,7 @@ Seen on 1,700 photographs of five kinds of flowers (350 for validation), 224x224
 BatchNorm stays in inference mode: the statistics of folded weights are made up.
 """
 
-from mnv3_tf.data import Augmentation
+from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -13,7 +13,7 @@ For Small and other small networks, weaker: --override=mixup=0 --override=cutmix
 --override=drop_path=0 --override=augmentation.randaugment_magnitude=5.
 """
 
-from mnv3_tf.data import Augmentation
+from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -15,7 +15,7 @@ Garden takes 1,000. Inception's colour distortion is the jitter below; depthwise
 by l2, as slim does.
 """
 
-from mnv3_tf.data import Augmentation
+from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -7,7 +7,7 @@ Seen on 6,000 pictures (1,000 for validation), 96x96: val top-1 0.976 to 0.986 i
 epochs, 37 % of the steps, gave 0.819.
 """
 
-from mnv3_tf.data import Augmentation
+from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -11,7 +11,7 @@ The backbone's BatchNorm stays in inference mode: the statistics of folded weigh
 head's own follow the batches.
 """
 
-from mnv3_tf.data import MaskAugmentation
+from mnv3_tf.data.augment_masks import MaskAugmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -6,7 +6,7 @@ Run here for two of its epochs only (mIoU 0.08, little but background): how far 
 seen. With --weights see segment_finetune.
 """
 
-from mnv3_tf.data import MaskAugmentation
+from mnv3_tf.data.augment_masks import MaskAugmentation
 from mnv3_tf.training.recipe import Recipe
 
 RECIPE = Recipe(
