@@ -23,9 +23,8 @@ from mnv3_tf.networks.activations import activation
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import IMAGE, Add, Convolution, Depthwise, Multiply
 from mnv3_tf.tasks.specs import Spec, for_phones
+from mnv3_tf.weights.layer_arrays import LayerArrays, LayerWeights
 
-LayerWeights = Mapping[str, Mapping[str, np.ndarray]]
-Folded = dict[str, dict[str, np.ndarray]]
 Gain = Any  # a number, or one for each channel (C,)
 ChannelGains = Mapping[str, np.ndarray]
 
@@ -52,7 +51,7 @@ def lower_weights(
     trained: LayerWeights,
     lowering: Lowering,
     channel_gains: ChannelGains | None = None,
-) -> Folded:
+) -> LayerArrays:
     """{layer: {"kernel", "bias"}} for `build(for_phones(spec), lowering)`.
 
     Raises UserError for weights that are not finite.
@@ -62,7 +61,7 @@ def lower_weights(
     # What an ADD adds to something must have its gain.
     added_to = {op.reads[1]: op.reads[0] for op in listed if isinstance(op, Add)}
     gains: dict[str, Gain] = {IMAGE: 1.0}
-    folded: Folded = {}
+    folded: LayerArrays = {}
     for op in listed:
         read = gains[op.reads[0]]
         if isinstance(op, Convolution):

@@ -15,9 +15,7 @@ import numpy as np
 
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.spec import NetworkSpec
-
-LayerWeights = Mapping[str, Mapping[str, np.ndarray]]
-Arrays = dict[str, dict[str, np.ndarray]]
+from mnv3_tf.weights.layer_arrays import LayerArrays, LayerWeights
 
 LARGEST_MEAN = 100.0
 """No channel's mean over a picture is larger; over photographs the released Small's reach 25."""
@@ -45,7 +43,7 @@ class Simplified:
     """
 
     spec: NetworkSpec
-    weights: Arrays
+    weights: LayerArrays
     notes: dict[str, Any]
 
 

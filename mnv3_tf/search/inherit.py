@@ -18,7 +18,7 @@ from mnv3_tf.search.settings import InheritSettings
 from mnv3_tf.search.starting_point import named_classifier, require_classifier
 from mnv3_tf.training.trained import load_run
 from mnv3_tf.weights import assign_layers, collect
-from mnv3_tf.weights.network import LayerWeights
+from mnv3_tf.weights.layer_arrays import LayerArrays, LayerWeights
 
 NEW = -1
 """In a choice of channels: one that the other network does not have."""
@@ -41,7 +41,7 @@ def inherit_run(settings: InheritSettings) -> NetworkSpec:
 
 def inherit(
     spec: NetworkSpec, fresh: LayerWeights, parent: NetworkSpec, weights: LayerWeights
-) -> dict[str, dict[str, np.ndarray]]:
+) -> LayerArrays:
     """Weights for `spec`: those of `parent` where it has them, else what `fresh` has.
 
     Both are {layer: {variable: value}} of whole networks, as `weights.network.collect` gives

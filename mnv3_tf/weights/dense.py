@@ -8,14 +8,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 import h5py
-import numpy as np
 import tf_keras
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.weights.keras_files import read_h5
+from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.network import assign_layers, collect
-
-LayerArrays = dict[str, dict[str, np.ndarray]]
 
 HEAD_LAYERS = ("box_0", "aspp")
 """A layer that every detector has, and one of every segmentation network."""

@@ -15,6 +15,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.weights import folded, imagenet
 from mnv3_tf.weights.formats import read_foreign
+from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.names import (
     FOLDED,
     LIBRARIES,
@@ -25,8 +26,6 @@ from mnv3_tf.weights.names import (
     TensorNames,
     convolutions,
 )
-
-LayerArrays = dict[str, dict[str, np.ndarray]]
 
 HEAD = ("conv_2", "logits")
 

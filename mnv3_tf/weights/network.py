@@ -1,11 +1,8 @@
 """Weights into a Keras model and out of it, by the names of layers and variables."""
 
-from collections.abc import Mapping
-
-import numpy as np
 import tf_keras
 
-LayerWeights = Mapping[str, Mapping[str, np.ndarray]]
+from mnv3_tf.weights.layer_arrays import LayerArrays, LayerWeights
 
 
 def assign_layers(model: tf_keras.Model, layers: LayerWeights) -> None:
@@ -24,12 +21,8 @@ def assign_layers(model: tf_keras.Model, layers: LayerWeights) -> None:
             variables[variable].assign(value)
 
 
-def collect(model: tf_keras.Model) -> dict[str, dict[str, np.ndarray]]:
-    """{layer: {variable: value}} of all layers that have weights: what `assign_layers` takes.
-
-    Variables are kernel, bias, gamma, beta, moving_mean and moving_variance; the kernel of a
-    depthwise convolution is (k, k, channels, 1).
-    """
+def collect(model: tf_keras.Model) -> LayerArrays:
+    """All layers that have weights: what `assign_layers` takes."""
     return {
         layer.name: {key: variable.numpy() for key, variable in _variables(layer).items()}
         for layer in model.layers

@@ -10,6 +10,7 @@ from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search.inherit import inherit
 from mnv3_tf.weights import assign_layers, collect
+from mnv3_tf.weights.layer_arrays import LayerArrays
 
 PICTURES = np.random.default_rng(1).uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)
 
@@ -30,7 +31,7 @@ def weights(parent):
     return {layer: {k: v.copy() for k, v in values.items()} for layer, values in parent.items()}
 
 
-def fresh_weights(spec: NetworkSpec) -> dict[str, dict[str, np.ndarray]]:
+def fresh_weights(spec: NetworkSpec) -> LayerArrays:
     """At random."""
     rng, found = np.random.default_rng(9), {}
     for op in operators(spec):
@@ -45,7 +46,7 @@ def fresh_weights(spec: NetworkSpec) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def inherited(spec: NetworkSpec, weights: dict) -> dict[str, dict[str, np.ndarray]]:
+def inherited(spec: NetworkSpec, weights: dict) -> LayerArrays:
     return inherit(spec, fresh_weights(spec), CLASSIFIER, weights)
 
 

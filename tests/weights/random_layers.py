@@ -3,18 +3,17 @@
 import numpy as np
 
 from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.names import NORM, convolutions
 
-Layers = dict[str, dict[str, np.ndarray]]
 
-
-def random_layers(spec: NetworkSpec, seed: int = 0) -> Layers:
+def random_layers(spec: NetworkSpec, seed: int = 0) -> LayerArrays:
     rng = np.random.default_rng(seed)
 
     def values(*shape: int) -> np.ndarray:
         return rng.uniform(0.5, 1.5, shape).astype(np.float32)
 
-    found: Layers = {}
+    found: LayerArrays = {}
     for conv in convolutions(spec):
         outputs = conv.outputs
         found[conv.name] = {"kernel": values(*conv.kernel)}
@@ -25,7 +24,7 @@ def random_layers(spec: NetworkSpec, seed: int = 0) -> Layers:
     return found
 
 
-def check_same(found: Layers, expected: Layers) -> None:
+def check_same(found: LayerArrays, expected: LayerArrays) -> None:
     assert set(found) == set(expected)
     for layer, variables in expected.items():
         assert set(found[layer]) == set(variables)

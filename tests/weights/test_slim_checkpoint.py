@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from random_layers import Layers, check_same, random_layers
+from random_layers import check_same, random_layers
 from refusals import refused
 
 from mnv3_tf import weights
+from mnv3_tf.weights.layer_arrays import LayerArrays
 
 SCOPE = "MobilenetV3/"
 SPEC = tiny.CLASSIFIER.replace(num_classes=1000)
@@ -62,7 +63,7 @@ def ema(tensors: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory
     return prefix
 
 
-def read(path: Path) -> Layers:
+def read(path: Path) -> LayerArrays:
     found = weights.read(str(path), SPEC)
     assert (found.spec, found.source) == (SPEC, "slim")
     return found.layers

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from random_layers import Layers, check_same, random_layers
+from random_layers import check_same, random_layers
 from random_network import noise, randomise
 from refusals import refused
 from safetensors.numpy import save_file
@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from mnv3_tf import weights
 from mnv3_tf.models import build, load_model
 from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.names import FOLDED, LIBRARIES, NUMBERED, TIMM_TF, convolutions
 
 SPEC = tiny.CLASSIFIER
@@ -37,7 +38,7 @@ def saved(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def save_npz(path: Path, layers: Layers) -> str:
+def save_npz(path: Path, layers: LayerArrays) -> str:
     """Under our names."""
     np.savez(path, **{f"{k}/{name}": v for k, found in layers.items() for name, v in found.items()})
     return str(path)
@@ -211,7 +212,7 @@ def test_folded_weights_are_those_of_a_batch_norm_that_only_adds(
             np.testing.assert_array_equal(bias, folded[name.removesuffix("_bn")]["bias"])
 
 
-def folded_layers(spec: NetworkSpec) -> Layers:
+def folded_layers(spec: NetworkSpec) -> LayerArrays:
     rng = np.random.default_rng(0)
     found = {}
     for conv in convolutions(spec):
