@@ -62,7 +62,7 @@ FORMATS = (
     Format("shapes", ("classes", "boxes", "masks"), "mnv3_tf.data.shape_scenes:open_shapes"),
     Format("folder:DIR", ("classes",), "mnv3_tf.data.folder:open_folder"),
     Format("csv:FILE", ("classes",), "mnv3_tf.data.csv_table:open_csv"),
-    Format("shards:DIR", ("classes",), "mnv3_tf.data.sharded:open_shards"),
+    Format("shards:DIR", ("classes",), "mnv3_tf.data.tfrecords:open_shards"),
     Format("tfds:NAME", ("classes",), "mnv3_tf.data.tfds:open_tfds"),
     Format(
         "coco:ANNOTATIONS.json,IMAGES[,VAL.json,VAL_IMAGES]",

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from told_views import TOLD
 
-from mnv3_tf.data import dataset, shape_scenes, shards
+from mnv3_tf.data import shape_scenes, shards, tfrecords
 from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.data.streams import ALONE, Host
@@ -41,7 +41,7 @@ def photographs(folder):
 def written(photographs, tmp_path_factory):
     """Their shards of ten."""
     out = tmp_path_factory.mktemp("written") / "shards"
-    shards.write_shards(photographs, out, 10)
+    tfrecords.write_shards(photographs, out, 10)
     return out
 
 
@@ -54,7 +54,7 @@ def out(written, tmp_path):
 @pytest.fixture
 def told(monkeypatch):
     """Pictures of shards are not looked at, but told apart."""
-    monkeypatch.setattr(dataset, "Split", functools.partial(dataset.Split, views=TOLD))
+    monkeypatch.setattr(tfrecords, "Split", functools.partial(tfrecords.Split, views=TOLD))
 
 
 def pictures(split):
@@ -84,7 +84,7 @@ def test_pictures_without_a_file_are_kept_exactly(tmp_path, monkeypatch):
     monkeypatch.setattr(shape_scenes, "SPLITS", {"train": 10, "val": 20})
     drawn = open_dataset("shapes", resolution=32)
     small = type(drawn)("shapes", drawn.class_names, None, drawn.val)
-    shards.write_shards(small, tmp_path / "s", 8)
+    tfrecords.write_shards(small, tmp_path / "s", 8)
     data = open_dataset(f"shards:{tmp_path / 's'}")
     assert (data.train, data.val.resize) == (None, "resize")
     ours, theirs = (
@@ -97,7 +97,7 @@ def test_pictures_without_a_file_are_kept_exactly(tmp_path, monkeypatch):
 
 def test_a_stopped_run_goes_on(photographs, written, tmp_path, monkeypatch):
     out = tmp_path / "shards"
-    write = shards._write_shard
+    write = tfrecords._write_shard
     with monkeypatch.context() as patch:
 
         def stop(path, *rest):
@@ -105,13 +105,13 @@ def test_a_stopped_run_goes_on(photographs, written, tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             write(path, *rest)
 
-        patch.setattr(shards, "_write_shard", stop)
+        patch.setattr(tfrecords, "_write_shard", stop)
         with pytest.raises(KeyboardInterrupt):
-            shards.write_shards(photographs, out, 10)
+            tfrecords.write_shards(photographs, out, 10)
     with pytest.raises(UserError, match=r"There is no readable .*index\.json"):
         open_dataset(f"shards:{out}")
     first = (out / "train-00000-of-00004.tfrecord").stat().st_mtime_ns
-    shards.write_shards(photographs, out, 10)
+    tfrecords.write_shards(photographs, out, 10)
     assert (out / "train-00000-of-00004.tfrecord").stat().st_mtime_ns == first
     assert sorted(path.name for path in out.iterdir()) == sorted(
         path.name for path in written.iterdir()
@@ -122,17 +122,44 @@ def test_a_stopped_run_goes_on(photographs, written, tmp_path, monkeypatch):
 
 def test_another_job_is_refused_and_named(photographs, written):
     with pytest.raises(UserError, match="shards of another pictures_per_shard: 10, not 20"):
-        shards.write_shards(photographs, written, 20)
+        tfrecords.write_shards(photographs, written, 20)
     with pytest.raises(UserError, match="shards of another seed: 0, not 1"):
-        shards.write_shards(photographs, written, 10, seed=1)
-    assert shards.write_shards(photographs, written, 10)["files"]
+        tfrecords.write_shards(photographs, written, 10, seed=1)
+    assert tfrecords.write_shards(photographs, written, 10).files
+
+
+def test_an_index_of_before_is_read(tmp_path):
+    """As format 1 was written first: with a key more, and job.json without files."""
+    tree = {
+        "format": 1,
+        "dataset": "folder:photos",
+        "class_names": ["cat", "dog"],
+        "pictures": {"train": 3},
+        "resize": "resize",
+        "pictures_per_shard": 2,
+        "seed": 4,
+        "skipped": ["a.jpg"],
+        "comment": "of another version",
+    }
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(tree))
+    job = tfrecords.Index("folder:photos", ("cat", "dog"), {"train": 3}, "resize", 2, 4, ("a.jpg",))
+    assert tfrecords.Index.read(path) == job
+    files = [{"name": "train-00000-of-00001.tfrecord", "pictures": 3, "bytes": 70}]
+    path.write_text(json.dumps(tree | {"files": {"train": files}}))
+    shard = tfrecords.Shard("train-00000-of-00001.tfrecord", 3, 70)
+    assert tfrecords.Index.read(path).files == {"train": (shard,)}
+    for damaged in ("", "[]", "{}", json.dumps(tree | {"format": 2}), json.dumps({"format": 1})):
+        path.write_text(damaged)
+        with pytest.raises(UserError, match="There is no readable"):
+            tfrecords.Index.read(path)
 
 
 def test_a_folder_of_other_things(photographs, tmp_path):
     out = tmp_path
     (out / "letter.txt").touch()
     with pytest.raises(UserError, match="is not empty and holds no shards"):
-        shards.write_shards(photographs, out)
+        tfrecords.write_shards(photographs, out)
 
 
 def test_a_missing_or_shortened_shard(out):
@@ -192,7 +219,7 @@ def test_a_picture_that_cannot_be_decoded_keeps_its_place(out):
 def test_each_host_reads_its_own_files(photographs, told, tmp_path):
     """Of eight with four pictures each; positions are those of the whole run."""
     out = tmp_path / "shards"
-    shards.write_shards(photographs, out, 4)
+    tfrecords.write_shards(photographs, out, 4)
     split = open_dataset(f"shards:{out}").train
     order = [int(told[0, 0]) for told, _ in split.eval_batches(1, 16).as_numpy_iterator()]
     file_of = {picture: place // 4 for place, picture in enumerate(order)}
@@ -244,8 +271,8 @@ def test_a_full_disk(photographs, small_disk: Path):
     filler = small_disk / "filler"
     filler.write_bytes(b"\0" * (shutil.disk_usage(small_disk).free - 16_384))
     with pytest.raises(Failure, match="make room, and the same command goes on"):
-        shards.write_shards(many, small_disk / "shards", 4)
+        tfrecords.write_shards(many, small_disk / "shards", 4)
     filler.unlink()
-    index = shards.write_shards(many, small_disk / "shards", 4)
-    assert shards.totals(index) == {"train": 32}
+    index = tfrecords.write_shards(many, small_disk / "shards", 4)
+    assert index.pictures == {"train": 32}
     assert len(pictures(open_dataset(f"shards:{small_disk / 'shards'}").train)) == 32
