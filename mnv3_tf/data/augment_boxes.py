@@ -6,9 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from mnv3_tf.data.augment import happens, jitter_color, mirror_where, place, require_parts
-from mnv3_tf.data.boxes import padded
+from mnv3_tf.data.box_targets import padded
 from mnv3_tf.data.decode import decode_placed_window, normalize, resize_bilinear
-from mnv3_tf.data.views import Example, Views, picture_of
+from mnv3_tf.data.task_views import Example, Views, picture_of
 from mnv3_tf.tasks.task import Resolution, sides
 
 Tensor = Any

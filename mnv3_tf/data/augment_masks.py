@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mnv3_tf.data.augment import happens, jitter_color, mirror_where, place, require_parts
 from mnv3_tf.data.decode import cut_window, decode_placed_window, normalize, resize_bilinear
-from mnv3_tf.data.views import Example, Views, picture_of
+from mnv3_tf.data.task_views import Example, Views, picture_of
 from mnv3_tf.segmentation import IGNORED
 from mnv3_tf.tasks.task import Resolution, sides
 

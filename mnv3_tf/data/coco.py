@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from mnv3_tf.data.boxes import Marked
+from mnv3_tf.data.annotations import Reason, Tally
+from mnv3_tf.data.box_datasets import open_boxes
+from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.detection import open_detection
-from mnv3_tf.data.files import PictureFile
-from mnv3_tf.data.folder import hold_out
+from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
 
 UNKNOWN_IMAGE = Reason(
@@ -56,7 +55,7 @@ def open_coco(asked: Opening) -> Dataset:
                 f"{differing[0][0]} ({differing[0][1]}); both need the same."
             )
         files = {"train": pictures, "val": val}
-    return open_detection(f"coco:{given}", tuple(categories.values()), files, tally)
+    return open_boxes(f"coco:{given}", tuple(categories.values()), files, tally)
 
 
 def _read(path: str, folder: str, tally: Tally) -> tuple[dict[int, str], list[PictureFile]]:

@@ -4,8 +4,7 @@ import csv
 from pathlib import Path
 
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.files import PictureFile, open_splits
-from mnv3_tf.data.folder import hold_out
+from mnv3_tf.data.picture_files import PictureFile, hold_out, open_splits
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 

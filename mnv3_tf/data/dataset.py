@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from mnv3_tf.data.streams import ALONE, Host, batches_with_gaps
-from mnv3_tf.data.views import CLASSIFICATION, Views
+from mnv3_tf.data.streaming import ALONE, Host, batches_with_gaps
+from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks.specs import Resolution
 
@@ -151,7 +151,7 @@ class Split:
 
         The targets are int32 (B,) classes; for detection {"boxes": float32 (B, MOST_BOXES, 4),
         "classes": int32 (B, MOST_BOXES), "crowd": bool (B, MOST_BOXES), "size": int32 (B, 2)},
-        as `boxes.padded` says; for segmentation uint8 (B, H, W) classes, 255 where it is ignored.
+        as `box_targets.padded` says; for segmentation uint8 (B, H, W) classes, 255 where ignored.
         `augmentation` is an `Augmentation`, `BoxAugmentation` or `MaskAugmentation`.
 
         Every epoch has its own order; what does not fill a batch at its end is left out. The

@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.files import PictureFile, open_splits
+from mnv3_tf.data.picture_files import PictureFile, hold_out, open_splits
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
-VALIDATION_PART = 0.2
 _NOT_PICTURES = ("Thumbs.db", "desktop.ini")
 
 
@@ -89,21 +86,3 @@ def _subfolders(folder: Path) -> list[str]:
 
 def _by_class(files: Sequence[PictureFile], num_classes: int) -> list[list[PictureFile]]:
     return [[file for file in files if file.label == label] for label in range(num_classes)]
-
-
-def hold_out(
-    groups: Sequence[Sequence[PictureFile]], seed: int, where: str
-) -> dict[str, list[PictureFile]]:
-    """Holds a fifth of every group out as "val": at least one picture, and never all of them."""
-    split: dict[str, list[PictureFile]] = {"train": [], "val": []}
-    for number, group in enumerate(groups):
-        if len(group) == 1:
-            raise UserError(
-                f"{where} has a single picture, {group[0].path}, of which to train and validate; "
-                "add at least one more."
-            )
-        order = np.random.default_rng([seed, number]).permutation(len(group))
-        val = set(order[: max(1, round(VALIDATION_PART * len(group)))].tolist())
-        for index, file in enumerate(group):
-            split["val" if index in val else "train"].append(file)
-    return split

@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
-from mnv3_tf.data.class_names import read_class_names
 from mnv3_tf.data.dataset import Dataset, reader_of
-from mnv3_tf.data.detection import picture_size
-from mnv3_tf.data.files import MEMORY_BOUND, PictureFile, open_splits
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits, picture_size
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT
 

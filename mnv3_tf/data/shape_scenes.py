@@ -8,7 +8,7 @@ import numpy as np
 
 from mnv3_tf.data.augment_boxes import DETECTION
 from mnv3_tf.data.augment_masks import SEGMENTATION
-from mnv3_tf.data.boxes import Objects, reader_of_objects
+from mnv3_tf.data.box_targets import Objects, reader_of_objects
 from mnv3_tf.data.dataset import Dataset, IndexedSource, Split, in_memory, reader_of
 from mnv3_tf.data.shapes import CLASS_NAMES, LARGEST_SIDE, SPLITS, Picture, draw, images_and_labels
 from mnv3_tf.data.sources import Opening

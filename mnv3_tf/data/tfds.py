@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from mnv3_tf.data.dataset import Dataset, Source, Split, in_memory
-from mnv3_tf.data.files import MEMORY_BOUND
+from mnv3_tf.data.picture_files import MEMORY_BOUND
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.streams import ALONE, Host, StreamedSource
+from mnv3_tf.data.streaming import ALONE, Host, StreamedSource
 from mnv3_tf.errors import UserError
 
 

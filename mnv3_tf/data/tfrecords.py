@@ -18,7 +18,7 @@ from rich.progress import track
 
 from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.streams import Host, StreamedSource
+from mnv3_tf.data.streaming import Host, StreamedSource
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write, write_json
 

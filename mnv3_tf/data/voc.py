@@ -7,14 +7,12 @@ from xml.parsers import expat
 
 import numpy as np
 
-from mnv3_tf.data.boxes import Marked
-from mnv3_tf.data.class_names import read_class_names
+from mnv3_tf.data.annotations import Reason, Tally, read_class_names
+from mnv3_tf.data.box_datasets import open_boxes
+from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.detection import open_detection
-from mnv3_tf.data.files import PictureFile
-from mnv3_tf.data.folder import hold_out
+from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.tally import Reason, Tally
 from mnv3_tf.errors import UserError
 
 UNKNOWN_NAME = Reason(
@@ -72,7 +70,7 @@ def open_voc(asked: Opening) -> Dataset:
         ]
         for part, names in keys.items()
     }
-    return open_detection(f"voc:{folder}", class_names, files, tally)
+    return open_boxes(f"voc:{folder}", class_names, files, tally)
 
 
 def _keys(root: Path, seed: int) -> dict[str, list[str]]:

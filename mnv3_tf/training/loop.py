@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import tensorflow as tf
 
 from mnv3_tf.data.dataset import Dataset, Split
-from mnv3_tf.data.files import LARGEST_UNREADABLE_PART
-from mnv3_tf.data.streams import Host
+from mnv3_tf.data.picture_files import LARGEST_UNREADABLE_PART
+from mnv3_tf.data.streaming import Host
 from mnv3_tf.errors import Failure
 from mnv3_tf.files import atomic_write
 from mnv3_tf.tasks import Spec

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.data.streams import ALONE, Host
+from mnv3_tf.data.streaming import ALONE, Host
 from mnv3_tf.errors import UserError
 
 Strategy = Any  # tf.distribute.Strategy, of which mypy knows nothing

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.data.boxes import MOST_BOXES, Marked, padded, reader_of_objects, usable
-from mnv3_tf.data.tally import Reason, Tally
+from mnv3_tf.data.annotations import Reason, Tally
+from mnv3_tf.data.box_targets import MOST_BOXES, Marked, padded, reader_of_objects, usable
 
 NAN, INF = float("nan"), float("inf")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnv3_tf.data.dataset import Split
-from mnv3_tf.data.files import PictureFile, is_picture, open_splits
+from mnv3_tf.data.picture_files import PictureFile, is_picture, open_splits
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 

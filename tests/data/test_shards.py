@@ -13,7 +13,7 @@ from told_views import TOLD
 from mnv3_tf.data import shape_scenes, shards, tfrecords
 from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.data.sources import open_dataset
-from mnv3_tf.data.streams import ALONE, Host
+from mnv3_tf.data.streaming import ALONE, Host
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.ui import cli
 

@@ -7,7 +7,7 @@ from told_views import TOLD
 
 from mnv3_tf.data.augment import Augmentation
 from mnv3_tf.data.dataset import Split, in_memory
-from mnv3_tf.data.streams import ALONE, Host, StreamedSource
+from mnv3_tf.data.streaming import ALONE, Host, StreamedSource
 from mnv3_tf.errors import UserError
 
 COUNT = 23

@@ -9,7 +9,7 @@ from told_views import TOLD
 
 from mnv3_tf.data import tfds as tfds_source
 from mnv3_tf.data.dataset import Split
-from mnv3_tf.data.files import is_picture
+from mnv3_tf.data.picture_files import is_picture
 from mnv3_tf.data.sources import Opening, open_dataset
 from mnv3_tf.data.tfds import open_tfds
 from mnv3_tf.errors import UserError

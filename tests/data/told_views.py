@@ -5,7 +5,7 @@ They take a tenth of what real views do, whose graphs are long.
 
 import tensorflow as tf
 
-from mnv3_tf.data.views import Views
+from mnv3_tf.data.task_views import Views
 
 
 def _of(content):

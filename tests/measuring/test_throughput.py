@@ -106,8 +106,9 @@ def test_input_pipeline(pictures, monkeypatch, tmp_path, capsys):
     """Each way takes a turn, of views that tell how they were asked for; speeds are made up."""
     import tensorflow as tf
 
-    from mnv3_tf import data
-    from mnv3_tf.data.views import Views
+    from mnv3_tf.data import dataset
+    from mnv3_tf.data.augment import Augmentation
+    from mnv3_tf.data.task_views import Views
 
     speeds = {"bound: decode whole": 400.0, "view": 200.0, "view, unchecked files": 160.0}
     took, hows, asked = [], [], []
@@ -123,8 +124,8 @@ def test_input_pipeline(pictures, monkeypatch, tmp_path, capsys):
         speed = [{"name": name, "images_per_s": speeds.get(name, 100.0)} for name in turns]
         return [row | {"ratio": 1.0, "ratio_ci": [1.0, 1.0]} for row in speed]
 
-    split = functools.partial(data.Split, views=Views(look, look))
-    monkeypatch.setattr(data, "Split", split)
+    split = functools.partial(dataset.Split, views=Views(look, look))
+    monkeypatch.setattr(dataset, "Split", split)
     monkeypatch.setattr(throughput, "compare", compare)
     monkeypatch.setattr(throughput, "timed", lambda work, images: (work(), images))
     monkeypatch.setattr(input_pipeline, "WARM_UP", 1)
@@ -134,10 +135,10 @@ def test_input_pipeline(pictures, monkeypatch, tmp_path, capsys):
     assert took == [(None, 6)] * 6
     assert {resolution for resolution, _ in hows} == {16}
     assert asked == [
-        data.Augmentation(),
-        data.Augmentation(brightness=0.4, contrast=0.4, saturation=0.4),
-        data.Augmentation(erase=0.25),
-        data.Augmentation(randaugment_layers=2),
+        Augmentation(),
+        Augmentation(brightness=0.4, contrast=0.4, saturation=0.4),
+        Augmentation(erase=0.25),
+        Augmentation(randaugment_layers=2),
     ]
     printed = capsys.readouterr().out
     results = json.loads(printed.splitlines()[-1])

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from mnv3_tf.data.dataset import IndexedSource, Split, on_cpu, reader_of
-from mnv3_tf.data.views import CLASSIFICATION, Views
+from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
 
 Tensor = Any
@@ -20,6 +21,7 @@ MEMORY_BOUND = 2**30
 """Encoded bytes up to which a set is kept in memory; larger sets are read in every epoch."""
 
 LARGEST_UNREADABLE_PART = 0.01
+VALIDATION_PART = 0.2
 _PROGRESS_FROM = 5000
 
 
@@ -116,3 +118,30 @@ def is_picture(content: bytes) -> bool:
 def _reader_of_files(paths: Sequence[str]) -> Callable[[Tensor], Tensor]:
     kept = on_cpu(paths)
     return lambda index: tf.io.read_file(tf.gather(kept, index))
+
+
+def picture_size(path: str) -> tuple[int, int] | None:
+    """Height and width in pixels, as decoding gives them; None where it is no picture."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def hold_out(
+    groups: Sequence[Sequence[PictureFile]], seed: int, where: str
+) -> dict[str, list[PictureFile]]:
+    """Holds a fifth of every group out as "val": at least one picture, and never all of them."""
+    split: dict[str, list[PictureFile]] = {"train": [], "val": []}
+    for number, group in enumerate(groups):
+        if len(group) == 1:
+            raise UserError(
+                f"{where} has a single picture, {group[0].path}, of which to train and validate; "
+                "add at least one more."
+            )
+        order = np.random.default_rng([seed, number]).permutation(len(group))
+        val = set(order[: max(1, round(VALIDATION_PART * len(group)))].tolist())
+        for index, file in enumerate(group):
+            split["val" if index in val else "train"].append(file)
+    return split

@@ -1,12 +1,49 @@
-"""`labels.txt`: the names of a set's classes, one on each line."""
+"""What formats with annotations share: names of classes, and what was left out on opening."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from mnv3_tf.errors import UserError
 
+_NAMES_SHOWN = 3
+
+
+class Reason(NamedTuple):
+    """What follows the count in a sentence: for one, and for several."""
+
+    one: str
+    several: str
+
+
+class Tally:
+    """What was left out of a dataset: counted by reason, with names."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Reason, int] = {}
+        self._names: dict[Reason, dict[str, None]] = {}
+
+    def add(self, reason: Reason, name: str, count: int = 1) -> None:
+        """`name` is the picture's, or what else helps to find it."""
+        if count:
+            self._counts[reason] = self._counts.get(reason, 0) + count
+            self._names.setdefault(reason, {})[name] = None
+
+    def sentences(self) -> tuple[str, ...]:
+        """As "2 boxes of no area were left out (a.jpg, b.jpg)": up to three names each."""
+        return tuple(
+            f"{count} {reason.one if count == 1 else reason.several} ({self._listed(reason)})"
+            for reason, count in self._counts.items()
+        )
+
+    def _listed(self, reason: Reason) -> str:
+        names = list(self._names[reason])
+        return ", ".join(names[:_NAMES_SHOWN] + ["..."] * (len(names) > _NAMES_SHOWN))
+
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """The names in their order; lines may be "NAME", or "INDEX NAME" with indices from 0.
+    """`labels.txt`: the name of a class on each line, in their order.
+
+    Lines may be "NAME", or "INDEX NAME" with indices from 0.
 
     Raises:
       UserError: no text, no name, a name that is there twice, or indices with gaps.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.dataset import on_cpu
-from mnv3_tf.data.tally import Reason, Tally
 
 Tensor = Any
 

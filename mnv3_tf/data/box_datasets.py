@@ -4,14 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import PIL
-from PIL import Image
-
+from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.augment_boxes import DETECTION
-from mnv3_tf.data.boxes import reader_of_objects, usable
+from mnv3_tf.data.box_targets import reader_of_objects, usable
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.files import MEMORY_BOUND, PictureFile, open_splits
-from mnv3_tf.data.tally import Reason, Tally
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits, picture_size
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import DETECT
 
@@ -22,14 +19,14 @@ OTHER_SIZE = Reason(
 )
 
 
-def open_detection(
+def open_boxes(
     name: str,
     class_names: tuple[str, ...],
     files: Mapping[str, Sequence[PictureFile]],
     tally: Tally,
     memory_bound: int = MEMORY_BOUND,
 ) -> Dataset:
-    """`files` are the pictures of "train" and "val", the label of each a `boxes.Marked`.
+    """`files` are the pictures of "train" and "val", the label of each a `box_targets.Marked`.
 
     Raises:
       UserError: a part of which there are no pictures, or what `open_splits` refuses.
@@ -68,12 +65,3 @@ def _checked(file: PictureFile, tally: Tally) -> PictureFile:
     if own and told and own != told:
         tally.add(OTHER_SIZE, name)
     return replace(file, label=usable(file.label, told or own or (1, 1), name, tally))
-
-
-def picture_size(path: str) -> tuple[int, int] | None:
-    """Height and width in pixels, as decoding gives them; None where it is no picture."""
-    try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError):
-        return None
