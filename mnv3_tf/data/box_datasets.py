@@ -1,4 +1,4 @@
-"""A detection dataset from what `coco` and `voc` have read: pictures found, boxes checked."""
+"""A detection dataset of what `coco` and `voc` read: pictures that are there, boxes checked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,8 +33,8 @@ def open_boxes(
     """
     usable_files = {}
     for part, marked in files.items():
-        found = [file for file in marked if Path(file.path).is_file()]
-        if not found:
+        present = [file for file in marked if Path(file.path).is_file()]
+        if not present:
             raise UserError(
                 f"None of the {len(marked)} pictures of {name} for {part} is there, the first "
                 f"would be {marked[0].path}; correct the folder of the pictures."
@@ -44,7 +44,7 @@ def open_boxes(
         for file in marked:
             if not Path(file.path).is_file():
                 tally.add(MISSING, Path(file.path).name)
-        usable_files[part] = [_checked(file, tally) for file in found]
+        usable_files[part] = [_checked(file, tally) for file in present]
     splits, skipped = open_splits(
         usable_files, memory_bound, reader_of_objects, "resize", DETECTION
     )
@@ -60,8 +60,8 @@ def open_boxes(
 
 
 def _checked(file: PictureFile, tally: Tally) -> PictureFile:
-    own, told, name = picture_size(file.path), file.label.size, Path(file.path).name
+    actual, annotated, name = picture_size(file.path), file.label.size, Path(file.path).name
     # A phone's picture that its viewer turns is the usual cause.
-    if own and told and own != told:
+    if actual and annotated and actual != annotated:
         tally.add(OTHER_SIZE, name)
-    return replace(file, label=usable(file.label, told or own or (1, 1), name, tally))
+    return replace(file, label=usable(file.label, annotated or actual or (1, 1), name, tally))

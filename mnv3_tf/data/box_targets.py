@@ -37,8 +37,8 @@ class Marked:
     """One picture's objects as its annotation has them.
 
     `corners` float64 (K, 4): ymin, xmin, ymax, xmax in pixels, where 0 is the upper or left edge
-    of the picture; `classes` int (K,) from 0; `crowd` bool (K,): objects that are not to be told
-    apart, or too hard to be found; `size`: height and width in pixels, None where it is not told.
+    of the picture; `classes` int (K,) from 0; `crowd` bool (K,): objects that are not annotated
+    one by one, or too hard to detect; `size`: height and width in pixels, None where not given.
     """
 
     corners: np.ndarray
@@ -100,8 +100,8 @@ def reader_of_objects(objects: Sequence[Objects]) -> Callable[[Tensor], dict[str
     sizes = on_cpu(np.array([one.size for one in objects], np.int32).reshape(-1, 2))
 
     def read(index: Tensor) -> dict[str, Tensor]:
-        found = {name: values[ends[index] : ends[index + 1]] for name, values in flat.items()}
-        return found | {"size": sizes[index]}
+        own = {name: values[ends[index] : ends[index + 1]] for name, values in flat.items()}
+        return own | {"size": sizes[index]}
 
     return read
 

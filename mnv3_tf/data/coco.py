@@ -125,7 +125,7 @@ def _marks(
 ) -> dict[int, list[tuple[list[float], int, bool]]]:
     """Corners, class and crowd of the objects of each image id."""
     classes = {key: number for number, key in enumerate(categories)}
-    found: dict[int, list[tuple[list[float], int, bool]]] = {key: [] for key in images}
+    by_image: dict[int, list[tuple[list[float], int, bool]]] = {key: [] for key in images}
     for annotation in annotations:
         image, category = annotation["image_id"], annotation["category_id"]
         box = annotation["bbox"]
@@ -135,8 +135,8 @@ def _marks(
             tally.add(UNKNOWN_CATEGORY, f"{category} in {Path(images[image]['file_name']).name}")
         else:
             crowd = bool(annotation.get("iscrowd", 0))
-            found[image].append((_corners(box), classes[category], crowd))
-    return found
+            by_image[image].append((_corners(box), classes[category], crowd))
+    return by_image
 
 
 def _corners(box: Any) -> list[float]:
@@ -150,11 +150,11 @@ def _corners(box: Any) -> list[float]:
 
 def _marked(marks: list[tuple[list[float], int, bool]], image: dict[str, Any]) -> Marked:
     size = (image.get("height"), image.get("width"))
-    told = all(isinstance(side, int) and side > 0 for side in size)
+    given = all(isinstance(side, int) and side > 0 for side in size)
     corners = np.array([corner for corner, _, _ in marks], np.float64).reshape(-1, 4)
     return Marked(
         corners,
         np.array([number for _, number, _ in marks], np.int32),
         np.array([crowd for _, _, crowd in marks], bool),
-        size if told else None,  # type: ignore[arg-type]
+        size if given else None,  # type: ignore[arg-type]
     )

@@ -109,14 +109,14 @@ class Split:
     def __init__(
         self, source: Source, resize: str = "resize256_crop", views: Views = CLASSIFICATION
     ) -> None:
-        """`resize` is how evaluation views these pictures unless told otherwise."""
+        """`resize` is how evaluation views these pictures unless the caller says otherwise."""
         self._source, self.resize, self._views = source, resize, views
 
     def __len__(self) -> int:
         return len(self._source)
 
     def divided(self, held_out: float, seed: int) -> tuple["Split", "Split"]:
-        """All but the part `held_out` (0 to 1) of the pictures, and that: to judge by in a search.
+        """All but the part `held_out` (0 to 1) of the pictures, and that, for a search.
 
         Equal arguments divide alike. Raises UserError where one of both would be empty.
         """
@@ -235,12 +235,12 @@ class Split:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
         keys = self._source.sample(count, seed)
         batches = _batches(self._source, keys, self._evaluation_view(resolution, None), 32)
-        found = [
+        parts = [
             # Only streams have gaps, and they have classes alone.
             pictures if self._source.checked else pictures[targets >= 0]
             for pictures, targets in batches.as_numpy_iterator()
         ]
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def _evaluation_view(self, resolution: Resolution, resize: str | None) -> View:
         def view(key: Tensor) -> tuple[Tensor, Any]:
@@ -297,7 +297,7 @@ class Dataset:
     """What `--dataset` names.
 
     `skipped` are the pictures that cannot be decoded, by path. `task` is the name of
-    one of `TASKS`; `notes` are sentences that tell what else was left out or changed on
+    one of `TASKS`; `notes` are sentences on what else was left out or changed on
     opening, with names.
     """
 

@@ -114,8 +114,8 @@ def _repacked(
                 f"{mask} has {indices.shape[1]} x {indices.shape[0]} pixels, its picture "
                 f"{picture} has {size[1]} x {size[0]}; make them of one size."
             )
-        found = np.flatnonzero(np.bincount(indices.ravel()))
-        unknown = found[(found > IGNORED) | (table[np.minimum(found, IGNORED)] < 0)]
+        values = np.flatnonzero(np.bincount(indices.ravel()))
+        unknown = values[(values > IGNORED) | (table[np.minimum(values, IGNORED)] < 0)]
         if len(unknown):
             raise UserError(
                 f"{mask} has pixels of the value {unknown[0]}, but labels.txt has the classes 0 to "
@@ -143,7 +143,7 @@ def _indices(path: Path) -> np.ndarray:
             f"{path} has colours (mode {mode}), no class indices; write a gray or palette PNG."
         )
     if mode == "L":
-        # Pillow stretches grays of 2 and 4 bits to 8; byte 24 of a PNG tells the bits.
+        # Pillow stretches grays of 2 and 4 bits to 8; byte 24 of a PNG holds their number.
         with open(path, "rb") as file:
             values = values // {2: 85, 4: 17}.get(file.read(25)[24], 1)
     return values.astype(np.int64)

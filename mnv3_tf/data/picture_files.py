@@ -55,19 +55,19 @@ def open_splits(
     """
     paths = [file.path for split in files.values() for file in split]
     keep = sum(os.path.getsize(path) for path in paths) <= memory_bound
-    contents = iter(found := _contents(paths, keep))
-    skipped = [path for path, content in zip(paths, found, strict=True) if content is None]
+    contents = _contents(paths, keep)
+    skipped = [path for path, content in zip(paths, contents, strict=True) if content is None]
     if len(skipped) > LARGEST_UNREADABLE_PART * len(paths):
         raise UserError(
             f"{len(skipped)} of {len(paths)} pictures cannot be decoded, the first is "
             f"{skipped[0]}; replace or remove them (JPEG, PNG, GIF, BMP and WebP are read)."
         )
-    splits = {}
+    remaining, splits = iter(contents), {}
     for name, split in files.items():
         usable: list[PictureFile] = []
         kept: list[bytes] = []
         for file in split:
-            content = next(contents)
+            content = next(remaining)
             if content is not None:
                 usable.append(file)
                 kept.append(content)

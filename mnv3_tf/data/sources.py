@@ -112,13 +112,13 @@ def open_dataset(
     """
     wanted = find_task(task)
     kind, _, rest = name.partition(":")
-    found = next((one for one in FORMATS if one.name == kind), None)
-    if found is None or bool(rest) != found.has_place:
+    form = next((one for one in FORMATS if one.name == kind), None)
+    if form is None or bool(rest) != form.has_place:
         raise UserError(f"Unknown dataset {name!r}; choose {usage()}.")
-    if wanted.targets not in found.targets:
+    if wanted.targets not in form.targets:
         raise UserError(
             f"--task={task} needs {_NEEDED[wanted.targets]}, which {kind}: does not have; give "
             f"{usage(wanted.targets)}."
         )
     side = max(sides(resolution))
-    return found.open(Opening(rest, wanted, seed, side, training, data_dir))
+    return form.open(Opening(rest, wanted, seed, side, training, data_dir))

@@ -1,4 +1,4 @@
-"""What a task makes of a picture and its label: an example to train on, or one to judge by."""
+"""What a task makes of a picture and its label: an example to train on, or one to evaluate on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ def _train_classifier(
     return training_view(content, resolution, seed, how), label
 
 
-def _judge_classifier(content: Tensor, label: Tensor, resolution: int, resize: str) -> Example:
+def _evaluate_classifier(content: Tensor, label: Tensor, resolution: int, resize: str) -> Example:
     return evaluation_view(picture_of(content), resolution, resize), label
 
 
-CLASSIFICATION = Views(_train_classifier, _judge_classifier)
+CLASSIFICATION = Views(_train_classifier, _evaluate_classifier)

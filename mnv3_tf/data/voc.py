@@ -32,8 +32,8 @@ def open_voc(asked: Opening) -> Dataset:
     """ImageSets/Main/train.txt and val.txt say what is for what.
 
     Without val.txt, a fifth of trainval.txt is held out under the seed, or of train.txt, or of all
-    that is annotated. The classes are those of DIR/labels.txt, else the names that are found,
-    sorted. "difficult" objects count as crowds: they are not to be learned, nor to be judged by.
+    that is annotated. The classes are those of DIR/labels.txt, else the names in the annotations,
+    sorted. "difficult" objects count as crowds: they are neither trained nor evaluated on.
 
     Pixels are counted from 1, and a box's last pixel belongs to it (VOC devkit, section 4.2), so
     that a box of all of a picture is 1, 1, width, height. Of sets that count from 0 the boxes are
@@ -106,14 +106,14 @@ def _listed(path: Path) -> list[str]:
 def _read(path: Path) -> _Annotation:
     root = _parse(path)
     names, corners, difficult = [], [], []
-    for found in root.iter("object"):
-        names.append((found.findtext("name") or "").strip())
+    for each in root.iter("object"):
+        names.append((each.findtext("name") or "").strip())
         xmin, ymin, xmax, ymax = (
-            _number(found.findtext(f"bndbox/{side}"), side, path)
+            _number(each.findtext(f"bndbox/{side}"), side, path)
             for side in ("xmin", "ymin", "xmax", "ymax")
         )
         corners.append([ymin - 1, xmin - 1, ymax, xmax])
-        difficult.append((found.findtext("difficult") or "").strip() == "1")
+        difficult.append((each.findtext("difficult") or "").strip() == "1")
     size = tuple(root.findtext(f"size/{side}") or "0" for side in ("height", "width"))
     height, width = (int(side) if side.strip().isdecimal() else 0 for side in size)
     return _Annotation(names, corners, difficult, (height, width) if height and width else None)
@@ -157,13 +157,14 @@ def _parse(path: Path) -> Element:
         raise UserError(f"{path} is no valid XML ({error}); write it anew.") from None
 
 
-def _marked(found: _Annotation, class_names: tuple[str, ...], key: str, tally: Tally) -> Marked:
-    known = [name in class_names for name in found.names]
-    for name in (name for name, is_known in zip(found.names, known, strict=True) if not is_known):
-        tally.add(UNKNOWN_NAME, f"{name!r} in {key}.xml")
+def _marked(one: _Annotation, class_names: tuple[str, ...], key: str, tally: Tally) -> Marked:
+    known = [name in class_names for name in one.names]
+    for name in one.names:
+        if name not in class_names:
+            tally.add(UNKNOWN_NAME, f"{name!r} in {key}.xml")
     return Marked(
-        np.array(found.corners, np.float64).reshape(-1, 4)[known],
-        np.array([class_names.index(name) for name in found.names if name in class_names], int),
-        np.array(found.difficult, bool)[known],
-        found.size,
+        np.array(one.corners, np.float64).reshape(-1, 4)[known],
+        np.array([class_names.index(name) for name in one.names if name in class_names], int),
+        np.array(one.difficult, bool)[known],
+        one.size,
     )
