@@ -1,8 +1,6 @@
 """`shapes`: one figure in a picture, and for boxes and masks one to four."""
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +10,7 @@ from mnv3_tf.data.box_targets import Objects, reader_of_objects
 from mnv3_tf.data.dataset import Dataset, IndexedSource, Split, in_memory, reader_of
 from mnv3_tf.data.shapes import CLASS_NAMES, LARGEST_SIDE, SPLITS, Picture, draw, images_and_labels
 from mnv3_tf.data.sources import Opening
+from mnv3_tf.tasks.task import Targets
 
 COUNTS = {"train": 2000, "val": 300}
 """Fewer than for classification: a picture of several figures takes longer to draw."""
@@ -54,34 +53,23 @@ def open_shapes(asked: Opening) -> Dataset:
     """
     targets, side = asked.task.targets, min(asked.side, LARGEST_SIDE)
     counts = SPLITS if targets == "classes" else COUNTS
-    make = {"classes": _of_classes, "boxes": _of_boxes, "masks": _of_masks}[targets]
-    splits = {part: make(asked.seed, part, count, side) for part, count in counts.items()}
+    splits = {
+        part: _split(targets, asked.seed, part, count, side) for part, count in counts.items()
+    }
     class_names = ("background", *CLASS_NAMES) if targets == "masks" else CLASS_NAMES
     return Dataset("shapes", class_names, splits["train"], splits["val"], task=asked.task.name)
 
 
-def _of_classes(seed: int, part: str, count: int, side: int) -> Split:
-    return Split(in_memory(*images_and_labels(seed, part, count, side)), "resize")
-
-
-def _of_boxes(seed: int, part: str, count: int, side: int) -> Split:
-    images, scenes = _scenes(seed, part, count, side)
+def _split(targets: Targets, seed: int, part: str, count: int, side: int) -> Split:
+    if targets == "classes":
+        return Split(in_memory(*images_and_labels(seed, part, count, side)), "resize")
+    scenes = [scene(seed, part, index, side) for index in range(count)]
+    images = reader_of(np.stack([one.image for one in scenes]))
+    if targets == "masks":
+        masks = reader_of(np.stack([one.mask for one in scenes]))
+        return Split(IndexedSource(count, images, masks), "resize", SEGMENTATION)
     objects = [
         Objects(one.boxes, one.labels, np.zeros(len(one.labels), bool), (side, side))
         for one in scenes
     ]
     return Split(IndexedSource(count, images, reader_of_objects(objects)), "resize", DETECTION)
-
-
-def _of_masks(seed: int, part: str, count: int, side: int) -> Split:
-    images, scenes = _scenes(seed, part, count, side)
-    masks = reader_of(np.stack([one.mask for one in scenes]))
-    return Split(IndexedSource(count, images, masks), "resize", SEGMENTATION)
-
-
-def _scenes(
-    seed: int, part: str, count: int, side: int
-) -> tuple[Callable[[Any], Any], list[Picture]]:
-    """What reads the pictures, and all that was drawn."""
-    scenes = [scene(seed, part, index, side) for index in range(count)]
-    return reader_of(np.stack([one.image for one in scenes])), scenes

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 class Opening:
     """What the opener of a format is asked.
 
-    `rest` is what follows the format's name and its colon; `seed` that of a random split and of
-    procedural pictures; `side` in pixels that at which procedural formats draw; `training`
-    whether `train` is needed; `data_dir` where tensorflow_datasets keeps its sets.
+    Args:
+      rest: what follows the format's name and its colon.
+      task: what the dataset is for.
+      seed: of a random split, and of procedural pictures.
+      side: in pixels, at which procedural formats draw.
+      training: whether `train` is needed. It matters to a csv without a `split` column: its
+        `val` is the whole file, unless a fifth has to be held out for training.
+      data_dir: where tensorflow_datasets keeps its sets; None is its default.
     """
 
     rest: str
@@ -97,14 +102,8 @@ def open_dataset(
 ) -> "Dataset":
     """Opens what `FORMATS` lists.
 
-    Args:
-      name: the dataset, as `--dataset` gives it.
-      data_dir: where tensorflow_datasets keeps its sets; None is its default.
-      seed: of a random split, and of procedural pictures.
-      resolution: side in pixels (or height and width) at which procedural formats draw.
-      training: whether `train` is needed. It matters to a csv without a `split` column: its
-        `val` is the whole file, unless a fifth has to be held out for training.
-      task: the name of one of `TASKS`.
+    `name` is the dataset, as `--dataset` gives it; `resolution` a side in pixels, or height and
+    width; `task` the name of one of `TASKS`; the others are an `Opening`'s.
 
     Raises:
       UserError: an unknown format, one that does not serve the task, or a set that cannot be
