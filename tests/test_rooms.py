@@ -62,7 +62,6 @@ STARTS_TENSORFLOW = ("mnv3_tf.ui.cli",)
 
 
 LATE = {
-    "android_bench.measure": "its page needs matplotlib",
     "mnv3_tf.data.shapes": "its pictures are drawn without TensorFlow too",
     "mnv3_tf.data.sharded": "an index is read without TensorFlow",
     "mnv3_tf.data.sources": "a source is loaded where it is asked for",
