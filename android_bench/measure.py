@@ -13,10 +13,9 @@ from absl import flags
 
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.journal import Journal, locked
 from mnv3_tf.measuring.phone import adb, binary, plan, results
 from mnv3_tf.measuring.phone.adb import Adb
-from mnv3_tf.measuring.phone.journal import Journal
-from mnv3_tf.measuring.phone.locks import locked
 from mnv3_tf.measuring.phone.models import Model
 from mnv3_tf.measuring.phone.phone import Phone
 from mnv3_tf.measuring.phone.session import Session
@@ -24,7 +23,7 @@ from mnv3_tf.ui import tables
 
 
 def measure(
-    args: flags.FlagValues, models: Sequence[Model], settings: plan.Settings
+    args: flags.FlagValues, models: Sequence[Model], settings: plan.PhoneSettings
 ) -> dict[str, Any]:
     """Measures on every phone and writes the results, also when some of them failed.
 
@@ -60,7 +59,7 @@ def measure(
 def _measure_all(
     args: flags.FlagValues,
     models: Sequence[Model],
-    settings: plan.Settings,
+    settings: plan.PhoneSettings,
     client: str,
     given: binary.Binary | None,
     serials: Sequence[str],

@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mnv3_tf.measuring.phone import operators
-from mnv3_tf.measuring.phone.operators import Rows
+from mnv3_tf.measuring.phone import op_tables
+from mnv3_tf.measuring.phone.op_tables import Rows
 from mnv3_tf.measuring.plots import COLOURS, LEGEND
 from mnv3_tf.ui import figures
 
@@ -91,7 +91,7 @@ def with_accuracy(summary: Rows) -> list[dict[str, Any]]:
 def plot_operators(summary: Rows, path: Path) -> None:
     """Where the time goes: a bar for each model, in pieces by type of operator."""
     profiled = [line for line in summary if line["ops"]]
-    times = [operators.milliseconds(line["ops"]) for line in profiled]
+    times = [op_tables.milliseconds(line["ops"]) for line in profiled]
     totals: dict[str, float] = defaultdict(float)
     for by_type in times:
         for name, ms in by_type.items():

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mnv3_tf.measuring.phone.operators import Rows
+from mnv3_tf.measuring.phone.op_tables import Rows
 
 COLUMNS = (
     "model",

@@ -18,7 +18,7 @@ from absl import flags
 
 from android_bench.measure import measure
 from mnv3_tf.errors import UserError
-from mnv3_tf.measuring.phone import binary, plan, remote
+from mnv3_tf.measuring.phone import binary, plan
 from mnv3_tf.measuring.phone.adb import Adb
 from mnv3_tf.measuring.phone.models import Model, load, warnings
 from mnv3_tf.ui import cli
@@ -48,8 +48,8 @@ def define_phone_flags(values: flags.FlagValues) -> None:
 
 
 def define_measuring_flags(values: flags.FlagValues) -> None:
-    """The fields of `plan.Settings`, and --out."""
-    default = plan.Settings()
+    """The fields of `plan.PhoneSettings`, and --out."""
+    default = plan.PhoneSettings()
     flags.DEFINE_string(
         "cores", default.cores, "big, mid, little, default, or a hex mask.", flag_values=values
     )
@@ -106,7 +106,7 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps(found))
 
 
-def read_settings(args: flags.FlagValues) -> plan.Settings:
+def read_settings(args: flags.FlagValues) -> plan.PhoneSettings:
     """Raises UserError for values out of range."""
     try:
         threads = tuple(int(text) for text in args.threads)
@@ -114,7 +114,7 @@ def read_settings(args: flags.FlagValues) -> plan.Settings:
         raise UserError(
             f"--threads={','.join(args.threads)} is no list of numbers; give --threads=1,2,4."
         ) from None
-    return plan.Settings(
+    return plan.PhoneSettings(
         threads=threads,
         rounds=args.rounds,
         num_runs=args.num_runs,
@@ -140,7 +140,9 @@ def _cooldown(text: str) -> float | None:
     return seconds
 
 
-def dry_run(args: flags.FlagValues, models: Sequence[Model], settings: plan.Settings) -> list[str]:
+def dry_run(
+    args: flags.FlagValues, models: Sequence[Model], settings: plan.PhoneSettings
+) -> list[str]:
     """The commands of the first round and of the runs apart, without touching a phone.
 
     What only the phone or the binary can tell stands in capitals.
@@ -157,14 +159,14 @@ def dry_run(args: flags.FlagValues, models: Sequence[Model], settings: plan.Sett
     lines = []
     for serial in args.serial or ["SERIAL"]:
         phone = Adb(client, serial)
-        path = remote.program_path(program)
+        path = program.on_phone
         lines.append(shlex.join(phone.words("shell", f"mkdir -p {path.rpartition('/')[0]}")))
         pushes = [(str(program.path), path)]
-        pushes += [(str(model.path), remote.model_path(model)) for model in models]
+        pushes += [(str(model.path), model.on_phone) for model in models]
         lines += [shlex.join(phone.words("push", *pair)) for pair in pushes]
         lines.append(shlex.join(phone.words("shell", f"chmod 755 {path}")))
         for task in plan.tasks(models, settings, "", program.sha256, mask_or_none):
             bound = ["taskset", mask] if mask_or_none else []
-            flags_ = task.configuration.arguments(binary.TFLITE, remote.model_path(task.model))
+            flags_ = task.configuration.arguments(binary.TFLITE, task.model.on_phone)
             lines.append(shlex.join(phone.words("shell", shlex.join([*bound, path, *flags_]))))
     return lines

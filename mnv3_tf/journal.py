@@ -1,17 +1,24 @@
-"""What has been done, a line for each piece, so that nothing is done twice or lost.
+"""What has been done, a line for each piece, so that nothing is done twice or lost; and locks.
 
 A line is written whole and synced before the next piece begins. One that was cut by a kill or a
 full disk is dropped when the journal is opened again.
 """
 
+import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
+
+LOCKS = Path("~/.cache/mnv3_tf/locks")
 
 
 class Journal:
@@ -44,6 +51,14 @@ class Journal:
         with self._lock:
             return list(self._entries)
 
+    def where(self, **values: Any) -> list[dict[str, Any]]:
+        """The entries that have these values, such as `key="..."` and `round=2`."""
+        return [
+            entry
+            for entry in self.entries()
+            if all(entry[name] == value for name, value in values.items())
+        ]
+
     def add(self, *entries: dict[str, Any]) -> None:
         """All of them or none.
 
@@ -66,3 +81,24 @@ class Journal:
 
 def _line(entry: dict[str, Any]) -> str:
     return json.dumps(entry) + "\n"
+
+
+@contextmanager
+def locked(name: str, folder: Path = LOCKS) -> Iterator[None]:
+    """Holds `name` against other processes of this user; the system lets go of it after a kill.
+
+    Raises Failure while another process has it.
+    """
+    folder = folder.expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Failure(
+            f"{name} is in use by another measurement; wait until that is done."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

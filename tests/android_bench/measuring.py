@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from fake_phone import FakePhone
 
+from mnv3_tf.journal import Journal
 from mnv3_tf.measuring.phone import binary, models, plan
-from mnv3_tf.measuring.phone.journal import Journal
 from mnv3_tf.measuring.phone.session import Session
 
 QUICK = {"rounds": 1, "num_runs": 3, "cooldown_s": 0.0}
@@ -25,7 +25,7 @@ def open_session(
     return Session(
         phone.adb(),
         models.load([str(file) for file in files]),
-        plan.Settings(**(QUICK | settings)),
+        plan.PhoneSettings(**(QUICK | settings)),
         lambda _: chosen,
         Journal(folder / "journal.jsonl"),
         folder / "logs",

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from mnv3_tf.errors import Failure, UserError
-from mnv3_tf.measuring.phone.journal import Journal
+from mnv3_tf.journal import Journal
 
 
 def entry(key: str = "k", number: int = 1) -> dict:
@@ -19,8 +19,8 @@ def test_entries_are_there_when_it_is_opened_again(tmp_path) -> None:
         first.add(entry(key, number))
     again = Journal(path)
     assert again.entries() == first.entries()
-    assert again.of("a") == [entry("a", 1), entry("a", 2)]
-    assert again.of("a", 2) == [entry("a", 2)]
+    assert again.where(key="a") == [entry("a", 1), entry("a", 2)]
+    assert again.where(key="a", round=2) == [entry("a", 2)]
 
 
 def test_a_line_that_was_cut_is_dropped(tmp_path) -> None:

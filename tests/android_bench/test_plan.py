@@ -12,8 +12,8 @@ from mnv3_tf.measuring.phone.models import Model
 A, B = (Model(Path(f"{name}.tflite"), name, name * 64, 10, {}) for name in "ab")
 
 
-def planned(**settings) -> list[plan.Task]:
-    return list(plan.tasks([A, B], plan.Settings(**settings), "phone", "binary", "c0"))
+def planned(**settings) -> list[plan.PlannedRun]:
+    return list(plan.tasks([A, B], plan.PhoneSettings(**settings), "phone", "binary", "c0"))
 
 
 def test_rounds_are_interleaved_and_memory_has_runs_of_its_own() -> None:
@@ -37,7 +37,7 @@ def test_a_configuration_has_the_settings() -> None:
 
 
 def test_what_is_measured_unless_told_otherwise() -> None:
-    assert plan.Settings() == plan.Settings(
+    assert plan.PhoneSettings() == plan.PhoneSettings(
         threads=(1,),
         rounds=10,
         num_runs=50,
@@ -89,12 +89,12 @@ def test_whatever_changes_a_number_changes_the_key() -> None:
 )
 def test_values_out_of_range_are_refused(settings, message) -> None:
     with refused(message):
-        plan.Settings(**settings)
+        plan.PhoneSettings(**settings)
 
 
 @pytest.mark.parametrize("settings", [{"rounds": 1, "num_runs": 1, "timeout_s": 0.1, "cores": "1"}])
 def test_the_least_values_are_taken(settings) -> None:
-    assert plan.Settings(**settings).cores == "1"
+    assert plan.PhoneSettings(**settings).cores == "1"
 
 
 def test_flags_are_translated_for_each_program() -> None:

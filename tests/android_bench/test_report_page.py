@@ -9,7 +9,7 @@ import pytest
 from measuring import NASTY, Finished
 
 from android_bench import page, plots, report
-from mnv3_tf.measuring.phone import models, operators, results
+from mnv3_tf.measuring.phone import models, op_tables, results
 
 
 @pytest.fixture(scope="module")
@@ -257,8 +257,8 @@ def test_inner_operators_are_not_counted_twice() -> None:
         op("DELEGATE_PROFILED", "Delegate/Convolution (NHWC, QS8):1", 1.0),
     ]
     expected = {"SOFTMAX": 1.0, "Convolution (NHWC, QS8)": 3.0}
-    assert operators.milliseconds(ops) == expected
-    assert operators.outside(ops) == {"SOFTMAX": 1}
-    assert operators.outside(ops[1:2]) == {}  # nobody says that there was a delegate
-    assert operators.milliseconds(ops[:2]) == {"TfLiteXNNPackDelegate": 3.0, "SOFTMAX": 1.0}
-    assert operators.milliseconds([ops[1] | {"avg_ms": None}, ops[1]]) == {"SOFTMAX": 1.0}
+    assert op_tables.milliseconds(ops) == expected
+    assert op_tables.outside(ops) == {"SOFTMAX": 1}
+    assert op_tables.outside(ops[1:2]) == {}  # nobody says that there was a delegate
+    assert op_tables.milliseconds(ops[:2]) == {"TfLiteXNNPackDelegate": 3.0, "SOFTMAX": 1.0}
+    assert op_tables.milliseconds([ops[1] | {"avg_ms": None}, ops[1]]) == {"SOFTMAX": 1.0}

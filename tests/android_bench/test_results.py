@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from measuring import Finished
 
+from mnv3_tf.journal import Journal
 from mnv3_tf.measuring.phone import models, results
-from mnv3_tf.measuring.phone.journal import Journal
 
 GOOD_US = [1000, 1010, 1020, 1030, 1040]
 

@@ -228,7 +228,7 @@ def test_the_flags_are_the_settings(model_files) -> None:
         values(["run", *words])
         return run.read_settings(values)
 
-    assert settings() == run.plan.Settings()
+    assert settings() == run.plan.PhoneSettings()
     given = settings(
         "--threads=1,2",
         "--rounds=3",
@@ -241,7 +241,7 @@ def test_the_flags_are_the_settings(model_files) -> None:
         "--timeout=7",
         "--reconnect=8",
     )
-    assert given == run.plan.Settings(
+    assert given == run.plan.PhoneSettings(
         threads=(1, 2),
         rounds=3,
         num_runs=4,

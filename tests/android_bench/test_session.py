@@ -12,10 +12,10 @@ from measuring import ONE_US, OTHER_US, Finished, open_session
 from refusals import refused
 
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.journal import locked
 from mnv3_tf.measuring.phone import binary as binaries
-from mnv3_tf.measuring.phone import fixed_performance, outliers, remote, session, state
+from mnv3_tf.measuring.phone import fixed_performance, outliers, session, state
 from mnv3_tf.measuring.phone.adb import PhoneError
-from mnv3_tf.measuring.phone.locks import locked
 
 
 def journal(measured: session.Session, purpose: str = "timing") -> list[dict]:
@@ -154,13 +154,13 @@ def test_a_retrained_model_of_the_same_name_and_size_is_pushed(
     for source in model_files:
         shutil.copy(source, file)
         model = measure(phone, files=[file]).models[0]
-        assert phone.local(remote.model_path(model)).read_bytes() == source.read_bytes()
+        assert phone.local(model.on_phone).read_bytes() == source.read_bytes()
         assert sum(model.sha256 in text for text in phone.runs) == 2  # a round and the memory
     assert not [*phone.root.rglob("*.part")]
 
 
 def test_a_damaged_copy_on_the_phone_is_replaced(phone, measure, model_files) -> None:
-    copy = phone.local(remote.model_path(measure(phone).models[0]))
+    copy = phone.local(measure(phone).models[0].on_phone)
     copy.write_bytes(bytes(copy.stat().st_size))
     measure(phone, rounds=2)
     assert copy.read_bytes() == model_files[0].read_bytes()

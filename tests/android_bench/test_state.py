@@ -6,9 +6,9 @@ import pytest
 from fake_phone import Clock
 
 from mnv3_tf.measuring.phone import state
-from mnv3_tf.measuring.phone.state import State
+from mnv3_tf.measuring.phone.state import PhoneState
 
-REST = State(
+REST = PhoneState(
     thermal_status=0,
     celsius=25.0,
     battery_percent=87,

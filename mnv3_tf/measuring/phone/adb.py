@@ -18,6 +18,9 @@ from pathlib import Path
 from mnv3_tf.errors import Failure, Terminated, UserError
 from mnv3_tf.measuring.phone import failures
 
+FOLDER = "/data/local/tmp/mnv3_tf"
+"""On the phone: files there are named by their content."""
+
 SENTINEL = "mnv3_tf: ended with"
 SHORT_S, PUSH_S = 30.0, 300.0
 POLL_S = 0.2
@@ -100,6 +103,29 @@ class Adb:
         done = self._call(self.words("push", str(local), remote), PUSH_S)
         if done.returncode:
             raise self._broken(done.stdout + done.stderr, f"pushing {local}")
+
+    def put(self, file: Path, path: str, sha256: str, executable: bool = False) -> None:
+        """Brings a file to the phone, unless this very content is there already.
+
+        Raises Failure if it arrived damaged, and PhoneError if it did not arrive.
+        """
+        if self._sum(path) != sha256:
+            part = f"{path}.part"
+            self.shell("mkdir", "-p", path.rpartition("/")[0])
+            self.push(file, part)
+            arrived = self._sum(part)
+            if arrived != sha256:
+                raise Failure(
+                    f"{file} arrived on {self.serial} with another content "
+                    f"({arrived or 'nothing'}); try another cable."
+                )
+            self.shell("mv", part, path)
+        if executable:
+            self.shell("chmod", "755", path)
+
+    def _sum(self, path: str) -> str | None:
+        ended = self.shell("sha256sum", path, timeout_s=PUSH_S)
+        return ended.stdout.split(maxsplit=1)[0] if ended.status == 0 else None
 
     def wait_until_back(self, limit_s: float) -> bool:
         """Waits for a phone that was lost; True when it answers again."""

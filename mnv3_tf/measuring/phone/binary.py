@@ -14,7 +14,7 @@ from pathlib import Path
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.measuring.phone import failures
-from mnv3_tf.measuring.phone.adb import PhoneError
+from mnv3_tf.measuring.phone.adb import FOLDER, PhoneError
 
 NIGHTLY = (
     "https://storage.googleapis.com/tensorflow-nightly-public/prod/tensorflow/release/lite/tools/"
@@ -48,6 +48,10 @@ class Binary:
     path: Path
     sha256: str
     source: str
+
+    @property
+    def on_phone(self) -> str:
+        return f"{FOLDER}/{self.sha256}/benchmark_model"
 
 
 def sha256_of(path: Path) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mnv3_tf.errors import Failure
-from mnv3_tf.measuring.phone.adb import Adb, PhoneError
+from mnv3_tf.measuring.phone.adb import FOLDER, Adb, PhoneError
 from mnv3_tf.measuring.phone.phone import Phone
-from mnv3_tf.measuring.phone.remote import FOLDER
 
 COMMAND = ("cmd", "power", "set-fixed-performance-mode-enabled")
 FIRST_SDK = 30

@@ -135,7 +135,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Run:
+class LogRun:
     """A part of the log. `stats` are its `count=` lines, each with the number of the last
     "Running benchmark for" above it, counted from 1, and the iterations that this announced.
     """
@@ -155,7 +155,7 @@ class Run:
 # -- cutting the log into runs ---------------------------------------------------------------
 
 
-def _runs(lines: Sequence[Line]) -> list[Run]:
+def _runs(lines: Sequence[Line]) -> list[LogRun]:
     """At least one. What stands before the first belongs to it: errors may be printed early."""
     parts: list[list[Line]] = [[]]
     begun = counted = timed = listed = False
@@ -177,7 +177,7 @@ def _runs(lines: Sequence[Line]) -> list[Run]:
     return [run for run in runs if run.told] or [_read(lines)]
 
 
-def _read(lines: Sequence[Line]) -> Run:
+def _read(lines: Sequence[Line]) -> LogRun:
     timings: dict[str, Number] = {}
     options: list[Option] = []
     stats, headers, iterations = [], 0, None
@@ -194,7 +194,7 @@ def _read(lines: Sequence[Line]) -> Run:
         timings |= _timings(line.text)
     marks = (START, MILLISECONDS["avg"])
     marked = any(mark.search(line.text) for line in lines for mark in marks)
-    return Run(lines, timings, stats, options, marked)
+    return LogRun(lines, timings, stats, options, marked)
 
 
 def _timings(text: str) -> dict[str, Number]:
@@ -237,7 +237,7 @@ def _number(text: str) -> Number:
 # -- the numbers of a run --------------------------------------------------------------------
 
 
-def _result(run: Run) -> dict[str, Any]:
+def _result(run: LogRun) -> dict[str, Any]:
     texts = [line.text for line in run.lines]
     warmup, inference = _roles(run)
     timings = {key: run.timings.get(key) for key in TIMING_KEYS.values()}
@@ -263,7 +263,7 @@ def _result(run: Run) -> dict[str, Any]:
     }
 
 
-def _roles(run: Run) -> tuple[Stat, Stat]:
+def _roles(run: LogRun) -> tuple[Stat, Stat]:
     """The warm-up's and the measured runs' statistics.
 
     Two are in this order. One alone is told by its average, which the timings repeat, else by
@@ -281,7 +281,7 @@ def _roles(run: Run) -> tuple[Stat, Stat]:
     return none, stat
 
 
-def _is_warmup(run: Run, stat: Stat, header: int, iterations: int | None) -> bool:
+def _is_warmup(run: LogRun, stat: Stat, header: int, iterations: int | None) -> bool:
     average = stat["avg"]
     if average is not None and "inference_avg_us" in run.timings:
         inference, warmup = (run.timings.get(f"{k}_avg_us") for k in ("inference", "warmup"))
@@ -334,7 +334,7 @@ def _last(pattern: re.Pattern[str], texts: Sequence[str]) -> re.Match[str] | Non
 # -- performance options, warnings -----------------------------------------------------------
 
 
-def _run_of(option: Option, runs: Sequence[Run]) -> Run:
+def _run_of(option: Option, runs: Sequence[LogRun]) -> LogRun:
     """The run that the summary's row is of, or one that knows no more than this row."""
     for run in runs:
         if option.stat in [stat for stat, *_ in run.stats]:
@@ -342,7 +342,7 @@ def _run_of(option: Option, runs: Sequence[Run]) -> Run:
     assert option.stat is not None
     average = option.stat["avg"]
     timings = {} if average is None else {"inference_avg_us": average}
-    return Run([], timings, [(option.stat, 2, None)], [], False)
+    return LogRun([], timings, [(option.stat, 2, None)], [], False)
 
 
 def _describe(option: Option) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.measuring.phone.adb import FOLDER
 from mnv3_tf.measuring.phone.binary import sha256_of
 
 MAGIC = b"TFL3"
@@ -24,6 +25,11 @@ class Model:
     sha256: str
     bytes: int
     report: dict[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def on_phone(self) -> str:
+        """Another model can never be taken for it, and no name needs quoting."""
+        return f"{FOLDER}/{self.sha256}.tflite"
 
     @property
     def accuracy(self) -> float | None:

@@ -11,7 +11,8 @@ row of the delegate, so that the percentages of all rows may add up to more than
 """
 
 import re
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,17 +42,20 @@ COLUMNS = {
 }
 """Of a table's head in lower case without blanks, and what stands under it; times are in ms."""
 
+Rows = Sequence[dict[str, Any]]
+INSIDE = "Delegate/"
+
 DEFAULT = ("node type", "first", "avg ms", "%", "cdf%", "mem KB", "times called", "name")
 
 
 @dataclass(frozen=True)
-class Layout:
+class Columns:
     """What a row of a table looks like."""
 
     row: re.Pattern[str]
 
     @classmethod
-    def of(cls, columns: Iterable[str], separator: str = r"\s+") -> "Layout | None":
+    def of(cls, columns: Iterable[str], separator: str = r"\s+") -> "Columns | None":
         """None where a column is not known: then it was no head."""
         patterns = [COLUMNS.get(re.sub(r"\s", "", column).lower()) for column in columns]
         if len(patterns) < 4 or None in patterns:
@@ -61,7 +65,7 @@ class Layout:
         return cls(re.compile(rf"\s*{separator.join(cells)}(?:{separator}{last})?\s*$"))
 
     @classmethod
-    def of_head(cls, line: str) -> "Layout | None":
+    def of_head(cls, line: str) -> "Columns | None":
         if names := re.findall(r"\[([^\]]+)\]", line):
             return cls.of(names)
         return cls.of(line.split(","), r"\s*,\s*")
@@ -70,7 +74,7 @@ class Layout:
 def parse(lines: Iterable[str]) -> list[dict[str, Any]]:
     """The rows in the order of their table; times in ms, `percent` 12.3 for 12.3 %."""
     tables: dict[str, list[dict[str, Any]]] = {title: [] for title in TABLES}
-    reading, initializing, layout = None, False, Layout.of(DEFAULT)
+    reading, initializing, layout = None, False, Columns.of(DEFAULT)
     for line in lines:
         if INITIALIZATION.search(line):
             reading, initializing = None, True
@@ -82,7 +86,7 @@ def parse(lines: Iterable[str]) -> list[dict[str, Any]]:
             reading = None
         elif reading is None:
             continue
-        elif head := Layout.of_head(line):
+        elif head := Columns.of_head(line):
             layout = head
         elif layout and (match := layout.row.match(line)):
             reading.append(_row(match))
@@ -106,3 +110,33 @@ def _row(match: re.Match[str]) -> dict[str, Any]:
 def _number(text: str | None) -> float | None:
     """None for the nan% of a table whose sum is zero."""
     return float(text) if text and text[-1] not in "nf" else None
+
+
+# -- the rows by who ran them -------------------------------------------------------------------
+
+
+def milliseconds(ops: Rows) -> dict[str, float]:
+    """Time by type; a delegate's own row counts only where its insides are not listed."""
+    insides = any(_is_inside(op) for op in ops)
+    found: dict[str, float] = defaultdict(float)
+    for op in ops:
+        if _is_inside(op):
+            found[op["name"].removeprefix(INSIDE).split(":")[0]] += op["avg_ms"] or 0.0
+        elif not (insides and _is_delegate(op)):
+            found[op["type"]] += op["avg_ms"] or 0.0
+    return found
+
+
+def outside(ops: Rows) -> dict[str, int]:
+    """How many operators of each type no delegate ran; empty if there was no delegate."""
+    if not any(_is_delegate(op) for op in ops):
+        return {}
+    return dict(Counter(op["type"] for op in ops if not (_is_inside(op) or _is_delegate(op))))
+
+
+def _is_inside(op: dict[str, Any]) -> bool:
+    return (op["name"] or "").startswith(INSIDE)
+
+
+def _is_delegate(op: dict[str, Any]) -> bool:
+    return "delegate" in op["type"].lower() and not _is_inside(op)

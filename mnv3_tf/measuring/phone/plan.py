@@ -18,7 +18,7 @@ TIMING, MEMORY, PROFILE = "timing", "memory", "profile"
 
 
 @dataclass(frozen=True)
-class Settings:
+class PhoneSettings:
     """Raises UserError for values out of range.
 
     `cores`: big, mid, little, default or a hexadecimal mask. `cooldown_s`: seconds before each
@@ -89,7 +89,7 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedRun:
     """A run to be done: `round` counts from 1."""
 
     configuration: Configuration
@@ -98,8 +98,12 @@ class Task:
 
 
 def tasks(
-    models: Sequence[Model], settings: Settings, phone: str, binary_sha256: str, mask: str | None
-) -> Iterator[Task]:
+    models: Sequence[Model],
+    settings: PhoneSettings,
+    phone: str,
+    binary_sha256: str,
+    mask: str | None,
+) -> Iterator[PlannedRun]:
     """All runs on one phone, in their order: rounds first, then memory and operators."""
     configurations = [
         (
@@ -120,10 +124,10 @@ def tasks(
     ]
     for number in range(1, settings.rounds + 1):
         for model, configuration in configurations:
-            yield Task(configuration, model, number)
+            yield PlannedRun(configuration, model, number)
     for purpose in (MEMORY, PROFILE) if settings.profile_ops else (MEMORY,):
         for model, configuration in configurations:
-            yield Task(configuration.asking(purpose), model, 1)
+            yield PlannedRun(configuration.asking(purpose), model, 1)
 
 
 def _is_mask(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.measuring import statistics
-from mnv3_tf.measuring.phone import models, operators, plan
+from mnv3_tf.measuring.phone import models, op_tables, plan
 from mnv3_tf.measuring.phone.session import Session, inference_us
 
 SCHEMA_VERSION = 1
@@ -37,7 +37,7 @@ RESULT_KEYS = ("inference_avg_us", "init_us", "first_us", "warmup_avg_us")
 
 
 def collect(
-    sessions: Sequence[Session], settings: plan.Settings, command: str, adb_version: str
+    sessions: Sequence[Session], settings: plan.PhoneSettings, command: str, adb_version: str
 ) -> dict[str, Any]:
     """What results.json holds.
 
@@ -130,8 +130,8 @@ def _summaries(session: Session) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(session: Session, task: plan.Task, first: plan.Task) -> dict[str, Any]:
-    runs = session.journal.of(task.configuration.key)
+def _summary(session: Session, task: plan.PlannedRun, first: plan.PlannedRun) -> dict[str, Any]:
+    runs = session.journal.where(key=task.configuration.key)
     good = _good(session, task)
     times = [inference_us(entry) for entry in good]
     failures = [entry for entry in runs if entry["status"] != "ok"]
@@ -157,7 +157,7 @@ def _summary(session: Session, task: plan.Task, first: plan.Task) -> dict[str, A
         "init_us": _median([entry["result"]["init_us"] for entry in good]),
         "drift_percent": drift_percent(times),
         "delegate": last["delegate"] if last else None,
-        "outside": operators.outside(ops) if ops else _foreseen_outside(session, task.model),
+        "outside": op_tables.outside(ops) if ops else _foreseen_outside(session, task.model),
         "peak_mb": _from_own_run(session, task, plan.MEMORY, "memory", "peak_mb"),
         "memory_mb": _from_own_run(session, task, plan.MEMORY, "memory", "overall_mb"),
         "ops": ops,
@@ -171,11 +171,11 @@ def _foreseen_outside(session: Session, model: models.Model) -> dict[str, int] |
     return model.xnnpack["outside"]
 
 
-def _good(session: Session, task: plan.Task) -> list[dict[str, Any]]:
+def _good(session: Session, task: plan.PlannedRun) -> list[dict[str, Any]]:
     """One run for each round: the last that was not set aside."""
     by_round = {
         entry["round"]: entry
-        for entry in session.journal.of(task.configuration.key)
+        for entry in session.journal.where(key=task.configuration.key)
         if entry["status"] == "ok" and not entry["rejected"]
     }
     asked = {other.round for other in session.tasks if other.configuration == task.configuration}
@@ -223,9 +223,9 @@ def _median(values: Sequence[float | None]) -> float | None:
     return stats.median(known) if known else None
 
 
-def _from_own_run(session: Session, task: plan.Task, purpose: str, *path: str) -> Any:
+def _from_own_run(session: Session, task: plan.PlannedRun, purpose: str, *path: str) -> Any:
     """What the separate run of this purpose told; None without one."""
-    runs = session.journal.of(task.configuration.asking(purpose).key)
+    runs = session.journal.where(key=task.configuration.asking(purpose).key)
     value = next((run["result"] for run in reversed(runs) if run["status"] == "ok"), None)
     for name in path:
         value = (value or {}).get(name)

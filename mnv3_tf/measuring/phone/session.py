@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mnv3_tf.errors import Failure, Terminated
-from mnv3_tf.measuring.phone import binary, log, outliers, plan, remote, state
+from mnv3_tf.journal import Journal, locked
+from mnv3_tf.measuring.phone import binary, log, outliers, plan, state
 from mnv3_tf.measuring.phone.adb import Adb, PhoneError
 from mnv3_tf.measuring.phone.binary import Binary
 from mnv3_tf.measuring.phone.fixed_performance import fixed_performance
-from mnv3_tf.measuring.phone.journal import Journal
-from mnv3_tf.measuring.phone.locks import locked
 from mnv3_tf.measuring.phone.models import Model
 from mnv3_tf.measuring.phone.phone import Phone, look_at
 
@@ -39,7 +38,7 @@ class Session:
 
     adb: Adb
     models: list[Model]
-    settings: plan.Settings
+    settings: plan.PhoneSettings
     choose_binary: Callable[[Phone], Binary]
     journal: Journal
     logs: Path
@@ -50,7 +49,7 @@ class Session:
     binary: Binary | None = None
     flavour: str = ""
     mask: str | None = None
-    tasks: tuple[plan.Task, ...] = ()
+    tasks: tuple[plan.PlannedRun, ...] = ()
 
     def run(self) -> None:
         """Measures what the journal does not hold yet.
@@ -68,10 +67,10 @@ class Session:
             with fixed_performance(self.adb, self.phone, wanted, self.say):
                 self._measure(waiting)
 
-    def _measure(self, waiting: list[plan.Task]) -> None:
+    def _measure(self, waiting: list[plan.PlannedRun]) -> None:
         first = self._through_losses(self._look)
         failed: set[str] = set()
-        tries: Counter[plan.Task] = Counter()
+        tries: Counter[plan.PlannedRun] = Counter()
         while waiting:
             task = waiting.pop(0)
             if task.configuration.key in failed:
@@ -91,7 +90,7 @@ class Session:
                 waiting.insert(0, task)
             self.advance(len(self.tasks) - len(waiting), len(self.tasks))
 
-    def _after_failure(self, task: plan.Task, entry: dict[str, Any], tries: int) -> bool:
+    def _after_failure(self, task: plan.PlannedRun, entry: dict[str, Any], tries: int) -> bool:
         """Whether to try again; raises Failure where no other model would fare better."""
         kind = entry["error_kind"]
         if kind in OF_THE_BINARY:
@@ -103,10 +102,10 @@ class Session:
         self.say(f"{_name(task)}: {kind}, see {entry['log']}{'; trying again' * again}")
         return again
 
-    def _is_done(self, task: plan.Task) -> bool:
+    def _is_done(self, task: plan.PlannedRun) -> bool:
         ran = [
             entry
-            for entry in self.journal.of(task.configuration.key, task.round)
+            for entry in self.journal.where(key=task.configuration.key, round=task.round)
             if entry["status"] == "ok"
         ]
         return len(ran) >= outliers.ATTEMPTS or any(not entry["rejected"] for entry in ran)
@@ -119,11 +118,11 @@ class Session:
         self.mask = self.phone.mask(self.settings.cores)
         self.binary = self.choose_binary(self.phone)
         self._end_leftovers()
-        remote.put(self.adb, self.binary.path, self._program, self.binary.sha256, executable=True)
+        self.adb.put(self.binary.path, self._program, self.binary.sha256, executable=True)
         self.flavour = binary.tell_flavour(self.adb.shell(self._program, "--help").text)
         binary.arguments(self.flavour, "", 1, 1, self.settings.delegate)  # can it do that at all?
         for model in self.models:
-            remote.put(self.adb, model.path, remote.model_path(model), model.sha256)
+            self.adb.put(model.path, model.on_phone, model.sha256)
         self.tasks = tuple(
             plan.tasks(
                 self.models, self.settings, self.phone.identity, self.binary.sha256, self.mask
@@ -133,14 +132,14 @@ class Session:
     @property
     def _program(self) -> str:
         assert self.binary is not None
-        return remote.program_path(self.binary)
+        return self.binary.on_phone
 
     def _end_leftovers(self) -> None:
         """A run whose connection was lost goes on by itself, and would disturb the next."""
         # The brackets keep pkill from finding the shell that runs it.
         self.adb.steady().script("pkill -f '[b]enchmark_model --graph'")
 
-    def _look(self) -> state.State:
+    def _look(self) -> state.PhoneState:
         cpus = [cpu for cpu in range(64) if self.mask and int(self.mask, 16) >> cpu & 1]
         return state.look(self.adb, cpus)
 
@@ -164,7 +163,7 @@ class Session:
 
     # -- one run ---------------------------------------------------------------------------------
 
-    def _cool_down(self, first: state.State) -> tuple[state.State, float]:
+    def _cool_down(self, first: state.PhoneState) -> tuple[state.PhoneState, float]:
         seconds = self.settings.cooldown_s
         if seconds is None:
             now, waited = state.wait_until_cool(
@@ -179,7 +178,7 @@ class Session:
         self.adb.stop.wait(seconds)
         return self._look(), seconds
 
-    def _once(self, task: plan.Task, first: state.State) -> dict[str, Any]:
+    def _once(self, task: plan.PlannedRun, first: state.PhoneState) -> dict[str, Any]:
         """Runs `task` in a process of its own, and tells all that is known of the run."""
         assert self.phone is not None
         before, waited = self._cool_down(first)
@@ -226,9 +225,9 @@ class Session:
             entry["rejected"] = self._reject(task, entry, first)
         return entry
 
-    def _words(self, task: plan.Task) -> list[str]:
+    def _words(self, task: plan.PlannedRun) -> list[str]:
         bound = ["taskset", self.mask] if self.mask else []
-        flags = task.configuration.arguments(self.flavour, remote.model_path(task.model))
+        flags = task.configuration.arguments(self.flavour, task.model.on_phone)
         return [*bound, self._program, *flags]
 
     def _error_kind(self, parsed: dict[str, Any]) -> str | None:
@@ -242,18 +241,20 @@ class Session:
             return "delegate_fallback"
         return None
 
-    def _reject(self, task: plan.Task, entry: dict[str, Any], first: state.State) -> str | None:
+    def _reject(
+        self, task: plan.PlannedRun, entry: dict[str, Any], first: state.PhoneState
+    ) -> str | None:
         reason = outliers.spoiled(entry, first.allowed_khz)
         if reason or task.configuration.purpose != plan.TIMING:
             return reason
         others = [
             inference_us(other)
-            for other in self.journal.of(entry["key"])
+            for other in self.journal.where(key=entry["key"])
             if other["status"] == "ok" and not other["rejected"]
         ]
         return outliers.far_off(inference_us(entry), others)
 
-    def _keep_log(self, task: plan.Task, at: str, command: str, text: str) -> str:
+    def _keep_log(self, task: plan.PlannedRun, at: str, command: str, text: str) -> str:
         name = "-".join(
             (
                 self.adb.serial,
@@ -270,7 +271,7 @@ class Session:
         return f"{self.logs.name}/{path.name}"
 
 
-def _name(task: plan.Task) -> str:
+def _name(task: plan.PlannedRun) -> str:
     return f"{task.model.name}, round {task.round}"
 
 

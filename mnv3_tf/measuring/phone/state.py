@@ -22,7 +22,7 @@ WARMER_C = 2.0
 
 
 @dataclass(frozen=True)
-class State:
+class PhoneState:
     """`thermal_status`: Android's, 0 (none) to 6 (shutdown). Clocks are of the cores measured.
 
     `allowed_khz` is the clock up to which the system lets them go: it falls when the phone
@@ -41,7 +41,7 @@ class State:
     residence: dict[int, int]
 
 
-def look(adb: Adb, cpus: Sequence[int]) -> State:
+def look(adb: Adb, cpus: Sequence[int]) -> PhoneState:
     """Raises PhoneError where the phone does not answer; what is denied is None."""
     text = adb.script(
         "dumpsys thermalservice 2>/dev/null; echo; dumpsys battery 2>/dev/null; echo; "
@@ -49,7 +49,7 @@ def look(adb: Adb, cpus: Sequence[int]) -> State:
     ).stdout
     clocks = read_cpu_files(adb, CLOCKS[:2])
     chosen = [clocks[cpu] for cpu in cpus if cpu in clocks]
-    return State(
+    return PhoneState(
         thermal_status=_integer(r"Thermal Status: (\d+)", text),
         celsius=_celsius(text),
         battery_percent=_integer(r"^\s*level: (\d+)", text),
@@ -64,7 +64,7 @@ def look(adb: Adb, cpus: Sequence[int]) -> State:
     )
 
 
-def mean_khz(before: State, after: State) -> float | None:
+def mean_khz(before: PhoneState, after: PhoneState) -> float | None:
     """The mean clock between two looks, from the time spent at each; None where not told.
 
     Time at rest counts at the clock that the core was left at.
@@ -74,7 +74,7 @@ def mean_khz(before: State, after: State) -> float | None:
     return sum(khz * ticks for khz, ticks in spent.items()) / total if total > 0 else None
 
 
-def is_cool(now: State, first: State) -> bool:
+def is_cool(now: PhoneState, first: PhoneState) -> bool:
     """No throttling, and near the temperature at which the measurement began."""
     if now.thermal_status:
         return False
@@ -83,18 +83,18 @@ def is_cool(now: State, first: State) -> bool:
     return now.celsius <= first.celsius + WARMER_C
 
 
-def describe_heat(state: State) -> str:
+def describe_heat(state: PhoneState) -> str:
     celsius = "unknown temperature" if state.celsius is None else f"{state.celsius:.1f} °C"
     return celsius + f", thermal status {state.thermal_status}" * bool(state.thermal_status)
 
 
 def wait_until_cool(
-    look: Callable[[], State],
-    first: State,
+    look: Callable[[], PhoneState],
+    first: PhoneState,
     limit_s: float,
     pause: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[State, float]:
+) -> tuple[PhoneState, float]:
     """The state when the phone was cool, or when the limit passed; and the seconds waited."""
     began = clock()
     while True:

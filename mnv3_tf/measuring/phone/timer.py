@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mnv3_tf.errors import Failure
+from mnv3_tf.journal import Journal
 from mnv3_tf.measuring.phone import adb, binary, plan, results
 from mnv3_tf.measuring.phone.adb import Adb
-from mnv3_tf.measuring.phone.journal import Journal
 from mnv3_tf.measuring.phone.models import load
 from mnv3_tf.measuring.phone.phone import look_at
 from mnv3_tf.measuring.phone.session import Session
@@ -31,7 +31,7 @@ class PhoneTimer:
         self._binary = (
             binary.local(program) if program else binary.download(self._phone.properties["abi"])
         )
-        self._settings = plan.Settings(threads=(threads,), rounds=rounds, num_runs=LEAST_RUNS)
+        self._settings = plan.PhoneSettings(threads=(threads,), rounds=rounds, num_runs=LEAST_RUNS)
         self.conditions: dict[str, Any] = {
             "device": self._phone.name,
             "threads": threads,
