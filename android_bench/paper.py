@@ -10,37 +10,22 @@ of them as `android_bench run` does, and prints the medians beside the paper's P
 
 import json
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
-from android_bench import report, run
-from android_bench.measure import measure
-from android_bench.members import Member, choose
+from android_bench import run
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.files import write_json
 from mnv3_tf.measuring import published
+from mnv3_tf.measuring.phone import paper
+from mnv3_tf.measuring.phone.measure import Phones, measure
+from mnv3_tf.measuring.phone.members import choose
 from mnv3_tf.measuring.phone.models import load
-from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT, TASKS
-from mnv3_tf.tflite import skeleton
+from mnv3_tf.measuring.phone.plan import PhoneSettings
+from mnv3_tf.tasks import TASKS
 from mnv3_tf.ui import cli, tables
+from mnv3_tf.ui.settings import command, read
 
-TITLES = {
-    (CLASSIFY.name, "none"): "Table 3: float",
-    (CLASSIFY.name, "int8"): "Table 4: int8",
-    (DETECT.name, "none"): "Table 6: SSDLite, float",
-    (DETECT.name, "int8"): "Table 6: SSDLite, int8",
-    (SEGMENT.name, "none"): "Tables 7 and 8: LR-ASPP, float",
-    (SEGMENT.name, "int8"): "Tables 7 and 8: LR-ASPP, int8",
-}
-PIXELS = {CLASSIFY.name: (1, 2, 3), DETECT.name: (1,), SEGMENT.name: (3,)}
-"""The phones of which the paper's tables tell; what is measured here is compared with the first."""
-EXPLANATION = (
-    "ms here: median over rounds on this phone. P-1, P-2, P-3: the paper's Pixel 1, 2 and 3, where "
-    "it has them; minimalistic ones are the authors' figures in TF-slim. The paper's TFLite is of "
-    "2019: its int8 ran by other kernels than XNNPACK's. Detection and segmentation are with half "
-    "the channels from C4 to C5."
-)
 SEGMENTATION_SIZES = {
     f"{height}x{width}": (height, width)
     for height, width in (published.HALF_SIZE, published.CITYSCAPES_SIZE)
@@ -49,7 +34,6 @@ SEGMENTATION_SIZES = {
 
 def define_flags(values: flags.FlagValues) -> None:
     run.define_phone_flags(values)
-    run.define_measuring_flags(values)
     flags.DEFINE_integer(
         "resolution", 224, "Side of the classifiers' input, in pixels.", 32, flag_values=values
     )
@@ -70,73 +54,27 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(args: flags.FlagValues) -> None:
-    settings = run.read_settings(args)
+    settings, phones = read(args, PhoneSettings), read(args, Phones)
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
     folder = Path(args.out) / "models"
     size = SEGMENTATION_SIZES[args.segmentation_resolution]
     members = choose(args.only, args.resolution, size)
-    files = {made(member, folder): member for member in members}
-    found = measure(args, load([str(path) for path in files]), settings)
-    measured = beside_paper(found, files)
+    files = {paper.made(member, folder): member for member in members}
+    more = [f"--resolution={args.resolution}", f"--out={args.out}"]
+    more += [f"--segmentation_resolution={args.segmentation_resolution}"]
+    more += [f"--only={','.join(args.only)}"] * bool(args.only)
+    made_by = command("android_bench paper", phones, settings, more=more)
+    models = load([str(path) for path in files])
+    found = measure(models, args.out, settings, phones, made_by)
+    measured = paper.beside_paper(found, files)
     write_json(Path(args.out) / "paper.json", measured)
-    for task, quantize in TITLES:
+    for task, quantize in paper.TITLES:
         rows = [row for row in measured if (row["task"], row["quantize"]) == (task, quantize)]
         for serial in dict.fromkeys(row["serial"] for row in rows):
             own = [row for row in rows if row["serial"] == serial]
-            title = f"{TITLES[task, quantize]}, {own[0]['resolution']}, {serial}"
-            tables.show(title, columns(task), [line(row) for row in own])
-    print(EXPLANATION)
+            title = f"{paper.TITLES[task, quantize]}, {own[0]['resolution']}, {serial}"
+            tables.show(title, paper.columns(task), [paper.line(row) for row in own])
+    print(paper.EXPLANATION)
     if args.json:
         print(json.dumps(measured))
-
-
-def made(member: Member, folder: Path) -> Path:
-    path = folder / f"{member.label}_{'float' if member.quantize == 'none' else 'int8'}.tflite"
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(skeleton.network(member.spec, member.quantize))
-    return path
-
-
-def beside_paper(found: dict[str, Any], files: dict[Path, Member]) -> list[dict[str, Any]]:
-    """A row for each phone and file: the measured summary beside the published figures.
-
-    "pixel_ms" are of Pixel 1, 2 and 3, None where the paper does not tell.
-    """
-    return [
-        {
-            "serial": timed["serial"],
-            "task": member.task,
-            "network": member.network,
-            "width": member.width,
-            "resolution": "{}x{}".format(*member.spec.image_size),
-            "quantize": member.quantize,
-            "threads": timed["threads"],
-            "median_us": timed["median_us"],
-            "ci_us": timed["ci_us"],
-            "bytes": timed["bytes"],
-            "pixel_ms": list(told.pixel_ms) if told else None,
-            "published_accuracy": dict(told.accuracy) if told else None,
-            "published_in": told.source if told else None,
-        }
-        for timed in found["summary"]
-        for member in [files[Path(timed["path"])]]
-        for told in [member.published]
-    ]
-
-
-def columns(task: str) -> tuple[str, ...]:
-    pixels = [f"P-{number}" for number in PIXELS[task]]
-    return ("network", "ms here", "± %", *pixels, f"here by {pixels[0]}", "MB")
-
-
-def line(row: dict[str, Any]) -> tuple[object, ...]:
-    """Under the columns of the row's task."""
-    pixels = [(row["pixel_ms"] or [None] * 3)[number - 1] for number in PIXELS[row["task"]]]
-    told = ["-" if ms is None else f"{ms:g}" for ms in pixels]
-    name, size = f"{row['network']} {row['width']:g}", f"{row['bytes'] / 1e6:.2f}"
-    if row["median_us"] is None:
-        return (name, "failed", "-", *told, "-", size)
-    ms = row["median_us"] / 1e3
-    ratio = f"{ms / pixels[0]:.2f}" if pixels[0] else "-"
-    return (name, f"{ms:.2f}", report.half_width(row), *told, ratio, size)

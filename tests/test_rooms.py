@@ -62,7 +62,6 @@ STARTS_TENSORFLOW = ("mnv3_tf.ui.cli",)
 
 
 LATE = {
-    "android_bench.measure": "its page needs matplotlib",
     "mnv3_tf.data.sources": "a source is loaded where it is asked for",
     "mnv3_tf.measuring.phone.models": "a computer that only measures may have no LiteRT",
     "mnv3_tf.search.strategies": "a controller needs TensorFlow",

@@ -14,7 +14,7 @@ from fake_phone import FakePhone, plugging, write_binary
 from measuring import NASTY, ONE_US, OTHER_US, Finished, open_session
 from needs import missing
 
-from android_bench import report
+from mnv3_tf.measuring.phone import report
 from mnv3_tf.measuring.phone.session import Session
 
 
@@ -71,7 +71,7 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without pictures, which take most of a short measurement's time."""
-    monkeypatch.setattr("android_bench.page.html", report.markdown)
+    monkeypatch.setattr("mnv3_tf.measuring.phone.page.html", report.markdown)
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from refusals import check_command, refused
 
-from android_bench import members, paper
-from android_bench.members import Member
+from android_bench import paper as command
 from mnv3_tf.measuring import published
+from mnv3_tf.measuring.phone import members, paper
+from mnv3_tf.measuring.phone.members import Member
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.tflite import inspection
 from mnv3_tf.ui import cli
@@ -110,7 +111,7 @@ def call(
             "--json",
             *arguments,
         ]
-        assert cli.call(paper.main, paper.define_flags, words) == 0
+        assert cli.call(command.main, command.define_flags, words) == 0
         printed = capsys.readouterr().out
         rows = json.loads(printed.splitlines()[-1])
         assert rows == json.loads((tmp_path / "paper" / "paper.json").read_text())
@@ -208,4 +209,4 @@ def test_a_line_is_compared_with_the_first_phone_of_its_task() -> None:
     ],
 )
 def test_bad_input_is_refused(arguments, named, capsys, tmp_path) -> None:
-    check_command(paper, [f"--out={tmp_path}", *arguments], named, capsys, tmp_path)
+    check_command(command, [f"--out={tmp_path}", *arguments], named, capsys, tmp_path)

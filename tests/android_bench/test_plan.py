@@ -13,7 +13,7 @@ A, B = (Model(Path(f"{name}.tflite"), name, name * 64, 10, {}) for name in "ab")
 
 
 def planned(**settings) -> list[plan.PlannedRun]:
-    return list(plan.tasks([A, B], plan.PhoneSettings(**settings), "phone", "binary", "c0"))
+    return list(plan.planned_runs([A, B], plan.PhoneSettings(**settings), "phone", "binary", "c0"))
 
 
 def test_rounds_are_interleaved_and_memory_has_runs_of_its_own() -> None:
@@ -81,7 +81,7 @@ def test_whatever_changes_a_number_changes_the_key() -> None:
         ({"threads": (2, 0)}, "--threads=0 is too small"),
         ({"rounds": 0}, "--rounds=0 is too small"),
         ({"num_runs": 0}, "--num_runs=0 is too small"),
-        ({"timeout_s": 0}, "--timeout=0 is too short"),
+        ({"timeout_s": 0}, "--timeout=0 is too small"),
         ({"cores": "fast"}, "--cores=fast is unknown"),
         ({"cores": "0"}, "--cores=0 is unknown"),
         ({"cores": "0xf0"}, "--cores=0xf0 is unknown"),

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from measuring import NASTY, Finished
 
-from android_bench import page, plots, report
-from mnv3_tf.measuring.phone import models, op_tables, results
+from mnv3_tf.measuring.phone import models, op_tables, page, plots, report, results
 
 
 @pytest.fixture(scope="module")

@@ -45,8 +45,8 @@ def test_the_whole_tells_how_it_was_measured(finished: Finished, collect) -> Non
     ]
     assert device["identity"] == f"{phone.serial} {device['build']}"
     assert device["binary"] == {
-        "sha256": session.binary.sha256,
-        "source": str(session.binary.path),
+        "sha256": session.ready.binary.sha256,
+        "source": str(session.ready.binary.path),
         "flavour": "tflite",
     }
     assert found["conditions"] == {
@@ -64,7 +64,7 @@ def test_the_whole_tells_how_it_was_measured(finished: Finished, collect) -> Non
 
 def test_a_phone_that_did_not_answer_is_left_out(finished: Finished, collect) -> None:
     expected = collect()
-    sessions = [replace(finished.session, phone=None), finished.session]
+    sessions = [replace(finished.session, prepared=None), finished.session]
     found = results.collect(sessions, finished.session.settings, "the command", "29")
     assert found | {"date": expected["date"]} == expected
     nothing = results.collect(sessions[:1], finished.session.settings, "", "29")
@@ -106,7 +106,7 @@ def test_rows_of_runs_that_failed_have_no_time(collect) -> None:
 
 def test_a_summary_is_of_the_rounds_that_count(finished: Finished, collect) -> None:
     one, other = collect()["summary"]
-    task = finished.session.tasks[0]
+    task = finished.session.ready.runs[0]
     low, high = one.pop("ci_us")
     assert 1000 <= low < 1020 < high <= 1040
     delegate = {"name": "xnnpack", "replaced": 4, "total": 5, "partitions": 3}

@@ -18,8 +18,11 @@ from fake_phone import FakePhone, write_binary
 from refusals import check_command
 
 from android_bench import devices, run
+from mnv3_tf.measuring.phone.measure import Phones
+from mnv3_tf.measuring.phone.plan import PhoneSettings
 from mnv3_tf.tflite import inspection
 from mnv3_tf.ui import cli
+from mnv3_tf.ui.settings import read
 
 
 @pytest.fixture
@@ -67,6 +70,14 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def meant(arguments: Sequence[str]) -> tuple[Any, ...]:
+    """What these words ask for, in whatever order and notation."""
+    values = run.flags.FlagValues()
+    run.define_flags(values)
+    values(["run", *arguments])
+    return values.models, values.out, read(values, PhoneSettings), read(values, Phones)
+
+
 def test_two_phones_at_once(plug_in, words, call, tmp_path) -> None:
     phones = [plug_in(), plug_in()]
     for phone in phones:
@@ -77,7 +88,9 @@ def test_two_phones_at_once(plug_in, words, call, tmp_path) -> None:
     found = json.loads(stdout.splitlines()[-1])
     out = tmp_path / "out"
     assert found == json.loads((out / "results.json").read_text())
-    assert found["command"] == shlex.join(["python", "-m", "android_bench", "run", *arguments])
+    begin, again = shlex.split(found["command"])[:4], shlex.split(found["command"])[4:]
+    assert begin == ["python", "-m", "android_bench", "run"]
+    assert meant(again) == meant(arguments)
     assert [device["serial"] for device in found["devices"]] == [p.serial for p in phones]
     assert len(found["rows"]) == 2 * 2
     assert all((row["status"], row["rejected"]) == ("ok", None) for row in found["rows"])
@@ -226,9 +239,9 @@ def test_the_flags_are_the_settings(model_files) -> None:
         values = run.flags.FlagValues()
         run.define_flags(values)
         values(["run", *words])
-        return run.read_settings(values)
+        return read(values, PhoneSettings)
 
-    assert settings() == run.plan.PhoneSettings()
+    assert settings() == PhoneSettings()
     given = settings(
         "--threads=1,2",
         "--rounds=3",
@@ -241,7 +254,7 @@ def test_the_flags_are_the_settings(model_files) -> None:
         "--timeout=7",
         "--reconnect=8",
     )
-    assert given == run.plan.PhoneSettings(
+    assert given == PhoneSettings(
         threads=(1, 2),
         rounds=3,
         num_runs=4,
@@ -288,7 +301,8 @@ def test_it_needs_neither_tensorflow_nor_litert(phone, words, tmp_path) -> None:
     for name in ("tensorflow", "tf_keras", "ai_edge_litert"):
         (absent / f"{name}.py").write_text(f"raise ImportError('no {name} here')\n")
     code = (
-        "import importlib, sys; from android_bench import __main__, members\n"
+        "import importlib, sys; from android_bench import __main__\n"
+        "from mnv3_tf.measuring.phone import members\n"
         "for path in __main__.COMMANDS.values(): importlib.import_module(path)\n"
         "assert [member.spec for member in members.choose([])]\n"
         "assert not {'tensorflow', 'tf_keras', 'matplotlib', 'ai_edge_litert'} & set(sys.modules)\n"

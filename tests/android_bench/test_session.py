@@ -323,7 +323,7 @@ def test_a_binary_of_another_processor_is_refused(phone, measure, tmp_path) -> N
 def test_litert_binaries_get_their_own_flags(phone, measure, tmp_path) -> None:
     program = write_binary(tmp_path / "litert", flavour="litert")
     measured = measure(phone, program, profile_ops=True)
-    assert measured.flavour == binaries.LITERT
+    assert measured.ready.flavour == binaries.LITERT
     assert {entry["status"] for entry in measured.journal.entries()} == {"ok"}
     assert "--use_profiler=true" in phone.runs[-1]
     assert all("--use_cpu=true" in text for text in phone.runs)

@@ -9,43 +9,61 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring.phone import binary
 from mnv3_tf.measuring.phone.models import Model
+from mnv3_tf.ui.settings import Checked, setting
 
 TIMING, MEMORY, PROFILE = "timing", "memory", "profile"
 
 
+def read_cooldown(text: str) -> float | None:
+    """Seconds before each run; None, "auto", waits until the phone is cool."""
+    if text in ("auto", "none"):
+        return None if text == "auto" else 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UserError(f"--cooldown={text} is unknown; give auto, none, or seconds.")
+    return seconds
+
+
 @dataclass(frozen=True)
-class PhoneSettings:
-    """Raises UserError for values out of range.
+class PhoneSettings(Checked):
+    """How files are timed on a phone. Raises UserError for values out of range."""
 
-    `cores`: big, mid, little, default or a hexadecimal mask. `cooldown_s`: seconds before each
-    run; None waits until the phone is cool; 0 does not wait.
-    """
-
-    threads: tuple[int, ...] = (1,)
-    rounds: int = 10
-    num_runs: int = 50
-    cores: str = "big"
-    delegate: str = "xnnpack"
-    cooldown_s: float | None = None
-    profile_ops: bool = False
-    fixed_performance: bool = False
-    timeout_s: float = 300.0
-    reconnect_s: float = 600.0
+    cores: str = setting("big", "big, mid, little, default, or a hex mask.")
+    threads: tuple[int, ...] = setting((1,), "One number or several.", least=1)
+    rounds: int = setting(10, "How often each model gets a turn.", least=1)
+    num_runs: int = setting(50, "Least inferences in a turn.", least=1)
+    cooldown_s: float | None = setting(
+        None,
+        "Before each turn: auto, the default, waits until the phone is cool, SECONDS, or none.",
+        flag="cooldown",
+        read=read_cooldown,
+    )
+    delegate: Literal["xnnpack", "none", "gpu", "nnapi"] = setting(
+        "xnnpack", "Who runs the operators."
+    )
+    profile_ops: bool = setting(False, "Time each operator too.")
+    fixed_performance: bool = setting(
+        False, "Bound the clocks at what the phone sustains (Android 11 and newer)."
+    )
+    timeout_s: float = setting(
+        300.0, "Seconds until a run counts as hanging.", above=0, flag="timeout"
+    )
+    reconnect_s: float = setting(
+        600.0, "Seconds to wait for a phone that went away.", flag="reconnect"
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.threads:
             raise UserError("--threads is empty; give --threads=1 or --threads=1,2,4.")
-        for name, value in (("threads", min(self.threads)), ("rounds", self.rounds)):
-            if value < 1:
-                raise UserError(f"--{name}={value} is too small; give at least 1.")
-        if self.num_runs < 1:
-            raise UserError(f"--num_runs={self.num_runs} is too small; give at least 1.")
-        if self.timeout_s <= 0:
-            raise UserError(f"--timeout={self.timeout_s} is too short; give seconds above 0.")
         if self.cores not in ("big", "mid", "little", "default") and not _is_mask(self.cores):
             raise UserError(
                 f"--cores={self.cores} is unknown; choose big, mid, little, default, or a "
@@ -97,7 +115,7 @@ class PlannedRun:
     round: int
 
 
-def tasks(
+def planned_runs(
     models: Sequence[Model],
     settings: PhoneSettings,
     phone: str,

@@ -44,7 +44,7 @@ def collect(
     "devices" has every phone, and "device" is the first; "rows" are the timed runs, those set
     aside among them; "summary" has one entry for each phone, model and number of threads.
     """
-    ready = [session for session in sessions if session.phone]
+    ready = [session for session in sessions if session.prepared]
     devices = [_device(session) for session in ready]
     timed = {session.adb.serial: _entries(session, plan.TIMING) for session in ready}
     summary = [line for session in ready for line in _summaries(session)]
@@ -72,15 +72,14 @@ def collect(
 
 
 def _device(session: Session) -> dict[str, Any]:
-    assert session.phone is not None
-    assert session.binary is not None
-    return session.phone.describe() | {
-        "identity": session.phone.identity,
-        "mask": session.mask,
+    ready = session.ready
+    return ready.phone.describe() | {
+        "identity": ready.phone.identity,
+        "mask": ready.mask,
         "binary": {
-            "sha256": session.binary.sha256,
-            "source": session.binary.source,
-            "flavour": session.flavour,
+            "sha256": ready.binary.sha256,
+            "source": ready.binary.source,
+            "flavour": ready.flavour,
         },
     }
 
@@ -88,7 +87,7 @@ def _device(session: Session) -> dict[str, Any]:
 def _entries(session: Session, purpose: str) -> list[dict[str, Any]]:
     """The runs of what was asked for now, in the order of time."""
     keys = {
-        task.configuration.key for task in session.tasks if task.configuration.purpose == purpose
+        run.configuration.key for run in session.ready.runs if run.configuration.purpose == purpose
     }
     return [entry for entry in session.journal.entries() if entry["key"] in keys]
 
@@ -116,39 +115,38 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _summaries(session: Session) -> list[dict[str, Any]]:
     configurations = {
-        (task.model.name, task.configuration.threads): task
-        for task in session.tasks
-        if task.configuration.purpose == plan.TIMING
+        (run.model.name, run.configuration.threads): run
+        for run in session.ready.runs
+        if run.configuration.purpose == plan.TIMING
     }
     firsts = {
-        threads: next(task for (_, other), task in configurations.items() if other == threads)
+        threads: next(run for (_, other), run in configurations.items() if other == threads)
         for threads in session.settings.threads
     }
     return [
-        _summary(session, task, firsts[task.configuration.threads])
-        for task in configurations.values()
+        _summary(session, run, firsts[run.configuration.threads]) for run in configurations.values()
     ]
 
 
-def _summary(session: Session, task: plan.PlannedRun, first: plan.PlannedRun) -> dict[str, Any]:
-    runs = session.journal.where(key=task.configuration.key)
-    good = _good(session, task)
+def _summary(session: Session, run: plan.PlannedRun, first: plan.PlannedRun) -> dict[str, Any]:
+    ran = session.journal.where(key=run.configuration.key)
+    good = _good(session, run)
     times = [inference_us(entry) for entry in good]
-    failures = [entry for entry in runs if entry["status"] != "ok"]
+    failures = [entry for entry in ran if entry["status"] != "ok"]
     last = good[-1]["result"] if good else None
-    ops = _from_own_run(session, task, plan.PROFILE, "ops")
+    ops = _from_own_run(session, run, plan.PROFILE, "ops")
     return {
         "serial": session.adb.serial,
-        "model": task.model.name,
-        "path": str(task.model.path),
-        "sha256": task.model.sha256,
-        "bytes": task.model.bytes,
-        "quantize": task.model.quantize,
-        "top1": task.model.accuracy,
-        "images": task.model.judged_on,
-        "threads": task.configuration.threads,
+        "model": run.model.name,
+        "path": str(run.model.path),
+        "sha256": run.model.sha256,
+        "bytes": run.model.bytes,
+        "quantize": run.model.quantize,
+        "top1": run.model.accuracy,
+        "images": run.model.judged_on,
+        "threads": run.configuration.threads,
         "rounds": len(good),
-        "set_aside": sum(entry["rejected"] is not None for entry in runs),
+        "set_aside": sum(entry["rejected"] is not None for entry in ran),
         "error_kind": failures[-1]["error_kind"] if failures and not good else None,
         **_estimate(times),
         **_ratio(good, _good(session, first)),
@@ -157,9 +155,9 @@ def _summary(session: Session, task: plan.PlannedRun, first: plan.PlannedRun) ->
         "init_us": _median([entry["result"]["init_us"] for entry in good]),
         "drift_percent": drift_percent(times),
         "delegate": last["delegate"] if last else None,
-        "outside": op_tables.outside(ops) if ops else _foreseen_outside(session, task.model),
-        "peak_mb": _from_own_run(session, task, plan.MEMORY, "memory", "peak_mb"),
-        "memory_mb": _from_own_run(session, task, plan.MEMORY, "memory", "overall_mb"),
+        "outside": op_tables.outside(ops) if ops else _foreseen_outside(session, run.model),
+        "peak_mb": _from_own_run(session, run, plan.MEMORY, "memory", "peak_mb"),
+        "memory_mb": _from_own_run(session, run, plan.MEMORY, "memory", "overall_mb"),
         "ops": ops,
     }
 
@@ -171,14 +169,16 @@ def _foreseen_outside(session: Session, model: models.Model) -> dict[str, int] |
     return model.xnnpack["outside"]
 
 
-def _good(session: Session, task: plan.PlannedRun) -> list[dict[str, Any]]:
+def _good(session: Session, run: plan.PlannedRun) -> list[dict[str, Any]]:
     """One run for each round: the last that was not set aside."""
     by_round = {
         entry["round"]: entry
-        for entry in session.journal.where(key=task.configuration.key)
+        for entry in session.journal.where(key=run.configuration.key)
         if entry["status"] == "ok" and not entry["rejected"]
     }
-    asked = {other.round for other in session.tasks if other.configuration == task.configuration}
+    asked = {
+        other.round for other in session.ready.runs if other.configuration == run.configuration
+    }
     return [by_round[number] for number in sorted(by_round) if number in asked]
 
 
@@ -223,10 +223,10 @@ def _median(values: Sequence[float | None]) -> float | None:
     return stats.median(known) if known else None
 
 
-def _from_own_run(session: Session, task: plan.PlannedRun, purpose: str, *path: str) -> Any:
+def _from_own_run(session: Session, run: plan.PlannedRun, purpose: str, *path: str) -> Any:
     """What the separate run of this purpose told; None without one."""
-    runs = session.journal.where(key=task.configuration.asking(purpose).key)
-    value = next((run["result"] for run in reversed(runs) if run["status"] == "ok"), None)
+    ran = session.journal.where(key=run.configuration.asking(purpose).key)
+    value = next((one["result"] for one in reversed(ran) if one["status"] == "ok"), None)
     for name in path:
         value = (value or {}).get(name)
     return value

@@ -32,9 +32,26 @@ OF_THE_BINARY = {
 MAY_PASS = {"timeout", "crashed", "out_of_memory", "unknown"}
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A phone with all that its runs need, and those `runs` in their order.
+
+    `flavour` is which of the two programs the binary is; `mask` has the cores, None for all.
+    """
+
+    phone: Phone
+    binary: Binary
+    flavour: str
+    mask: str | None
+    runs: tuple[plan.PlannedRun, ...]
+
+
 @dataclass
 class Session:
-    """`choose_binary` gives the program for a phone; `say` takes a sentence for the user."""
+    """`choose_binary` gives the program for a phone; `say` takes a sentence for the user.
+
+    `prepared` is None until the phone has been reached.
+    """
 
     adb: Adb
     models: list[Model]
@@ -45,11 +62,7 @@ class Session:
     say: Callable[[str], None]
     advance: Callable[[int, int], None] = lambda done, total: None
 
-    phone: Phone | None = None
-    binary: Binary | None = None
-    flavour: str = ""
-    mask: str | None = None
-    tasks: tuple[plan.PlannedRun, ...] = ()
+    prepared: Prepared | None = None
 
     def run(self) -> None:
         """Measures what the journal does not hold yet.
@@ -58,39 +71,47 @@ class Session:
         """
         with locked(self.adb.serial):
             self._through_losses(self._prepare)
-            waiting = [task for task in self.tasks if not self._is_done(task)]
+            runs = self.ready.runs
+            waiting = [run for run in runs if not self._is_done(run)]
             if not waiting:
-                self.advance(len(self.tasks), len(self.tasks))
+                self.advance(len(runs), len(runs))
                 return
-            assert self.phone is not None
             wanted = self.settings.fixed_performance
-            with fixed_performance(self.adb, self.phone, wanted, self.say):
+            with fixed_performance(self.adb, self.ready.phone, wanted, self.say):
                 self._measure(waiting)
+
+    @property
+    def ready(self) -> Prepared:
+        """What the phone is prepared with; raises RuntimeError before it is."""
+        if self.prepared is None:
+            raise RuntimeError(f"{self.adb.serial} has not been reached.")
+        return self.prepared
 
     def _measure(self, waiting: list[plan.PlannedRun]) -> None:
         first = self._through_losses(self._look)
         failed: set[str] = set()
         tries: Counter[plan.PlannedRun] = Counter()
         while waiting:
-            task = waiting.pop(0)
-            if task.configuration.key in failed:
+            run = waiting.pop(0)
+            if run.configuration.key in failed:
                 continue
-            entry = self._through_losses(partial(self._once, task, first))
+            entry = self._through_losses(partial(self._once, run, first))
             self.journal.add(entry)
-            tries[task] += 1
+            tries[run] += 1
             if entry["status"] != "ok":
-                again = self._after_failure(task, entry, tries[task])
+                again = self._after_failure(run, entry, tries[run])
                 if not again:
-                    failed.add(task.configuration.key)
+                    failed.add(run.configuration.key)
             else:
-                again = not self._is_done(task)
+                again = not self._is_done(run)
                 if entry["rejected"]:
-                    self.say(f"{_name(task)} set aside: {entry['rejected']}")
+                    self.say(f"{_name(run)} set aside: {entry['rejected']}")
             if again:
-                waiting.insert(0, task)
-            self.advance(len(self.tasks) - len(waiting), len(self.tasks))
+                waiting.insert(0, run)
+            total = len(self.ready.runs)
+            self.advance(total - len(waiting), total)
 
-    def _after_failure(self, task: plan.PlannedRun, entry: dict[str, Any], tries: int) -> bool:
+    def _after_failure(self, run: plan.PlannedRun, entry: dict[str, Any], tries: int) -> bool:
         """Whether to try again; raises Failure where no other model would fare better."""
         kind = entry["error_kind"]
         if kind in OF_THE_BINARY:
@@ -99,13 +120,13 @@ class Session:
                 f"{entry['error_line']}; see {entry['log']}, or give another --benchmark_binary."
             )
         again = kind in MAY_PASS and tries < outliers.ATTEMPTS
-        self.say(f"{_name(task)}: {kind}, see {entry['log']}{'; trying again' * again}")
+        self.say(f"{_name(run)}: {kind}, see {entry['log']}{'; trying again' * again}")
         return again
 
-    def _is_done(self, task: plan.PlannedRun) -> bool:
+    def _is_done(self, run: plan.PlannedRun) -> bool:
         ran = [
             entry
-            for entry in self.journal.where(key=task.configuration.key, round=task.round)
+            for entry in self.journal.where(key=run.configuration.key, round=run.round)
             if entry["status"] == "ok"
         ]
         return len(ran) >= outliers.ATTEMPTS or any(not entry["rejected"] for entry in ran)
@@ -114,25 +135,17 @@ class Session:
 
     def _prepare(self) -> None:
         """Everything that a phone needs before a run, also after it was away."""
-        self.phone = look_at(self.adb)
-        self.mask = self.phone.mask(self.settings.cores)
-        self.binary = self.choose_binary(self.phone)
+        phone = look_at(self.adb)
+        mask = phone.mask(self.settings.cores)
+        program = self.choose_binary(phone)
         self._end_leftovers()
-        self.adb.put(self.binary.path, self._program, self.binary.sha256, executable=True)
-        self.flavour = binary.tell_flavour(self.adb.shell(self._program, "--help").text)
-        binary.arguments(self.flavour, "", 1, 1, self.settings.delegate)  # can it do that at all?
+        self.adb.put(program.path, program.on_phone, program.sha256, executable=True)
+        flavour = binary.tell_flavour(self.adb.shell(program.on_phone, "--help").text)
+        binary.arguments(flavour, "", 1, 1, self.settings.delegate)  # can it do that at all?
         for model in self.models:
             self.adb.put(model.path, model.on_phone, model.sha256)
-        self.tasks = tuple(
-            plan.tasks(
-                self.models, self.settings, self.phone.identity, self.binary.sha256, self.mask
-            )
-        )
-
-    @property
-    def _program(self) -> str:
-        assert self.binary is not None
-        return self.binary.on_phone
+        runs = plan.planned_runs(self.models, self.settings, phone.identity, program.sha256, mask)
+        self.prepared = Prepared(phone, program, flavour, mask, tuple(runs))
 
     def _end_leftovers(self) -> None:
         """A run whose connection was lost goes on by itself, and would disturb the next."""
@@ -140,7 +153,8 @@ class Session:
         self.adb.steady().script("pkill -f '[b]enchmark_model --graph'")
 
     def _look(self) -> state.PhoneState:
-        cpus = [cpu for cpu in range(64) if self.mask and int(self.mask, 16) >> cpu & 1]
+        mask = self.ready.mask
+        cpus = [cpu for cpu in range(64) if mask and int(mask, 16) >> cpu & 1]
         return state.look(self.adb, cpus)
 
     def _through_losses(self, action: Callable[[], T]) -> T:
@@ -178,11 +192,10 @@ class Session:
         self.adb.stop.wait(seconds)
         return self._look(), seconds
 
-    def _once(self, task: plan.PlannedRun, first: state.PhoneState) -> dict[str, Any]:
-        """Runs `task` in a process of its own, and tells all that is known of the run."""
-        assert self.phone is not None
+    def _once(self, run: plan.PlannedRun, first: state.PhoneState) -> dict[str, Any]:
+        """Runs `run` in a process of its own, and tells all that is known of the run."""
         before, waited = self._cool_down(first)
-        words = self._words(task)
+        words = self._words(run)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         command = shlex.join(self.adb.shell_words(shlex.join(words)))
         text, status, kind = "", None, None
@@ -201,13 +214,13 @@ class Session:
         parsed = log.parse(text, status)
         kind = kind or self._error_kind(parsed)
         entry = {
-            "key": task.configuration.key,
+            "key": run.configuration.key,
             "serial": self.adb.serial,
-            "model": task.model.name,
-            "path": str(task.model.path),
-            "bytes": task.model.bytes,
-            **asdict(task.configuration),
-            "round": task.round,
+            "model": run.model.name,
+            "path": str(run.model.path),
+            "bytes": run.model.bytes,
+            **asdict(run.configuration),
+            "round": run.round,
             "at": at,
             "waited_s": round(waited, 1),
             "before": asdict(before),
@@ -219,16 +232,17 @@ class Session:
             "rejected": None,
             "result": parsed,
             "command": command,
-            "log": self._keep_log(task, at, command, text),
+            "log": self._keep_log(run, at, command, text),
         }
         if kind is None:
-            entry["rejected"] = self._reject(task, entry, first)
+            entry["rejected"] = self._reject(run, entry, first)
         return entry
 
-    def _words(self, task: plan.PlannedRun) -> list[str]:
-        bound = ["taskset", self.mask] if self.mask else []
-        flags = task.configuration.arguments(self.flavour, task.model.on_phone)
-        return [*bound, self._program, *flags]
+    def _words(self, run: plan.PlannedRun) -> list[str]:
+        ready = self.ready
+        bound = ["taskset", ready.mask] if ready.mask else []
+        flags = run.configuration.arguments(ready.flavour, run.model.on_phone)
+        return [*bound, ready.binary.on_phone, *flags]
 
     def _error_kind(self, parsed: dict[str, Any]) -> str | None:
         """A run is good only with its timings, and only by the delegate that was asked for."""
@@ -242,10 +256,10 @@ class Session:
         return None
 
     def _reject(
-        self, task: plan.PlannedRun, entry: dict[str, Any], first: state.PhoneState
+        self, run: plan.PlannedRun, entry: dict[str, Any], first: state.PhoneState
     ) -> str | None:
         reason = outliers.spoiled(entry, first.allowed_khz)
-        if reason or task.configuration.purpose != plan.TIMING:
+        if reason or run.configuration.purpose != plan.TIMING:
             return reason
         others = [
             inference_us(other)
@@ -254,14 +268,14 @@ class Session:
         ]
         return outliers.far_off(inference_us(entry), others)
 
-    def _keep_log(self, task: plan.PlannedRun, at: str, command: str, text: str) -> str:
+    def _keep_log(self, run: plan.PlannedRun, at: str, command: str, text: str) -> str:
         name = "-".join(
             (
                 self.adb.serial,
-                task.model.name,
-                f"{task.configuration.threads}t",
-                task.configuration.purpose,
-                f"{task.round:02d}",
+                run.model.name,
+                f"{run.configuration.threads}t",
+                run.configuration.purpose,
+                f"{run.round:02d}",
                 at,
             )
         )
@@ -271,8 +285,8 @@ class Session:
         return f"{self.logs.name}/{path.name}"
 
 
-def _name(task: plan.PlannedRun) -> str:
-    return f"{task.model.name}, round {task.round}"
+def _name(run: plan.PlannedRun) -> str:
+    return f"{run.model.name}, round {run.round}"
 
 
 def inference_us(entry: dict[str, Any]) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from android_bench import plots, report
+from mnv3_tf.measuring.phone import plots, report
 from mnv3_tf.measuring.plots import plot_latency
 from mnv3_tf.ui import page
 
