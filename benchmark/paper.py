@@ -122,8 +122,8 @@ def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, An
     }
     measured = []
     for row, path, rounds in zip(rows, paths, timings, strict=True):
-        fast = statistics.full_pace(rounds)
-        relative = statistics.full_pace_ratio(rounds, firsts[row.quantize])
+        fast = statistics.headline(rounds)
+        relative = statistics.headline_ratio(rounds, firsts[row.quantize])
         measured.append(
             describe(row)
             | {

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mnv3_tf.measuring.statistics import headline_of
 from mnv3_tf.ui import figures
 
 COLOURS = {
@@ -35,8 +36,9 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
         if row["median_us"] is None:
             _write_beside(axes, row["text"], 0, y)
             continue
-        value, p95 = row["median_us"] / 1e3, row["p95_us"] / 1e3
-        low, high = (bound / 1e3 for bound in row["ci_us"])
+        headline = headline_of(row)
+        value, p95 = headline.us / 1e3, row["p95_us"] / 1e3
+        low, high = (bound / 1e3 for bound in headline.interval)
         kind = row["quantize"]
         label = LEGEND.get(kind, kind) if kind not in seen else None
         axes.barh(y, value, 0.6, color=COLOURS.get(kind, "#777777"), label=label)
@@ -52,15 +54,16 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
             p95, y, "|", color="black", markersize=14, alpha=0.5, label=None if seen else "p95"
         )
         seen.add(kind)
-        text = row.get("text") or f"{value:.2f} ms" + (f"  ({row['ratio']:.2f}x)" if y else "")
+        text = row.get("text") or f"{value:.2f} ms" + (f"  ({headline.ratio:.2f}x)" if y else "")
         _write_beside(axes, text, max(p95, high), y)
     axes.set_yticks(range(len(rows)), [_shorten(row["name"]) for row in rows])
     axes.invert_yaxis()
     timed = [row for row in rows if row["median_us"] is not None]
-    longest = max(max(row["p95_us"], row["ci_us"][1]) for row in timed) / 1e3
+    longest = max(max(row["p95_us"], headline_of(row).interval[1]) for row in timed) / 1e3
     # Room for what is written beside the longest bar.
     axes.set_xlim(0, (1.6 if any("text" in row for row in rows) else 1.3) * longest)
-    axes.set_xlabel("milliseconds per inference, median")
+    statistics = dict.fromkeys(headline_of(row).statistic for row in timed)
+    axes.set_xlabel(f"milliseconds per inference, {' and '.join(statistics)}")
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", ncols=len(seen) + 2, frameon=False, fontsize=8)

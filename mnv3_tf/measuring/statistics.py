@@ -5,7 +5,9 @@ rounds nearly are. The bootstrap therefore draws whole rounds with replacement (
 bootstrap, percentile intervals: Efron and Tibshirani 1993, chapters 8 and 13).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +77,49 @@ def full_pace_ratio(
         for draw in _draws(len(rounds), seed)
     ]
     return _estimate(value, np.array(resampled), confidence)
+
+
+def headline(rounds: Rounds, confidence: float = 0.95, seed: int = 0) -> Estimate:
+    """The one figure that stands for a file's latency wherever a single one is taken.
+
+    Of single inferences it is the full pace. A phone gives one figure a round, from a process of
+    its own that nobody else slows down, and of a handful of those a low quantile would be the
+    luckiest: there it is the median over rounds.
+    """
+    estimate = median if rounds.shape[1] == 1 else full_pace
+    return estimate(rounds, confidence, seed)
+
+
+def headline_ratio(rounds: Rounds, baseline: Rounds) -> Estimate:
+    """Of the headlines of two that took turns."""
+    return (ratio if rounds.shape[1] == 1 else full_pace_ratio)(rounds, baseline)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The headline of a row in a result file; `statistic` is what it is in words."""
+
+    us: float
+    interval: tuple[float, float]
+    ratio: float | None
+    ratio_interval: tuple[float, float] | None
+    statistic: str
+
+
+def headline_of(row: Mapping[str, Any]) -> Headline:
+    """Rows without single inferences, and those of older files, have the median alone."""
+    at_full_pace = row.get("full_pace_us") is not None
+    us, ends, ratio_key, ratio_ends, statistic = (
+        ("full_pace_us", "full_pace_ci_us", "full_pace_ratio", "full_pace_ratio_ci", "full pace")
+        if at_full_pace
+        else ("median_us", "ci_us", "ratio", "ratio_ci", "median")
+    )
+    value = row[us]
+    low, high = row.get(ends) or (value, value)
+    between = row.get(ratio_ends)
+    return Headline(
+        value, (low, high), row.get(ratio_key), tuple(between) if between else None, statistic
+    )
 
 
 def spread(rounds: Rounds) -> float:

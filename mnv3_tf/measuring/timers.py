@@ -58,7 +58,7 @@ class HostTimer:
             expected = float(np.median(runtime.sample(model.invoke, turns.FEWEST_INVOKES)))
             counts.append(turns.invokes_per_burst(expected, burst_ms))
         timings = turns.take_turns(models, counts, self._rounds, with_bar=False)
-        return [float(np.quantile(rounds, statistics.FULL_PACE)) for rounds in timings]
+        return [statistics.headline(rounds).value for rounds in timings]
 
 
 def open_timer(

@@ -58,6 +58,14 @@ def test_latencies_are_in_milliseconds_with_the_ratio_to_the_first(drawn, tmp_pa
     assert sorted(legend(figure)) == ["95 % confidence", "float32", "int8", "p95"]
 
 
+def test_latencies_at_full_pace_are_said_to_be(drawn, tmp_path):
+    rows = [timed("a", 1000.0, full_pace_us=800.0, full_pace_ci_us=[700.0, 900.0])]
+    plots.plot_latency(rows, "A title", tmp_path / "l.png")
+    (axes,) = drawn[0].axes
+    assert widths(axes) == [0.8]
+    assert axes.get_xlabel() == "milliseconds per inference, full pace"
+
+
 def test_texts_of_ones_own_get_more_room(drawn, tmp_path):
     plots.plot_latency([timed("a", 1000.0)], "", tmp_path / "l.png")
     plots.plot_latency([timed("a", 1000.0, text="mine")], "", tmp_path / "l.png")

@@ -99,6 +99,10 @@ def test_rows_tell_what_was_measured(scripted, tmp_path, capsys):
         "p95_us": pytest.approx(1180.0),  # of ten slow ones among 105, between the 4th and 5th
         "min_us": 100.0,
         "samples": 5 * 21,
+        "full_pace_us": 100.0,
+        "full_pace_ci_us": [100.0, 120.0],
+        "full_pace_ratio": 1.0,
+        "full_pace_ratio_ci": [1.0, 1.0],
         "ratio": 1.0,
         "ratio_ci": [1.0, 1.0],
         "spread": pytest.approx((136 - 104) / 120),
@@ -131,9 +135,22 @@ def test_rows_tell_what_was_measured(scripted, tmp_path, capsys):
     assert max(map(len, table)) <= 80
     assert f"{results['machine']['cpu']}, 1 thread, XNNPACK" in printed
     cells = [line.split() for line in table]
-    assert ["model", "ms", "±", "%", "p95", "ratio", "±", "%", "MB", "peak", "parts"] in cells
-    assert ["light", "0.120", "16.7", "1.180", "1.000", "0.0", "1.23", "13", "2"] in cells
-    assert ["heavy", "0.360", "16.7", "3.690", "3.000", "0.0", "12.34", "13", "2"] in cells
+    assert [
+        "model",
+        "ms",
+        "±",
+        "%",
+        "median",
+        "p95",
+        "ratio",
+        "±",
+        "%",
+        "MB",
+        "peak",
+        "parts",
+    ] in cells
+    assert ["light", "0.100", "10.0", "0.120", "1.180", "1.000", "0.0", "1.23", "13", "2"] in cells
+    assert ["heavy", "0.300", "10.0", "0.360", "3.690", "3.000", "0.0", "12.34", "13", "2"] in cells
     assert "Warning: rounds of light differ by 27%" in printed
 
 
@@ -146,7 +163,7 @@ def test_threads_and_built_in_kernels(scripted, capsys):
     assert {(model.threads, model.delegate) for model in Scripted.loaded} == {(2, False)}
     assert results["command"].endswith("--threads=2 --rounds=5 --delegate=none")
     assert "2 threads, built-in kernels" in printed
-    assert ["light", "0.120", "16.7", "1.200", "1.000", "0.0", "1.23", "-", "-"] in map(
+    assert ["light", "0.100", "10.0", "0.120", "1.200", "1.000", "0.0", "1.23", "-", "-"] in map(
         str.split, printed.splitlines()
     )
 

@@ -205,3 +205,24 @@ def test_the_ratio_at_full_pace_draws_rounds_together():
 def test_full_pace_of_a_network_against_itself_is_one():
     rounds = simulate(np.random.default_rng(10))
     assert statistics.full_pace_ratio(rounds, rounds) == statistics.Estimate(1.0, 1.0, 1.0)
+
+
+def test_the_headline_is_the_full_pace_of_inferences_and_the_median_of_processes():
+    rounds = simulate(np.random.default_rng(11))
+    assert statistics.headline(rounds) == statistics.full_pace(rounds)
+    assert statistics.headline_ratio(rounds, rounds) == statistics.full_pace_ratio(rounds, rounds)
+    processes = rounds[:, :1]
+    assert statistics.headline(processes) == statistics.median(processes)
+    slower = statistics.headline_ratio(2 * processes, processes)
+    assert slower == statistics.ratio(2 * processes, processes)
+
+
+def test_the_headline_of_a_row_is_named_and_that_of_older_files_is_the_median():
+    row = {"median_us": 2.0, "ci_us": [1.5, 2.5], "ratio": 1.0, "ratio_ci": [0.9, 1.1]}
+    old = statistics.headline_of(row)
+    assert (old.us, old.interval, old.ratio, old.statistic) == (2.0, (1.5, 2.5), 1.0, "median")
+    assert old.ratio_interval == (0.9, 1.1)
+    pace = {"full_pace_us": 1.0, "full_pace_ci_us": [0.5, 1.5], "full_pace_ratio": 3.0}
+    new = statistics.headline_of(row | pace)
+    assert (new.us, new.interval, new.ratio, new.statistic) == (1.0, (0.5, 1.5), 3.0, "full pace")
+    assert new.ratio_interval is None

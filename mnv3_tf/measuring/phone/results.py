@@ -188,7 +188,7 @@ def _estimate(times: Sequence[float]) -> dict[str, Any]:
         return {"median_us": None, "ci_us": None}
     if len(times) < statistics.FEWEST_ROUNDS:
         return {"median_us": stats.median(times), "ci_us": None}
-    found = statistics.median(np.array(times)[:, None])
+    found = statistics.headline(np.array(times)[:, None])
     return {"median_us": found.value, "ci_us": [found.low, found.high]}
 
 
@@ -202,7 +202,7 @@ def _ratio(good: Sequence[dict[str, Any]], first: Sequence[dict[str, Any]]) -> d
     times, base = (np.array([of[n] for n in both])[:, None] for of in (ours, theirs))
     if len(both) < statistics.FEWEST_ROUNDS:
         return {"ratio": float(np.median(times / base)), "ratio_ci": None}
-    found = statistics.ratio(times, base)
+    found = statistics.headline_ratio(times, base)
     return {"ratio": found.value, "ratio_ci": [found.low, found.high]}
 
 
