@@ -123,9 +123,9 @@ def _data(recorded: Any, resolution: Any) -> Any:
 
 
 def _time(out: Path) -> dict[str, Any]:
-    from mnv3_tf.measuring.latency import Settings, benchmark_latency, write_results
+    from mnv3_tf.measuring.latency import HostSettings, benchmark_latency, write_results
 
-    results = benchmark_latency([str(out / f"{kind}.tflite") for kind in EXPORTS], Settings())
+    results = benchmark_latency([str(out / f"{kind}.tflite") for kind in EXPORTS], HostSettings())
     write_results(results, out)
     return results
 

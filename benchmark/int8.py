@@ -27,7 +27,7 @@ from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from mnv3_tf.measuring.latency import Settings
+    from mnv3_tf.measuring.latency import HostSettings
 
 SCHEMA_VERSION = 1
 METHODS = ("stock", "ptq", "qat")
@@ -69,10 +69,10 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def main(args: flags.FlagValues) -> None:
-    from mnv3_tf.measuring.latency import Settings
+    from mnv3_tf.measuring.latency import HostSettings
 
     _check(args)
-    timing = Settings(args.threads, args.rounds, args.burst_ms, args.seed)
+    timing = HostSettings(args.threads, args.rounds, args.burst_ms, args.seed)
     named = network_spec(args)
     if named.task != CLASSIFY.name:
         raise UserError(f"Only classifiers are compared here, not --task={args.task}.")
@@ -250,7 +250,7 @@ class Workshop:
 # -- timing ----------------------------------------------------------------------------------
 
 
-def time_rows(rows: Sequence[Row], settings: "Settings") -> dict[str, Any]:
+def time_rows(rows: Sequence[Row], settings: "HostSettings") -> dict[str, Any]:
     """Times the files that load, interleaved, and adds the figures to copies of their rows.
 
     A row's "ratio" says how its time compares with each of `BASES`, {"value", "low", "high"}

@@ -16,7 +16,7 @@ from typing import Any
 from absl import flags
 
 from mnv3_tf.measuring import latency
-from mnv3_tf.measuring.latency import Settings
+from mnv3_tf.measuring.latency import HostSettings
 from mnv3_tf.measuring.statistics import headline_of
 from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import define, read
@@ -24,13 +24,13 @@ from mnv3_tf.ui.settings import define, read
 
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", [], "The .tflite files; the first is 1x.", flag_values=values)
-    define(values, Settings)
+    define(values, HostSettings)
     flags.DEFINE_string("out", None, "Folder for results.json and latency.png.", flag_values=values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    results = latency.benchmark_latency(args.models, read(args, Settings))
+    results = latency.benchmark_latency(args.models, read(args, HostSettings))
     tables.show(latency.title(results), COLUMNS, [_row(model) for model in results["models"]])
     for warning in results["warnings"]:
         print(f"Warning: {warning}")

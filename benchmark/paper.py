@@ -24,14 +24,14 @@ from absl import flags
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.measuring.latency import HostSettings
 from mnv3_tf.measuring.published import CITYSCAPES_SIZE
 from mnv3_tf.tasks import CLASSIFY, SEGMENT
 from mnv3_tf.ui import cli, tables
-from mnv3_tf.ui.settings import command
+from mnv3_tf.ui.settings import command, define, read
 
 if TYPE_CHECKING:
     from benchmark.paper_tables import Row
-    from mnv3_tf.measuring.latency import Settings
 
 SCHEMA_VERSION = 1
 ORIGINS = {
@@ -59,9 +59,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "reports", [], "Reports of exports, for accuracy judged here.", flag_values=values
     )
-    flags.DEFINE_integer("threads", 1, "Threads of the runtime.", flag_values=values)
-    flags.DEFINE_integer("rounds", 40, "How often every network gets a turn.", flag_values=values)
-    flags.DEFINE_integer("burst_ms", 50, "Length of a turn, in milliseconds.", flag_values=values)
+    define(values, HostSettings, without=("seed", "delegate"), defaults={"rounds": 40})
     flags.DEFINE_bool("overwrite", False, "Measure tables again.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for tables and plots.", flag_values=values)
     cli.define_json_flag(values)
@@ -70,14 +68,13 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(args: flags.FlagValues) -> None:
     from benchmark import paper_lines, paper_plots
     from benchmark.paper_tables import TABLES
-    from mnv3_tf.measuring.latency import Settings
 
     if not args.out:
         raise UserError("Where to? Give --out=DIR.")
     for name in args.tables:
         if name not in TABLES:
             raise UserError(f"--tables={name} is unknown; choose from {', '.join(TABLES)}.")
-    settings = Settings(args.threads, args.rounds, args.burst_ms)
+    settings = read(args, HostSettings, seed=0, delegate="xnnpack")
     judged, out = read_reports(args.reports), Path(args.out)
     found = {}
     for name in args.tables or [name for name, table in TABLES.items() if table.by_default]:
@@ -101,7 +98,7 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps(found))
 
 
-def measure_table(name: str, settings: "Settings", folder: Path) -> dict[str, Any]:
+def measure_table(name: str, settings: HostSettings, folder: Path) -> dict[str, Any]:
     """Makes and times every network of a table."""
     import numpy as np
 
@@ -189,7 +186,7 @@ def describe(row: "Row") -> dict[str, Any]:
     return found
 
 
-def read_same(file: Path, name: str, settings: "Settings") -> dict[str, Any] | None:
+def read_same(file: Path, name: str, settings: HostSettings) -> dict[str, Any] | None:
     """A table of these networks, measured with these settings on this processor; else None."""
     from benchmark.paper_tables import TABLES
     from mnv3_tf.measuring.machine import describe_machine

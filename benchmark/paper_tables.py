@@ -15,7 +15,7 @@ from mnv3_tf.tasks.specs import Head, Spec, resolve_spec
 from mnv3_tf.tflite.skeleton import FASTEST, HardSwish, Precision
 
 if TYPE_CHECKING:
-    from mnv3_tf.measuring.latency import Settings
+    from mnv3_tf.measuring.latency import HostSettings
 
 PRECISIONS: tuple[Precision, ...] = ("none", "int8")
 
@@ -63,7 +63,7 @@ class Table:
     most_rounds: int | None = None
     by_default: bool = True
 
-    def settings(self, asked: "Settings") -> "Settings":
+    def settings(self, asked: "HostSettings") -> "HostSettings":
         """Those that the table is measured with."""
         return replace(asked, rounds=min(asked.rounds, self.most_rounds or asked.rounds))
 

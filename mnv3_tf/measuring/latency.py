@@ -32,7 +32,7 @@ WIDE_SPREAD = 0.10
 
 
 @dataclass(frozen=True)
-class Settings(Checked):
+class HostSettings(Checked):
     """How files are timed. Raises UserError for values out of range."""
 
     threads: int = setting(1, "Threads of the runtime.", least=1)
@@ -53,7 +53,7 @@ class Settings(Checked):
         return asdict(self) | {"delegate": self.with_xnnpack}
 
 
-def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any]:
+def benchmark_latency(paths: Sequence[str], settings: HostSettings) -> dict[str, Any]:
     """Measures every file; the result is what `--json` prints.
 
     Raises UserError for a file that is absent, damaged, or does not load.
@@ -84,7 +84,7 @@ def benchmark_latency(paths: Sequence[str], settings: Settings) -> dict[str, Any
     }
 
 
-def measure(models: Sequence[TFLiteModel], settings: Settings) -> list[Rounds]:
+def measure(models: Sequence[TFLiteModel], settings: HostSettings) -> list[Rounds]:
     """Times in microseconds, (rounds, invocations) for each model."""
     expected = [runtime.warm_up(model.invoke) for model in models]
     counts = [invokes_per_burst(us, settings.burst_ms) for us in expected]

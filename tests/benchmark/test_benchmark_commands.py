@@ -160,19 +160,19 @@ def test_what_is_too_small_is_no_value_of_a_flag(name, flag, least):
 
 def test_what_there_is_not_is_no_value_of_a_flag():
     with pytest.raises(UserError, match="delegate=nnapi is not one of xnnpack"):
-        read(parsed("latency", "--delegate=nnapi"), latency.Settings)
+        read(parsed("latency", "--delegate=nnapi"), latency.HostSettings)
     with pytest.raises(flags.IllegalFlagValueError, match=r"quantize.*none\|int8"):
         parsed("search_strategies", "--quantize=float16")
 
 
 def test_settings_of_latency_are_bounded_too():
     for name, least in {"threads": 1, "rounds": 5, "burst_ms": 1}.items():
-        assert getattr(latency.Settings(**{name: least}), name) == least
+        assert getattr(latency.HostSettings(**{name: least}), name) == least
         with pytest.raises(
             UserError, match=f"--{name}={least - 1} is too small; give at least {least}."
         ):
-            latency.Settings(**{name: least - 1})
-    assert latency.Settings() == latency.Settings(1, 30, 50, 0, "xnnpack")
+            latency.HostSettings(**{name: least - 1})
+    assert latency.HostSettings() == latency.HostSettings(1, 30, 50, 0, "xnnpack")
 
 
 HELP = """

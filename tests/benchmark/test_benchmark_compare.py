@@ -41,7 +41,7 @@ def measured(monkeypatch, tmp_path):
         ]
         monkeypatch.setattr(latency, "measure", lambda *_: timings)
         paths = [f"{name}.tflite" for name in us]
-        results = latency.benchmark_latency(paths, latency.Settings(rounds=rounds))
+        results = latency.benchmark_latency(paths, latency.HostSettings(rounds=rounds))
         file = tmp_path / folder / "results.json"
         file.parent.mkdir()
         file.write_text(json.dumps(results))

@@ -134,7 +134,9 @@ def test_each_part_is_asked_for_what_the_table_says(asked, drawn, tmp_path, caps
         opened,
         ("val", "images", 10, 96),
     ]
-    assert asked["time"] == [([str(out / f"{kind}.tflite") for kind in kinds], latency.Settings())]
+    assert asked["time"] == [
+        ([str(out / f"{kind}.tflite") for kind in kinds], latency.HostSettings())
+    ]
     assert [axes.get_title() for axes in drawn[1].axes[:2]] == ["cat 100%", "dog 100%"]
 
     printed = capsys.readouterr().out
@@ -177,7 +179,7 @@ def test_the_demo_ends_in_a_table_and_a_page(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(demo, "EXPORTS", few)
     monkeypatch.setattr(demo, "CALIBRATION_IMAGES", 32)
     monkeypatch.setattr(demo, "QAT_STEPS", {"int8": 2})
-    quick = latency.Settings(rounds=5, burst_ms=1)
+    quick = latency.HostSettings(rounds=5, burst_ms=1)
     monkeypatch.setattr(latency, "Settings", lambda: quick)
     with quick_timing():
         status = run(f"--out={tmp_path / 'out'}", "--steps=4", "--json")

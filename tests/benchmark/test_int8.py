@@ -115,7 +115,7 @@ STAND_IN = row("stock_random", "stock", network="settled random", top1=None)
 
 
 def fake_latency(monkeypatch, medians: dict[str, list[float]]) -> None:
-    def benchmark_latency(paths: list[str], settings: latency.Settings) -> dict[str, Any]:
+    def benchmark_latency(paths: list[str], settings: latency.HostSettings) -> dict[str, Any]:
         models = [
             {
                 "median_us": float(np.median(medians[Path(path).stem])),
@@ -151,7 +151,7 @@ def timed_rows(monkeypatch) -> dict[str, Any]:
         STAND_IN,
         row("composite_uint8", "ptq"),
     ]
-    results = int8.time_rows(rows, latency.Settings())
+    results = int8.time_rows(rows, latency.HostSettings())
     return {"schema_version": 1, "command": "python -m benchmark int8"} | results
 
 
@@ -175,7 +175,7 @@ def test_times_are_compared_by_round_with_what_loads(monkeypatch):
 
 def test_a_stock_file_that_loads_is_the_one_to_compare_with(monkeypatch):
     fake_latency(monkeypatch, {"float": [1000.0] * 5, "stock": [3000.0] * 5})
-    results = int8.time_rows([row("float", None), row("stock", "stock")], latency.Settings())
+    results = int8.time_rows([row("float", None), row("stock", "stock")], latency.HostSettings())
     assert results["rows"][0]["ratio"]["stock"]["value"] == pytest.approx(1 / 3)
 
 
@@ -229,7 +229,7 @@ def test_without_pictures_there_is_no_accuracy(monkeypatch, tmp_path, capsys):
     fake_latency(monkeypatch, {"float": [1000.0] * 5, "relu6": [400.0] * 5})
     nothing = {"top1": None, "top1_loss": None, "agreement": None, "network": "settled random"}
     rows = [row("float", None, **nothing), row("relu6", "ptq", **nothing)]
-    results = int8.time_rows(rows, latency.Settings())
+    results = int8.time_rows(rows, latency.HostSettings())
     int8.write_results(results, resolve("small"), tmp_path)
     int8.show(results, resolve("small"))
     assert not (tmp_path / "accuracy.png").exists()

@@ -181,7 +181,9 @@ def test_a_real_file_against_itself(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "cores_in_use", lambda: 0.0)
         patch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 9))))
-        results = latency.benchmark_latency([str(file)] * 2, latency.Settings(rounds=9, burst_ms=2))
+        results = latency.benchmark_latency(
+            [str(file)] * 2, latency.HostSettings(rounds=9, burst_ms=2)
+        )
     one, other = results["models"]
     assert (one["name"], other["name"]) == ("m", "m (2)")
     assert other["ratio"] == pytest.approx(1, abs=0.5)

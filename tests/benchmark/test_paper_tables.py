@@ -128,15 +128,17 @@ def test_segmentation_costs_what_tables_7_and_8_say():
 
 
 def test_slow_tables_have_fewer_rounds():
-    from mnv3_tf.measuring.latency import Settings
+    from mnv3_tf.measuring.latency import HostSettings
 
-    rounds = {name: table.settings(Settings(rounds=40)).rounds for name, table in TABLES.items()}
+    rounds = {
+        name: table.settings(HostSettings(rounds=40)).rounds for name, table in TABLES.items()
+    }
     assert rounds == {
         **dict.fromkeys(("networks", "hard_swish", "multipliers", "redesigns"), 40),
         **{"detection": 20, "segmentation": 6, "segmentation_full": 5},
     }
     assert [name for name, table in TABLES.items() if not table.by_default] == ["segmentation_full"]
-    assert TABLES["segmentation"].settings(Settings(rounds=5)).rounds == 5
+    assert TABLES["segmentation"].settings(HostSettings(rounds=5)).rounds == 5
 
 
 LINE = {
@@ -375,7 +377,7 @@ def test_a_table_says_what_it_is_and_how_to_make_it_again(measured):
 
 
 def test_networks_are_made_and_run_as_asked_for(tmp_path):
-    settings = latency.Settings(threads=3, rounds=5, burst_ms=1)
+    settings = latency.HostSettings(threads=3, rounds=5, burst_ms=1)
     with scripted() as made:
         found = paper.measure_table("hard_swish", settings, tmp_path)
         assert {model.threads for model in Scripted.loaded} == {3}
@@ -402,7 +404,7 @@ def test_a_real_network_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 3))))
     monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
     monkeypatch.setattr(statistics, "RESAMPLES", 200)
-    found = paper.measure_table("redesigns", latency.Settings(1, 5, 1), tmp_path)["rows"]
+    found = paper.measure_table("redesigns", latency.HostSettings(1, 5, 1), tmp_path)["rows"]
     assert [row["ratio"] for row in found] == [1.0, 1.0]
     for row in found:
         low, high = row["ci_us"]
