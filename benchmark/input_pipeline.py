@@ -8,8 +8,8 @@ one at a time. All files are in memory.
 """
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from absl import flags
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.ui import cli
+from mnv3_tf.ui.settings import Checked, command, define, read, setting
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,33 +29,43 @@ WARM_UP = 16
 """Batches before the clock runs: what starts up, and what is ready in buffers, does not count."""
 
 
+@dataclass(frozen=True)
+class PipelineSettings(Checked):
+    """What the pipeline reads, and how it is timed. Raises UserError for values out of range."""
+
+    pictures: str | None = setting(None, "Folder with JPEGs, searched whole.")
+    resolution: int = setting(224, "Side of the views.", least=1)
+    batch_size: int = setting(32, "Pictures in a batch.", least=1)
+    batches: int = setting(64, "Batches in a turn.", least=1)
+    rounds: int = setting(10, "How often each takes a turn.", least=5)
+
+    @property
+    def side(self) -> str:
+        return f"{self.resolution} x {self.resolution}"
+
+
 def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("pictures", None, "Folder with JPEGs, searched whole.", flag_values=values)
-    flags.DEFINE_integer("resolution", 224, "Side of the views.", 1, flag_values=values)
-    flags.DEFINE_integer("batch_size", 32, "Pictures in a batch.", 1, flag_values=values)
-    flags.DEFINE_integer("batches", 64, "Batches in a turn.", 1, flag_values=values)
-    flags.DEFINE_integer("rounds", 10, "How often each takes a turn.", 5, flag_values=values)
+    define(values, PipelineSettings)
     flags.DEFINE_string("out", None, "Folder for results.json.", flag_values=values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    if not args.pictures:
+    settings = read(args, PipelineSettings)
+    if not settings.pictures:
         raise UserError("--pictures is missing; give a folder with JPEGs.")
-    paths = sorted(p for p in Path(args.pictures).rglob("*") if p.suffix in (".jpg", ".jpeg"))
+    paths = sorted(p for p in Path(settings.pictures).rglob("*") if p.suffix in (".jpg", ".jpeg"))
     if not paths:
-        raise UserError(f"--pictures={args.pictures} holds no .jpg; give a folder that does.")
+        raise UserError(f"--pictures={settings.pictures} holds no .jpg; give a folder that does.")
     cli.import_tensorflow(args)
     from mnv3_tf.measuring import throughput
 
     rows = throughput.compare(
-        turns(paths, args.resolution, args.batch_size, args.batches), args.rounds
+        turns(paths, settings.resolution, settings.batch_size, settings.batches), settings.rounds
     )
-    names = ("pictures", "resolution", "batch_size", "batches", "rounds")
-    words = [f"--{name}={args[name].value}" for name in names]
     results = throughput.report(
-        f"Input pipeline, {len(paths)} JPEGs to {args.resolution} x {args.resolution}",
-        shlex.join(["python", "-m", "benchmark", "input_pipeline", *words]),
+        f"Input pipeline, {len(paths)} JPEGs to {settings.side}",
+        command("benchmark input_pipeline", settings),
         rows,
     )
     view = next(row for row in rows if row["name"] == "view")

@@ -15,19 +15,18 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import flags
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.measuring.latency import HostSettings
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks import CLASSIFY
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.ui import cli, tables
-
-if TYPE_CHECKING:
-    from mnv3_tf.measuring.latency import HostSettings
+from mnv3_tf.ui.settings import define, read
 
 SCHEMA_VERSION = 1
 METHODS = ("stock", "ptq", "qat")
@@ -61,18 +60,14 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("methods", ["stock", "ptq"], "Of stock, ptq and qat.", flag_values=values)
     count("qat_steps", None, "Steps of qat, instead of the default.")
     text("output", "probabilities", "Of all files: probabilities or logits.")
-    count("threads", 1, "Threads of the runtime.")
-    count("rounds", 30, "How often every file gets a turn while timing.")
-    count("burst_ms", 50, "Length of a turn, in milliseconds.")
+    define(values, HostSettings, without=("seed", "delegate"))
     text("out", None, "Folder for the files, results.json, latency.png and accuracy.png.")
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    from mnv3_tf.measuring.latency import HostSettings
-
     _check(args)
-    timing = HostSettings(args.threads, args.rounds, args.burst_ms, args.seed)
+    timing = read(args, HostSettings, delegate="xnnpack")
     named = network_spec(args)
     if named.task != CLASSIFY.name:
         raise UserError(f"Only classifiers are compared here, not --task={args.task}.")
@@ -250,7 +245,7 @@ class Workshop:
 # -- timing ----------------------------------------------------------------------------------
 
 
-def time_rows(rows: Sequence[Row], settings: "HostSettings") -> dict[str, Any]:
+def time_rows(rows: Sequence[Row], settings: HostSettings) -> dict[str, Any]:
     """Times the files that load, interleaved, and adds the figures to copies of their rows.
 
     A row's "ratio" says how its time compares with each of `BASES`, {"value", "low", "high"}

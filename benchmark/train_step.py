@@ -7,13 +7,13 @@ after the other in rounds.
 """
 
 import json
-import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from mnv3_tf.errors import UserError
 from mnv3_tf.ui import cli
+from mnv3_tf.ui.settings import Checked, command, define, read, setting
 
 if TYPE_CHECKING:
     from mnv3_tf.measuring.throughput import Turn
@@ -21,37 +21,46 @@ if TYPE_CHECKING:
 PEERS = {"large": "MobileNetV3Large", "small": "MobileNetV3Small", "v2": "MobileNetV2"}
 
 
+@dataclass(frozen=True)
+class StepSettings(Checked):
+    """Whose training steps are timed, and how. Raises UserError for values out of range."""
+
+    models: tuple[str, ...] = setting(
+        ("large", "small"), f"Of {', '.join(PEERS)}.", choices=tuple(PEERS)
+    )
+    resolution: int = setting(224, "Side of the input.", least=32)
+    batch_size: int = setting(32, "Pictures in a step.", least=1)
+    steps: int = setting(2, "Steps in a turn.", least=1)
+    rounds: int = setting(10, "How often each takes a turn.", least=5)
+    jit_compile: bool = setting(False, "Compile the steps with XLA.")
+
+
 def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_list("models", ["large", "small"], f"Of {', '.join(PEERS)}.", flag_values=values)
-    flags.DEFINE_integer("resolution", 224, "Side of the input.", 32, flag_values=values)
-    flags.DEFINE_integer("batch_size", 32, "Pictures in a step.", 1, flag_values=values)
-    flags.DEFINE_integer("steps", 2, "Steps in a turn.", 1, flag_values=values)
-    flags.DEFINE_integer("rounds", 10, "How often each takes a turn.", 5, flag_values=values)
-    flags.DEFINE_bool("jit_compile", False, "Compile the steps with XLA.", flag_values=values)
+    define(values, StepSettings)
     flags.DEFINE_string("out", None, "Folder for results.json.", flag_values=values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    for name in args.models:
-        if name not in PEERS:
-            raise UserError(f"tf_keras.applications has no {name!r}; choose of {', '.join(PEERS)}.")
+    settings = read(args, StepSettings)
     cli.import_tensorflow(args)
     from mnv3_tf.measuring import throughput
 
-    names = ("resolution", "batch_size", "steps", "rounds", "jit_compile")
-    words = [f"--{name}={args[name].value}" for name in names]
-    command = shlex.join(
-        ["python", "-m", "benchmark", "train_step", f"--models={','.join(args.models)}", *words]
-    )
     rows: list[dict[str, Any]] = []
-    for name in args.models:
+    for name in settings.models:
         rows += throughput.compare(
-            turns(name, args.resolution, args.batch_size, args.steps, args.jit_compile),
-            args.rounds,
+            turns(
+                name,
+                settings.resolution,
+                settings.batch_size,
+                settings.steps,
+                settings.jit_compile,
+            ),
+            settings.rounds,
         )
-    title = f"Training step, batches of {args.batch_size} at {args.resolution}; speed: by Keras'"
-    results = throughput.report(title, command, rows)
+    how = f"batches of {settings.batch_size} at {settings.resolution}"
+    title = f"Training step, {how}; speed: by Keras'"
+    results = throughput.report(title, command("benchmark train_step", settings), rows)
     if args.out:
         throughput.write(results, args.out)
     if args.json:

@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from absl import flags
 
 from benchmark import __main__ as benchmark
+from benchmark.input_pipeline import PipelineSettings
+from benchmark.train_step import StepSettings
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring import latency
 from mnv3_tf.ui import cli
@@ -139,6 +142,15 @@ def parsed(name: str, *words: str) -> flags.FlagValues:
     return values
 
 
+def settings_of(name: str, *words: str) -> list[Any]:
+    """Those that the flags of a command make."""
+    values = parsed(name, *words)
+    if name == "int8":
+        return [read(values, latency.HostSettings, delegate="xnnpack")]
+    made = {"train_step": StepSettings, "input_pipeline": PipelineSettings}
+    return [read(values, made[name])] if name in made else []
+
+
 def test_every_command_is_here():
     assert list(benchmark.COMMANDS) == list(DEFAULTS)
 
@@ -154,8 +166,8 @@ def test_defaults(name):
 )
 def test_what_is_too_small_is_no_value_of_a_flag(name, flag, least):
     assert parsed(name, f"--{flag}={least}")[flag].value == least
-    with pytest.raises(flags.IllegalFlagValueError, match=flag):
-        parsed(name, f"--{flag}={least - 1}")
+    with pytest.raises((flags.IllegalFlagValueError, UserError), match=flag):
+        settings_of(name, f"--{flag}={least - 1}")
 
 
 def test_what_there_is_not_is_no_value_of_a_flag():

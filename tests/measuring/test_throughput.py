@@ -190,7 +190,7 @@ def test_train_step_is_of_each_network_by_itself(monkeypatch, tmp_path, capsys):
     assert names == ["theirs small", "ours small", "theirs v2", "ours v2"]
     assert shlex.split(results["command"]) == [
         *("python", "-m", "benchmark", "train_step", "--models=small,v2", "--resolution=64"),
-        *("--batch_size=3", "--steps=4", "--rounds=6", "--jit_compile=True"),
+        *("--batch_size=3", "--steps=4", "--rounds=6", "--jit_compile"),
     ]
     assert "Training step, batches of 3 at 64; speed: by Keras'" in " ".join(printed.split())
     assert json.loads((tmp_path / "results.json").read_text()) == results
@@ -222,7 +222,7 @@ def test_both_networks_of_a_train_step_are_the_same_size():
 
 
 def test_a_network_that_keras_does_not_have(capsys, tmp_path):
-    named = "no 'mnasnet_a1'; choose of large, small, v2."
+    named = "--models=mnasnet_a1 is not one of large, small, v2."
     check_command(train_step, ["--models=mnasnet_a1"], named, capsys, tmp_path)
     assert train_step.PEERS == {
         "large": "MobileNetV3Large",
