@@ -180,7 +180,7 @@ def test_the_demo_ends_in_a_table_and_a_page(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(demo, "CALIBRATION_IMAGES", 32)
     monkeypatch.setattr(demo, "QAT_STEPS", {"int8": 2})
     quick = latency.HostSettings(rounds=5, burst_ms=1)
-    monkeypatch.setattr(latency, "Settings", lambda: quick)
+    monkeypatch.setattr(latency, "HostSettings", lambda: quick)
     with quick_timing():
         status = run(f"--out={tmp_path / 'out'}", "--steps=4", "--json")
     printed = capfd.readouterr()
