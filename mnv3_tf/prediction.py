@@ -11,7 +11,7 @@ from PIL import Image
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.tasks import TASKS
-from mnv3_tf.tflite.predictor import AnsweringModel
+from mnv3_tf.tflite.predictor import Predictor
 from mnv3_tf.tflite.views import read_picture
 from mnv3_tf.ui import tables
 
@@ -98,7 +98,7 @@ def with_bar(pictures: Sequence[Path]) -> Iterable[Path]:
 
 
 def predict(
-    model: AnsweringModel, path: Path, score: float, top: int, stem: Path | None
+    model: Predictor, path: Path, score: float, top: int, stem: Path | None
 ) -> dict[str, Any]:
     """The result as its JSON has it; writes the files of `stem` if there is one."""
     try:
@@ -126,7 +126,7 @@ def _save(pixels: np.ndarray, path: Path) -> None:
         Image.fromarray(pixels).save(temporary, format="PNG")
 
 
-def show(model: AnsweringModel, results: Sequence[dict[str, Any]]) -> None:
+def show(model: Predictor, results: Sequence[dict[str, Any]]) -> None:
     names = [Path(result["picture"]).name for result in results]
     if len(set(names)) < len(names):
         names = [result["picture"] for result in results]

@@ -19,7 +19,7 @@ from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
     from mnv3_tf.tasks.specs import NamedNetwork
-    from mnv3_tf.tflite.predictor import AnsweringModel as Predictor
+    from mnv3_tf.tflite.predictor import Predictor
     from mnv3_tf.tflite.runtime import TFLiteModel
     from mnv3_tf.training.learner import Learner
     from mnv3_tf.training.recipe import Recipe

@@ -15,7 +15,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import specs
 from mnv3_tf.tflite import metadata_tables
 from mnv3_tf.tflite.packing import pack_model
-from mnv3_tf.tflite.signature import kind_of
+from mnv3_tf.tflite.signature import signature_of
 
 LABELS_FILE = "labels.txt"
 ENTRY = "TFLITE_METADATA"
@@ -31,23 +31,23 @@ def add_metadata(
 ) -> bytes:
     """The .tflite `model` with metadata; what it had of it before is replaced.
 
-    What the outputs are (`kinds.kind_of`) decides what is said of them. Normalisation is (byte -
+    What the outputs are (`signature_of`) decides what is recorded of them. Normalisation is (byte -
     127.5) / 127.5, which is the identity on the bytes of a quantised input with scale 1/127.5 and
     zero point 127 or 128. `labels` None leaves the names out; a detector's are without its
     background. `spec` is the JSON text of the network, None leaves it out. Equal arguments give
     equal bytes.
 
     Raises UserError if the labels are not one line each, or not as many as there are classes, or
-    for outputs of no known kind.
+    for outputs of no known signature.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
-    graph, kind = tree.subgraphs[0], kind_of(tree)
+    graph, signature = tree.subgraphs[0], signature_of(tree)
     if labels is not None:
-        _check_labels(labels, kind.num_classes)
+        _check_labels(labels, signature.num_classes)
     # Scores come last in every form that has scores: by themselves, after boxes or after classes.
-    scores = graph.outputs[kind.order[min(2, len(kind.order) - 1)]]
+    scores = graph.outputs[signature.order[min(2, len(signature.order) - 1)]]
     image = graph.tensors[graph.inputs[0]]
 
     def values(tensor: Any, low: float, high: float) -> tuple[float, float]:
@@ -56,7 +56,7 @@ def add_metadata(
     packed = metadata_tables.pack(
         name,
         description,
-        kind,
+        signature,
         image_size=(int(image.shape[1]), int(image.shape[2])),
         input_range=values(image, -1.0, 1.0),
         score_range=values(graph.tensors[scores], 0.0, 1.0),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.tflite.packing import aligned_bytes
-from mnv3_tf.tflite.signature import Form, Kind
+from mnv3_tf.tflite.signature import Form, Signature
 
 MEAN = STD = 127.5
 
@@ -41,7 +41,7 @@ PARSER_VERSIONS = {"detections": "1.2.0", "scores": "1.5.0"}
 def pack(
     name: str,
     description: str,
-    kind: Kind,
+    signature: Signature,
     image_size: tuple[int, int],
     input_range: tuple[float, float],
     score_range: tuple[float, float],
@@ -53,7 +53,7 @@ def pack(
     `score_range` are what inputs and scores may be; the names of classes are in a file called
     `labels_file`, if at all.
     """
-    form = kind.form
+    form = signature.form
     writer = _Writer()
     table = writer.table
     files = [] if labels_file is None else [_labels(writer, form, labels_file)]
@@ -67,7 +67,7 @@ def pack(
     # SubGraphMetadata: name, description, input_tensor_metadata, output_tensor_metadata,
     # associated_files, input_process_units, output_process_units, input_tensor_groups,
     # output_tensor_groups, custom_metadata.
-    in_file = [outputs[kind.order.index(number)] for number in sorted(kind.order)]
+    in_file = [outputs[signature.order.index(number)] for number in sorted(signature.order)]
     subgraph: dict[int, Any] = {2: [_image(writer, image_size, input_range)], 3: in_file}
     if form == "detections":
         # TensorGroup: name, tensor_names.

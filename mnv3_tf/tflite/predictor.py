@@ -15,34 +15,34 @@ from mnv3_tf.tasks import TASKS, Spec
 from mnv3_tf.tflite import metadata, views
 from mnv3_tf.tflite.post_process import Suppression
 from mnv3_tf.tflite.runtime import TFLiteModel, check_loads
-from mnv3_tf.tflite.signature import Kind, kind_of
+from mnv3_tf.tflite.signature import Signature, signature_of
 
 Array = np.ndarray
 
 
-def open_model(path: str | Path, threads: int = 1) -> "AnsweringModel":
+def open_model(path: str | Path, threads: int = 1) -> "Predictor":
     """Opens the file, whatever its quality: it is tried in a process of its own first.
 
-    `threads` are at most those that a detector's own suppression bears (`Kind.threads`).
+    `threads` are at most those that a detector's own suppression bears (`Signature.threads`).
 
     Raises UserError for a file that does not load, that takes no single RGB picture, or whose
-    outputs mean nothing to us: none of `kinds.Kind`, or a detector's raw ones without the spec.
+    outputs are no `Signature`, or are the raw ones of a detector without its spec.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     check_loads(path)
     content = Path(path).read_bytes()
-    kind = kind_of(schema.ModelT.InitFromPackedBuf(content, 0))
-    return AnsweringModel(
-        TFLiteModel(path, kind.threads(threads)),
-        kind,
+    signature = signature_of(schema.ModelT.InitFromPackedBuf(content, 0))
+    return Predictor(
+        TFLiteModel(path, signature.threads(threads)),
+        signature,
         metadata.spec_of(content),
         metadata.labels_of(content),
         metadata.normalization_of(content),
     )
 
 
-class AnsweringModel:
+class Predictor:
     """`task` is the name of one of `TASKS`, `image_size` (height, width) in pixels.
 
     `num_classes` is without a detector's background, and 0 where neither the file nor its labels
@@ -56,7 +56,7 @@ class AnsweringModel:
     def __init__(
         self,
         model: TFLiteModel,
-        kind: Kind,
+        signature: Signature,
         spec: Spec | None = None,
         labels: list[str] | None = None,
         normalization: tuple[list[float], list[float]] | None = None,
@@ -68,16 +68,16 @@ class AnsweringModel:
                 f"{model.path} takes {taken}, not one RGB picture (1, height, width, 3); export it "
                 "for a batch of 1."
             )
-        self.path, self.kind = model.path, kind
+        self.path, self.signature = model.path, signature
         self.image_size = shape[1], shape[2]
         self.labels = None if labels is None else tuple(labels)
         self.spec = spec if spec and self._is_of(spec) else None
         # Files of several tasks may look alike.
-        self.task = self.spec.task if self.spec else kind.task
-        told = (kind.num_classes, self.spec and self.spec.num_classes, len(labels or ()))
+        self.task = self.spec.task if self.spec else signature.task
+        told = (signature.num_classes, self.spec and self.spec.num_classes, len(labels or ()))
         self.num_classes = next((number for number in told if number), 0)
         self._model, self._normalization = model, normalization
-        self._anchors = self._own_anchors() if kind.form == "raw" else None
+        self._anchors = self._own_anchors() if signature.form == "raw" else None
 
     def label(self, index: int) -> str:
         named = self.labels and 0 <= index < len(self.labels)
@@ -118,7 +118,7 @@ class AnsweringModel:
                 f"got {'x'.join(map(str, image.shape))}; resize them."
             )
         answers = self._model.answers(self._as_input(np.asarray(image, np.float32)))
-        return [answers[number] for number in self.kind.order]
+        return [answers[number] for number in self.signature.order]
 
     def _as_input(self, image: Array) -> Array:
         """Real values in [-1, 1] to those that this input stands for."""
@@ -158,7 +158,7 @@ class AnsweringModel:
     def _classes(self, output: Array, size: tuple[int, ...] | None = None) -> Array:
         """int32 (H, W), of `size` (height, width) or the output's own."""
         height, width = size or output.shape[1:3]
-        if self.kind.form == "classes":
+        if self.signature.form == "classes":
             found = np.rint(output.reshape(output.shape[1:3])).astype(np.int32)
             rows, columns = (
                 # The nearest: pixels are squares, and their centres are at halves.
@@ -190,9 +190,9 @@ class AnsweringModel:
     def _is_of(self, spec: Spec) -> bool:
         """Whether the spec speaks of this file, not of one that another tool has changed since."""
         return (
-            self.kind.form in TASKS[spec.task].forms
+            self.signature.form in TASKS[spec.task].forms
             and spec.image_size == self.image_size
-            and self.kind.num_classes in (None, spec.num_classes)
+            and self.signature.num_classes in (None, spec.num_classes)
         )
 
     def _own_anchors(self) -> Array:

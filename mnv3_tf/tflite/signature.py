@@ -13,7 +13,7 @@ DETECTIONS_GIVEN = 4
 
 
 @dataclass(frozen=True)
-class Kind:
+class Signature:
     """`form` is how the task is answered:
 
     "vector": classify, any shape of which at most one side is not 1, probabilities or logits;
@@ -51,7 +51,7 @@ class Kind:
         return 1 if loses else wanted
 
 
-def kind_of(tree: Any) -> Kind:
+def signature_of(tree: Any) -> Signature:
     """Of a schema's `ModelT`, which must come from a file that the runtime has verified.
 
     Raises UserError for outputs that are none of these.
@@ -63,14 +63,14 @@ def kind_of(tree: Any) -> Kind:
     shapes = [_shape(tensor) for tensor in outputs]
     names = tuple((tensor.name or b"").decode(errors="replace") for tensor in outputs)
     if names == RAW:
-        return Kind("raw", shapes[1][-1] - 1, (0, 1))
+        return Signature("raw", shapes[1][-1] - 1, (0, 1))
     if outputs and len(shapes[0]) in (3, 4) and _pixels(shapes[0]) > 1 and shapes[0][0] == 1:
         if _is_whole(outputs[0]) and shapes[0][3:] in ((), (1,)):
-            return Kind("classes", _arg_max_classes(tree, graph))
+            return Signature("classes", _arg_max_classes(tree, graph))
         if len(shapes[0]) == 4:
-            return Kind("scores", max(2, shapes[0][3]))
+            return Signature("scores", max(2, shapes[0][3]))
     if outputs and shapes[0] and sum(side != 1 for side in shapes[0]) <= 1:
-        return Kind("vector", max(shapes[0]))
+        return Signature("vector", max(shapes[0]))
     said = ", ".join("x".join(map(str, shape)) or "scalar" for shape in shapes) or "nothing"
     raise UserError(
         f"The file's outputs are {said}, which are no classes, masks or detections; export it with "
@@ -78,7 +78,7 @@ def kind_of(tree: Any) -> Kind:
     )
 
 
-def _detections(tree: Any, graph: Any) -> Kind | None:
+def _detections(tree: Any, graph: Any) -> Signature | None:
     made = [op for op in graph.operators if _custom_name(tree, op) == OPERATOR]
     outputs = [int(number) for number in graph.outputs]
     for operator in made:
@@ -90,7 +90,7 @@ def _detections(tree: Any, graph: Any) -> Kind | None:
             count = options.get("num_classes")
             count = count if isinstance(count, int) and count > 0 else None
             one_by_one = bool(options.get("use_regular_nms", False))
-            return Kind("detections", count, order, one_by_one)
+            return Signature("detections", count, order, one_by_one)
     return None
 
 

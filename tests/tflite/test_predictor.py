@@ -146,7 +146,7 @@ def test_our_raw_files_find_what_the_operator_finds(tmp_path):
     whole = metadata.add_metadata(post_process.append(raw, spec.anchors()), None, spec=text)
     expected = opened(tmp_path, whole).answer(picture)
     model = opened(tmp_path, metadata.add_metadata(raw, None, spec=text))
-    assert (model.kind.form, model.num_classes, model.spec) == ("raw", 3, spec)
+    assert (model.signature.form, model.num_classes, model.spec) == ("raw", 3, spec)
     found = model.answer(picture)
     same, count = agreement(expected, found)
     assert count > 20
