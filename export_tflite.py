@@ -22,12 +22,14 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import TASKS
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.tflite import reports
 from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
     from mnv3_tf.data.dataset import Dataset, Split
     from mnv3_tf.export.pictures import Pictures
     from mnv3_tf.quantization.pipeline import Training
+    from mnv3_tf.tflite.reports import ExportReport
     from mnv3_tf.training.trained import Trained
 
 BATCH = 32
@@ -207,7 +209,7 @@ def _class_names(
     return None
 
 
-def _show(out: str, report: dict[str, Any]) -> None:
+def _show(out: str, report: "ExportReport") -> None:
     xnnpack = report["xnnpack"]
     rows = [
         ("size", f"{report['bytes'] / 2**20:.2f} MiB"),
@@ -225,9 +227,8 @@ def _show(out: str, report: dict[str, Any]) -> None:
         ),
     ]
     if report["images"]:
-        for metric in (metric for task in TASKS.values() for metric in task.metrics):
-            if (found := report.get(metric.key, {})).get("exported") is not None:
-                rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**found)))
+        for metric, pair in reports.metrics(report):
+            rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**pair)))
         rows.append(("agreement", f"{report['agreement'] or 0:.4f} on {report['images']} pictures"))
     if report.get("divergence") is not None:
         rows.append(("divergence", f"{report['divergence']:.4f} nats from the network"))

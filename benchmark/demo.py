@@ -18,6 +18,7 @@ from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
     from mnv3_tf.export.convert import Quantize
+    from mnv3_tf.tflite.reports import ExportReport
 
 EXPORTS: dict[str, "Quantize"] = {
     "float32": "none",
@@ -82,7 +83,7 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps(results))
 
 
-def _export(run: Path, out: Path) -> dict[str, dict[str, Any]]:
+def _export(run: Path, out: Path) -> "dict[str, ExportReport]":
     from mnv3_tf.export.exporter import ExportOptions, export
     from mnv3_tf.export.pictures import training_on
     from mnv3_tf.training.trained import load_run
@@ -130,15 +131,15 @@ def _time(out: Path) -> dict[str, Any]:
     return results
 
 
-def _row(kind: str, report: dict[str, Any], timed: dict[str, Any]) -> tuple[object, ...]:
+def _row(kind: str, report: "ExportReport", timed: dict[str, Any]) -> tuple[object, ...]:
     headline = headline_of(timed)
     return (
         kind,
         f"{report['bytes'] / 1e6:.2f}",
-        f"{report['top1']['exported']:.3f}",
-        f"{report['agreement']:.3f}",
+        f"{report['top1']['exported'] or 0:.3f}",
+        f"{report['agreement'] or 0:.3f}",
         report["xnnpack"]["partitions"],
-        sum(report["xnnpack"]["outside"].values()),
+        sum((report["xnnpack"]["outside"] or {}).values()),
         f"{headline.us / 1e3:.3f}",
         f"{headline.ratio:.2f}",
     )

@@ -25,6 +25,8 @@ from mnv3_tf.measuring.latency import HostSettings
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks import CLASSIFY
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.tasks.task import Parity
+from mnv3_tf.tflite.reports import ExportReport, FileReport
 from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import define, read
 
@@ -188,7 +190,10 @@ class Workshop:
             self.evaluation,
             training,
         )
-        return self._row(path, report["method"], report, report)
+        parity = Parity(
+            report["images"], {"top1": report["top1"]}, report["agreement"], report["divergence"]
+        )
+        return self._row(path, report["method"], report, parity)
 
     def stock(self, name: str = "stock") -> Row:
         from benchmark.stock import convert_stock
@@ -203,8 +208,7 @@ class Workshop:
         loads = file["xnnpack"]["error"] is None
         exported = TFLiteModel(path, delegate=loads)
         parity = compare_answers(self.model, exported, self.evaluation, output=self.output)
-        top1 = {"float": parity.top1_float, "exported": parity.top1_exported}
-        return self._row(path, "stock", file, asdict(parity) | {"top1": top1})
+        return self._row(path, "stock", file, parity)
 
     def relu6(self) -> Row:
         from mnv3_tf.models.random_networks import with_relu6_for_hard_swish
@@ -221,24 +225,30 @@ class Workshop:
         ends = (self.output, self.threads, self.seed)
         return Workshop(self.out, spec, model, False, few, None, (), *ends)
 
-    def _row(self, path: Path, method: str | None, file: Row, judged: Row) -> Row:
-        expected, found = judged["top1"]["float"], judged["top1"]["exported"]
+    def _row(
+        self, path: Path, method: str | None, file: FileReport | ExportReport, parity: Parity
+    ) -> Row:
+        top1, share = parity.metrics["top1"], file["xnnpack"]
+        expected, found = top1["float"], top1["exported"]
         return {
             "file": path.stem,
             "path": str(path),
             "network": "trained" if self.trained else "settled random",
             "method": method,
             "lowering": file["hard_swish"],
-            "input": file["input"]["dtype"],
+            "input": file["input"] and file["input"]["dtype"],
             "sha256": file["sha256"],
             "bytes": file["bytes"],
-            **{key: file["xnnpack"][key] for key in ("nodes", "delegated", "partitions", "error")},
-            "images": judged["images"],
-            "kernels": "built-in" if file["xnnpack"]["error"] else "xnnpack",
+            "nodes": share["nodes"],
+            "delegated": share["delegated"],
+            "partitions": share["partitions"],
+            "error": share["error"],
+            "images": parity.images,
+            "kernels": "built-in" if share["error"] else "xnnpack",
             "top1": found,
-            "top1_loss": None if found is None else 100 * (expected - found),
-            "agreement": judged["agreement"],
-            "divergence": judged.get("divergence"),
+            "top1_loss": None if expected is None or found is None else 100 * (expected - found),
+            "agreement": parity.agreement,
+            "divergence": parity.divergence,
         }
 
 

@@ -27,6 +27,8 @@ from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.measuring.latency import HostSettings
 from mnv3_tf.measuring.published import CITYSCAPES_SIZE
 from mnv3_tf.tasks import CLASSIFY, SEGMENT
+from mnv3_tf.tflite import reports
+from mnv3_tf.tflite.reports import ExportReport
 from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import command, define, read
 
@@ -205,29 +207,32 @@ def read_same(file: Path, name: str, settings: HostSettings) -> dict[str, Any] |
     return found if same else None
 
 
-def read_reports(paths: Sequence[str]) -> dict[tuple[str, str], dict[str, Any]]:
+def read_reports(paths: Sequence[str]) -> dict[tuple[str, str], ExportReport]:
     """Reports of exports by network and precision; raises UserError for what is none."""
     judged = {}
     for path in paths:
-        try:
-            report = json.loads(Path(path).read_text())
-            judged[report["spec_hash"], report["quantize"]] = report
-        except (OSError, ValueError, KeyError, TypeError):
+        report = reports.read(path)
+        if not report or not _is_text(report.get("spec_hash"), report.get("quantize")):
             raise UserError(
                 f"--reports={path} is no report of an export; give a .report.json that "
                 "export_tflite.py wrote."
-            ) from None
+            )
+        judged[report["spec_hash"], report["quantize"]] = report
     return judged
 
 
+def _is_text(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 def with_accuracy(
-    rows: Sequence[dict[str, Any]], judged: Mapping[tuple[str, str], dict[str, Any]]
+    rows: Sequence[dict[str, Any]], judged: Mapping[tuple[str, str], ExportReport]
 ) -> None:
     """Sets "top1" (percent) and "top1_origin" of every row."""
     for row in rows:
         keys = ((spec_hash, row["quantize"]) for spec_hash in row["spec_hashes"])
         report = next((judged[key] for key in keys if key in judged), None)
-        exported = ((report or {}).get("top1") or {}).get("exported")
+        exported = reports.exported_top1(report)
         if report is not None and exported is not None:
             row["top1"] = 100 * exported
             row["top1_origin"] = f"measured on {report.get('images')} pictures"

@@ -13,9 +13,9 @@ there a low ratio is no damage. Real photographs tell more than the noise that i
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -25,6 +25,8 @@ from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from mnv3_tf.tflite.reports import Comparison, FileReport, LayerRow, Share, Tensor
 
 USAGE = "python -m mnv3_tf.inspect m.tflite"
 WORST = 15
@@ -83,13 +85,14 @@ def _check(args: flags.FlagValues) -> None:
 # -- comparing -------------------------------------------------------------------------------
 
 
-def _compare(args: flags.FlagValues) -> dict[str, Any]:
+def _compare(args: flags.FlagValues) -> "Comparison":
     from mnv3_tf.tflite.compare import compare, open_pair
 
     expected, found = open_pair(args.compare, args.model_file)
     images = _pictures(args, expected.input.shape[1])
     compared = compare(expected, found, images, args.per_channel)
-    return {"reference": args.compare, "dataset": args.dataset, **compared}
+    compared["reference"], compared["dataset"] = args.compare, args.dataset
+    return compared
 
 
 def _pictures(args: flags.FlagValues, side: int) -> "np.ndarray":
@@ -117,7 +120,7 @@ def noise(count: int, side: int) -> "np.ndarray":
     return np.clip(ground + rng.normal(0, 0.2, ground.shape), -1, 1).astype(np.float32)
 
 
-def _show_comparison(args: flags.FlagValues, compared: dict[str, Any]) -> None:
+def _show_comparison(args: flags.FlagValues, compared: "Comparison") -> None:
     from mnv3_tf.tflite.compare import largest_drops, worst_layers
 
     if not args.dataset:
@@ -147,7 +150,7 @@ def _show_comparison(args: flags.FlagValues, compared: dict[str, Any]) -> None:
         print(f"Drawn in {args.out}.")
 
 
-def comparison_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
+def comparison_rows(rows: "Sequence[LayerRow]") -> list[tuple[object, ...]]:
     return [
         (
             row["name"],
@@ -160,7 +163,7 @@ def comparison_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...
     ]
 
 
-def agreement_rows(compared: dict[str, Any]) -> list[tuple[str, str]]:
+def agreement_rows(compared: "Comparison") -> list[tuple[str, str]]:
     rows = [("pictures", f"{compared['images']} ({compared['dataset'] or 'noise'})")]
     if compared["agreement"] is None:
         rows.append(("answers", "not comparable: another number of classes"))
@@ -176,7 +179,7 @@ def agreement_rows(compared: dict[str, Any]) -> list[tuple[str, str]]:
 # -- one file --------------------------------------------------------------------------------
 
 
-def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
+def summary_rows(report: "FileReport") -> list[tuple[str, str]]:
     share, labels = report["xnnpack"], report["labels"]
     rows = [
         ("size", f"{report['bytes'] / 1e6:.2f} MB"),
@@ -192,7 +195,7 @@ def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def operator_rows(report: dict[str, Any]) -> list[tuple[str, int, object]]:
+def operator_rows(report: "FileReport") -> list[tuple[str, int, object]]:
     outside = report["xnnpack"]["outside"]
     return [
         (op, count, "?" if outside is None else outside.get(op, ""))
@@ -200,7 +203,7 @@ def operator_rows(report: dict[str, Any]) -> list[tuple[str, int, object]]:
     ]
 
 
-def listing_rows(report: dict[str, Any]) -> list[tuple[object, ...]]:
+def listing_rows(report: "FileReport") -> list[tuple[object, ...]]:
     return [
         (
             operator["index"],
@@ -212,14 +215,14 @@ def listing_rows(report: dict[str, Any]) -> list[tuple[object, ...]]:
     ]
 
 
-def _share(share: dict[str, Any]) -> str:
+def _share(share: "Share") -> str:
     if share["error"]:
         return f"refuses it: {share['error']}"
     s = "" if share["partitions"] == 1 else "s"
     return f"{share['delegated']} of {share['nodes']} operators, {share['partitions']} partition{s}"
 
 
-def _tensor(tensor: dict[str, Any] | None) -> str:
+def _tensor(tensor: "Tensor | None") -> str:
     if tensor is None:
         return "none"
     text = f"{tensor['dtype']} {_shape(tensor['shape'])}"

@@ -11,7 +11,7 @@ import numpy as np
 from mnv3_tf.networks import spec_json
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks import CLASSIFY
-from mnv3_tf.tasks.task import Metric, Task, pair, rounded
+from mnv3_tf.tasks.task import Metric, Parity, Task, pair, rounded
 
 TEMPERATURE = 0.1
 
@@ -91,11 +91,8 @@ class Embed(Task[EmbeddingSpec]):
         keras, batches = self.keras_predictor(made.spec, made.trained), list(batches)
         ours, theirs = (self.measure(p, batches, 0) for p in (keras, made.file.predict))
         near = [(keras(p) * made.file.predict(np.asarray(p))).sum(-1) > 0.99 for p, _ in batches]
-        return {
-            "images": ours["images"],
-            "recall1": pair(ours["recall1"], theirs["recall1"]),
-            "agreement": float(np.concatenate(near).mean()),
-        }
+        metrics = {"recall1": pair(ours["recall1"], theirs["recall1"])}
+        return Parity(ours["images"], metrics, float(np.concatenate(near).mean()))
 
     def skeleton_outputs(self, spec, graph, tensors):
         return [tensors["logits"]]

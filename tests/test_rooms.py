@@ -33,7 +33,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "tflite": (*BOTTOM, "networks", "tasks", "detection", "segmentation"),
     "measuring": (*BOTTOM, *TIMED),
     "training": (*BOTTOM, *TRAINED),
-    "quantization": (*BOTTOM, *TRAINED, "training"),
+    "quantization": (*BOTTOM, *TRAINED, "training", "tflite"),
     "export": (*BOTTOM, *TRAINED, "training", "quantization", "tflite", "measuring"),
     "search": (*BOTTOM, *TRAINED, "training", "tflite", "measuring"),
     "android_bench": (*BOTTOM, *TIMED, "measuring"),

@@ -12,13 +12,14 @@ import tf_keras
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.convert import InputType, Quantize, convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
-from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.files import atomic_write
 from mnv3_tf.layers import Lowering
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import TASKS, Spec, task_of
-from mnv3_tf.tasks.task import Export
-from mnv3_tf.tflite import inspection, metadata, runtime
+from mnv3_tf.tasks.task import Export, Parity, pair
+from mnv3_tf.tflite import inspection, metadata, reports, runtime
+from mnv3_tf.tflite.reports import ExportReport, Simulation
 
 HardSwish = Literal["auto", "fused", "composite", "equalized"]
 Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
@@ -78,7 +79,7 @@ def export(
     calibration: np.ndarray | None = None,
     evaluation: Iterable[tuple[Any, Any]] = (),
     training: Training | None = None,
-) -> dict[str, Any]:
+) -> ExportReport:
     """Writes `out` and `out` with the suffix .report.json, and returns the report.
 
     Args:
@@ -119,21 +120,40 @@ def export(
         file = inspection.inspect(temporary)
         if error := file["xnnpack"]["error"]:
             raise runtime.refusal(out, "; ".join([error, *made.notes.get("warnings", ())]))
-        report = {
-            **{key: file[key] for key in ("sha256", "bytes")},
+        exported = runtime.TFLiteModel(temporary, options.threads)
+        is_int8 = options.quantize == "int8"
+        simulated = made.quantized if is_int8 else None
+        parity = task_of(spec).compare(
+            Export(spec, trained, exported, output, simulated), evaluation
+        )
+        pictures = _a_few(calibration, evaluation, made.lowered.input_shape[1:])
+        report: ExportReport = {
+            "sha256": file["sha256"],
+            "bytes": file["bytes"],
             "model": spec.name,
             "task": spec.task,
             "spec_hash": spec.hash,
             "quantize": options.quantize,
-            "method": ("qat" if training else "ptq") if options.quantize == "int8" else None,
+            "method": ("qat" if training else "ptq") if is_int8 else None,
             **made.notes,
             "hard_swish": file["hard_swish"],
             "hard_swish_reason": reason,
             "target": options.target,
-            **{key: file[key] for key in ("input", "output", "ops", "float_islands", "xnnpack")},
-            **_measured(spec, temporary, trained, made, options, output, calibration, evaluation),
+            "input": file["input"],
+            "output": file["output"],
+            "ops": file["ops"],
+            "float_islands": file["float_islands"],
+            "xnnpack": file["xnnpack"],
+            "images": parity.images,
+            "agreement": parity.agreement,
+            "divergence": parity.divergence,
+            "top1": pair(None, None),
+            "simulation": _simulation(temporary, simulated, parity, pictures),
+            "latency_ms": runtime.measure_latency(exported),
+            "layers": layer_sqnr(temporary, made.lowered, pictures),
         }
-        write_json(out.with_suffix(".report.json"), report)
+        report = reports.with_metrics(report, parity)
+        reports.write(report, out)
     if training and training.checkpoints:
         shutil.rmtree(training.checkpoints, ignore_errors=True)
     return report
@@ -144,35 +164,17 @@ def _converted(spec: Spec, model: tf_keras.Model, options: ExportOptions, output
     return task_of(spec).finished(spec, content, output)
 
 
-def _measured(
-    spec: Spec,
-    path: Path,
-    trained: tf_keras.Model,
-    made: Int8,
-    options: ExportOptions,
-    output: str,
-    calibration: np.ndarray | None,
-    evaluation: Iterable[tuple[Any, Any]],
-) -> dict[str, Any]:
-    exported = runtime.TFLiteModel(path, options.threads)
-    is_int8 = options.quantize == "int8"
-    found = task_of(spec).compare(
-        Export(spec, trained, exported, output, made.quantized if is_int8 else None), evaluation
-    )
-    simulated = found.pop("simulation", {})
-    pictures = _a_few(calibration, evaluation, made.lowered.input_shape[1:])
-    layers = layer_sqnr(path, made.lowered, pictures)
-    simulation = None
-    if is_int8:
-        steps = layer_steps(path, made.quantized, pictures)
-        simulation = {**simulated, "first_parting": parting_of(steps)}
-    return {
-        "top1": {"float": None, "exported": None},
-        **found,
-        "simulation": simulation,
-        "latency_ms": runtime.measure_latency(exported),
-        "layers": layers,
-    }
+def _simulation(
+    path: Path, simulated: tf_keras.Model | None, parity: Parity, pictures: np.ndarray
+) -> Simulation | None:
+    if simulated is None:
+        return None
+    parting = parting_of(layer_steps(path, simulated, pictures))
+    simulation: Simulation = {"first_parting": parting}
+    if "top1" in parity.simulated:
+        simulation["top1"] = parity.simulated["top1"]
+        simulation["agreement"] = parity.simulated["agreement"]
+    return simulation
 
 
 def _a_few(

@@ -1,48 +1,40 @@
 """Does an exported file answer as the trained network does, and where does it part from it?"""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tf_keras
 
+from mnv3_tf.detection.coco_metrics import Evaluator
+from mnv3_tf.detection.postprocess import agreement
+from mnv3_tf.networks.lraspp import SegmenterSpec
+from mnv3_tf.networks.ssdlite import DetectorSpec
+from mnv3_tf.segmentation import IGNORED, confusion, summary
+from mnv3_tf.tasks.task import Batches, Parity, pair
 from mnv3_tf.tflite.numeric_error import decibels, divergences, softmax
+from mnv3_tf.tflite.predictor import open_model
+from mnv3_tf.tflite.reports import LayerNoise, LayerSteps
 from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.tflite.tensors import LayerTensors, counted
+from mnv3_tf.training import detection, segmentation
 
 MOST_STEPS = 2
 MOST_BEYOND_ONE_STEP = 0.001
 
 
-@dataclass(frozen=True)
-class Parity:
-    """Top-1 of the trained network and of the file on the same pictures, from 0 to 1.
-
-    `agreement` is the part of the pictures to which both give the same class; `divergence` the
-    mean Kullback-Leibler divergence from the trained network's probabilities to the file's, in
-    nats. `top1_simulated` is the fake-quantised network's, `agreement_simulated` its with the
-    file; None if it was not given. Without pictures all are None.
-    """
-
-    images: int
-    top1_float: float | None
-    top1_exported: float | None
-    agreement: float | None
-    top1_simulated: float | None = None
-    agreement_simulated: float | None = None
-    divergence: float | None = None
+# -- answers ---------------------------------------------------------------------------------
 
 
 def compare_answers(
     trained: tf_keras.Model,
     exported: TFLiteModel,
-    batches: Iterable[tuple[Any, Any]],
+    batches: Batches,
     simulated: tf_keras.Model | None = None,
     output: str = "probabilities",
 ) -> Parity:
-    """All on `batches` of (images in [-1, 1], labels).
+    """A classifier and its file: "top1", and how many pictures get the same class from both.
 
     `trained` and `simulated`, the fake-quantised network that `exported` was made from, give
     logits; `output` says what the file gives.
@@ -61,32 +53,77 @@ def compare_answers(
         probabilities = softmax(answers) if output == "logits" else answers
         divergence += float(divergences(softmax(ours), probabilities).sum())
         if simulated is not None:
-            rounded = np.asarray(simulated(exported.input.seen(pictures), training=False)).argmax(
-                -1
-            )
-            right_simulated += int((rounded == labels).sum())
-            same_simulated += int((rounded == answered).sum())
-    if images == 0:
-        return Parity(0, None, None, None)
+            logits = np.asarray(simulated(exported.input.seen(pictures), training=False))
+            right_simulated += int((logits.argmax(-1) == labels).sum())
+            same_simulated += int((logits.argmax(-1) == answered).sum())
+
+    def mean(total: float) -> float | None:
+        return total / images if images else None
+
+    of_simulated = {"top1": mean(right_simulated), "agreement": mean(same_simulated)}
     return Parity(
         images,
-        right_float / images,
-        right_exported / images,
-        same / images,
-        None if simulated is None else right_simulated / images,
-        None if simulated is None else same_simulated / images,
-        divergence / images,
+        {"top1": pair(mean(right_float), mean(right_exported))},
+        mean(same),
+        mean(divergence),
+        {} if simulated is None else of_simulated,
     )
 
 
-def layer_sqnr(
-    path: str | Path, lowered: tf_keras.Model, images: np.ndarray
-) -> list[dict[str, Any]]:
+def compare_detections(
+    spec: DetectorSpec, trained: tf_keras.Model, path: Path, batches: Batches
+) -> Parity:
+    """A detector and its file: "map" and "map50", and how many of the network's detections, of
+    scores from 0.5 on, the file gives too (`detection.postprocess.agreement`).
+    """
+    file, keras = open_model(path), detection.detector_of(spec, trained)
+    evaluators = [Evaluator(spec.num_classes) for _ in range(2)]
+    images = agreed = expected = 0
+    for pictures, targets in batches:
+        truth = {name: np.asarray(value) for name, value in targets.items()}
+        answers = keras(pictures), file.detect(np.asarray(pictures))
+        for evaluator, detections in zip(evaluators, answers, strict=True):
+            detection.add(evaluator, detections, truth)
+        for ours, theirs in zip(*answers, strict=True):
+            same, count = agreement(ours, theirs)
+            agreed, expected = agreed + same, expected + count
+        images += len(pictures)
+    results = [e.result() if images else {} for e in evaluators]
+    metrics = {name: pair(*(r.get(name) for r in results)) for name in ("map", "map50")}
+    return Parity(images, metrics, agreed / expected if expected else None)
+
+
+def compare_masks(
+    spec: SegmenterSpec, trained: tf_keras.Model, path: Path, batches: Batches
+) -> Parity:
+    """A segmentation network and its file: "miou" and "pixel_accuracy", and how many pixels get the
+    same class from both, ignored ones left out.
+    """
+    file, keras = open_model(path), segmentation.segmenter_of(trained)
+    matrices = [np.zeros((spec.num_classes, spec.num_classes), np.int64) for _ in range(2)]
+    images = same = pixels = 0
+    for pictures, labels in batches:
+        labels = np.asarray(labels)
+        answers = np.asarray(keras(pictures)), file.segment(np.asarray(pictures))
+        for matrix, classes in zip(matrices, answers, strict=True):
+            matrix += np.asarray(confusion(labels, classes, spec.num_classes))
+        real = labels != IGNORED
+        same += int((answers[0] == answers[1])[real].sum())
+        pixels += int(real.sum())
+        images += len(labels)
+    results = [summary(matrix) if images else {} for matrix in matrices]
+    metrics = {name: pair(*(r.get(name) for r in results)) for name in ("miou", "pixel_accuracy")}
+    return Parity(images, metrics, same / pixels if pixels else None)
+
+
+# -- layers ----------------------------------------------------------------------------------
+
+
+def layer_sqnr(path: str | Path, lowered: tf_keras.Model, images: np.ndarray) -> list[LayerNoise]:
     """Signal to quantisation noise of the layers of a file, in decibels, in running order.
 
     `lowered` is the float model that was converted, `images` a few pictures (N, H, W, 3) in
-    [-1, 1]. [{"name": layer, "sqnr_db": value}]; what a h-swish that follows erases, below -3,
-    is left out.
+    [-1, 1]. What a h-swish that follows erases, below -3, is left out.
     """
     file = LayerTensors(path)
     known = {layer.name for layer in lowered.layers}
@@ -112,7 +149,7 @@ def layer_sqnr(
 
 def layer_steps(
     path: str | Path, simulated: tf_keras.Model, images: np.ndarray
-) -> list[dict[str, Any]]:
+) -> list[LayerSteps]:
     """How many steps of its int8 tensor each layer of a file is off, in running order.
 
     `simulated` is the fake-quantised model that was converted; `images` are (N, H, W, 3) in
@@ -120,9 +157,9 @@ def layer_steps(
     steps may fall to either side and later layers magnify that. So each Keras layer is run on
     what *the file* computed up to it: what differs then is the layer's own doing.
 
-    [{"name", "op", "max_steps", "share_beyond_one_step", "steps_off"}]: the first two figures are
-    the layer's own. "steps_off" is the part of the values that are more than a step off when
-    both networks run from the pictures, flips that were handed down included.
+    "max_steps" and "share_beyond_one_step" are the layer's own. "steps_off" is the part of the
+    values that are more than a step off when both networks run from the pictures, flips that were
+    handed down included.
     """
     file = LayerTensors(path)
     stored: dict[str, list[np.ndarray]] = {layer.name: [] for layer in file.layers}
@@ -139,7 +176,7 @@ def layer_steps(
     seen = file.input.seen(images)
     alone: dict[str, Any] = {}  # outputs of the Keras layers, the file's in their place if known
     together: dict[str, Any] = {}
-    rows = {}
+    rows: dict[str, LayerSteps] = {}
     for layer in simulated.layers:
         if isinstance(layer, tf_keras.layers.InputLayer):
             alone[layer.name] = together[layer.name] = seen
@@ -165,7 +202,7 @@ def layer_steps(
 
 def first_parting(
     path: str | Path, simulated: tf_keras.Model, images: np.ndarray
-) -> dict[str, Any] | None:
+) -> LayerSteps | None:
     """The first layer of a file that computes something else than its fake-quantised twin.
 
     Arguments are those of `layer_steps`, whose row comes back; None if no layer does.
@@ -173,7 +210,7 @@ def first_parting(
     return parting_of(layer_steps(path, simulated, images))
 
 
-def parting_of(steps: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def parting_of(steps: Sequence[LayerSteps]) -> LayerSteps | None:
     """The first of `layer_steps` that is more than rounding, or None.
 
     An integer kernel may round any value to the other side: one step. No layer of the released
@@ -207,6 +244,6 @@ def _call(layer: Any, values: dict[str, Any]) -> Any:
     return layer(values[sources.name], training=False)
 
 
-def _steps(expected: Any, found: np.ndarray, scale: float | None) -> np.ndarray:
+def _steps(expected: Any, given: np.ndarray, scale: float | None) -> np.ndarray:
     assert scale is not None
-    return np.rint(np.abs(np.asarray(expected) - found) / scale)
+    return np.rint(np.abs(np.asarray(expected) - given) / scale)

@@ -23,6 +23,7 @@ from mnv3_tf.measuring.plots import plot_latency
 from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, Rounds
 from mnv3_tf.measuring.turns import invokes_per_burst, take_turns
 from mnv3_tf.tflite import inspection, runtime
+from mnv3_tf.tflite.reports import FileReport
 from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.ui.settings import Checked, command, setting
 
@@ -143,7 +144,7 @@ def title(results: dict[str, Any]) -> str:
 def _summary(
     name: str,
     path: str,
-    report: dict[str, Any],
+    report: FileReport,
     rounds: Rounds,
     first: Rounds,
     delegate: bool,
@@ -151,16 +152,16 @@ def _summary(
 
     middle, relative = statistics.median(rounds), statistics.ratio(rounds, first)
     pace, pace_ratio = statistics.headline(rounds), statistics.headline_ratio(rounds, first)
-    share = report["xnnpack"] if delegate else dict.fromkeys(report["xnnpack"])
+    share = report["xnnpack"]
     return {
         "name": name,
         "path": path,
         "sha256": report["sha256"],
         "bytes": report["bytes"],
         "quantize": report["quantize"],
-        "nodes": report["xnnpack"]["nodes"],
-        "delegated": share["delegated"],
-        "partitions": share["partitions"],
+        "nodes": share["nodes"],
+        "delegated": share["delegated"] if delegate else None,
+        "partitions": share["partitions"] if delegate else None,
         "median_us": middle.value,
         "ci_us": [middle.low, middle.high],
         "p95_us": float(np.percentile(rounds, 95)),

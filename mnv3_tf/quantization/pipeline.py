@@ -7,9 +7,9 @@ float network teaches the result (`distillation`).
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import tf_keras
@@ -26,6 +26,7 @@ from mnv3_tf.quantization.lowering import lower_weights, lowered_model
 from mnv3_tf.quantization.scheme import Range, fake_quantized, round_biases
 from mnv3_tf.quantization.simplify import simplify
 from mnv3_tf.tasks import Spec, task_of
+from mnv3_tf.tflite.reports import Int8Notes, Stem
 
 Method = Literal["ptq", "qat"]
 
@@ -61,7 +62,7 @@ class Int8:
     quantized: tf_keras.Model
     lowering: Lowering
     ranges: Mapping[str, Range]
-    notes: Mapping[str, Any]
+    notes: Int8Notes
 
 
 def quantize(
@@ -87,7 +88,7 @@ def quantize(
     if any(slim.notes.values()):
         network = build(slim_spec)
         weight_files.assign_layers(network, slim.weights)
-    notes: dict[str, Any] = {"simplified": slim.notes}
+    notes: Int8Notes = {"simplified": slim.notes}
     tried: Int8 | None = None
     if (
         may_equalize_stem
@@ -135,7 +136,9 @@ def quantize(
             steps,
             answer=answer,
         )
-        notes["bias_correction"] = tuned and asdict(tuned)
+        notes["bias_correction"] = (
+            None if tuned is None else {"before": tuned.before, "after": tuned.after}
+        )
     round_biases(found.quantized)
     return replace(found, notes=notes)
 
@@ -165,12 +168,10 @@ def find_warnings(pictures: np.ndarray, ranges: Mapping[str, Range]) -> list[str
     return warnings
 
 
-def _choose_stem(
-    spec: Spec, network: tf_keras.Model, pictures: np.ndarray
-) -> tuple[Int8, dict[str, Any]]:
+def _choose_stem(spec: Spec, network: tf_keras.Model, pictures: np.ndarray) -> tuple[Int8, Stem]:
     """Tries both stems, and keeps the cheap one unless the other is worth its time."""
     tried = {lowering: _calibrated(spec, network, lowering, pictures) for lowering in STEMS}
-    divergence = {
+    divergence: dict[str, float] = {
         lowering: divergence_from(made.lowered, made.quantized, task_of(spec).distribution(spec))(
             pictures
         )

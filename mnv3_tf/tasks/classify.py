@@ -9,7 +9,17 @@ import numpy as np
 from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, pair, rounded
+from mnv3_tf.tasks.task import (
+    Array,
+    Batches,
+    Export,
+    Function,
+    Metric,
+    Parity,
+    Result,
+    Task,
+    rounded,
+)
 from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
@@ -59,17 +69,10 @@ class Classify(Task[NetworkSpec]):
 
         return as_stored(tf.nn.softmax(given)) if output == "probabilities" else given
 
-    def compare(self, made: Export[NetworkSpec], batches: Batches) -> dict[str, Any]:
+    def compare(self, made: Export[NetworkSpec], batches: Batches) -> Parity:
         from mnv3_tf.export.parity import compare_answers
 
-        result = compare_answers(made.trained, made.file, batches, made.simulated, made.output)
-        return {
-            "images": result.images,
-            "top1": pair(result.top1_float, result.top1_exported),
-            "agreement": result.agreement,
-            "divergence": result.divergence,
-            "simulation": {"top1": result.top1_simulated, "agreement": result.agreement_simulated},
-        }
+        return compare_answers(made.trained, made.file, batches, made.simulated, made.output)
 
     def skeleton_outputs(
         self, spec: NetworkSpec, graph: Any, tensors: Mapping[str, int]

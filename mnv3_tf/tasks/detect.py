@@ -10,7 +10,17 @@ import numpy as np
 from mnv3_tf.networks.graph import Conv, Operator
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.ssdlite import RESOLUTION, DetectorSpec, make_detector
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, rounded
+from mnv3_tf.tasks.task import (
+    Array,
+    Batches,
+    Export,
+    Function,
+    Metric,
+    Parity,
+    Result,
+    Task,
+    rounded,
+)
 
 if TYPE_CHECKING:
     from mnv3_tf.tasks.task import Head, Learner, NamedNetwork, Predictor, Recipe
@@ -90,8 +100,8 @@ class Detect(Task[DetectorSpec]):
         content = post_process.in_order(content)
         return content if output == "raw" else post_process.append(content, spec.anchors())
 
-    def compare(self, made: Export[DetectorSpec], batches: Batches) -> dict[str, Any]:
-        from mnv3_tf.export.accuracy import compare_detections
+    def compare(self, made: Export[DetectorSpec], batches: Batches) -> Parity:
+        from mnv3_tf.export.parity import compare_detections
 
         return compare_detections(made.spec, made.trained, made.file.path, batches)
 

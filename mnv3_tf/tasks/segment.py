@@ -9,7 +9,17 @@ import numpy as np
 from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.lraspp import SegmenterSpec, make_segmenter
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.tasks.task import Array, Batches, Export, Function, Metric, Result, Task, rounded
+from mnv3_tf.tasks.task import (
+    Array,
+    Batches,
+    Export,
+    Function,
+    Metric,
+    Parity,
+    Result,
+    Task,
+    rounded,
+)
 from mnv3_tf.ui.tables import percent
 
 if TYPE_CHECKING:
@@ -70,8 +80,8 @@ class Segment(Task[SegmenterSpec]):
 
         return tf.argmax(given, -1, tf.int32) if output == "classes" else given
 
-    def compare(self, made: Export[SegmenterSpec], batches: Batches) -> dict[str, Any]:
-        from mnv3_tf.export.accuracy import compare_masks
+    def compare(self, made: Export[SegmenterSpec], batches: Batches) -> Parity:
+        from mnv3_tf.export.parity import compare_masks
 
         return compare_masks(made.spec, made.trained, made.file.path, batches)
 

@@ -6,8 +6,8 @@ needs TensorFlow is imported by the method that is asked for it.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar
 
 import numpy as np
 
@@ -235,12 +235,8 @@ class Task(ABC, Generic[S]):
         return content
 
     @abstractmethod
-    def compare(self, made: "Export[S]", batches: Batches) -> dict[str, Any]:
-        """Entries of a report: "images", metrics as {"float", "exported"}, and "agreement".
-
-        What is said of the fake-quantised model stands under "simulation". Without pictures no
-        figure is a number.
-        """
+    def compare(self, made: "Export[S]", batches: Batches) -> "Parity":
+        """The file beside the network."""
 
     @abstractmethod
     def skeleton_outputs(self, spec: S, graph: Any, tensors: Mapping[str, int]) -> Sequence[int]:
@@ -273,6 +269,30 @@ class Task(ABC, Generic[S]):
     def mask(self, answer: Any) -> Array | None:
         """A picture of class indices, where the answer is one."""
         return None
+
+
+Pair = TypedDict("Pair", {"float": float | None, "exported": float | None})  # noqa: UP013
+"""A figure of a network and of its file, as reports have it."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How a file answers beside the network that it was made of, on the same pictures.
+
+    Attributes:
+      images: how many. Without any, no figure is a number.
+      metrics: by `Metric.key`.
+      agreement: the part of the answers that are the same, by what the task calls so.
+      divergence: the mean Kullback-Leibler divergence from the network's answers to the file's, in
+        nats; None where the task has none.
+      simulated: "top1" of the fake-quantised model, and its "agreement" with the file.
+    """
+
+    images: int
+    metrics: Mapping[str, Pair]
+    agreement: float | None
+    divergence: float | None = None
+    simulated: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -308,6 +328,5 @@ def rounded(value: Any, digits: int = 6) -> float:
     return round(float(value), digits)
 
 
-def pair(ours: float | None, theirs: float | None) -> dict[str, float | None]:
-    """A figure of a network and of its file, as reports have it."""
+def pair(ours: float | None, theirs: float | None) -> Pair:
     return {"float": ours, "exported": theirs}

@@ -4,7 +4,7 @@ Any two files that can be matched layer by layer will do, such as float and int8
 files of two methods; neither needs to be ours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.tflite.numeric_error import decibels, divergences, softmax
+from mnv3_tf.tflite.reports import Comparison, LayerRow
 from mnv3_tf.tflite.runtime import check_loads
 from mnv3_tf.tflite.tensors import KEEP_VALUES, LayerTensor, LayerTensors, counted
 
@@ -91,7 +92,7 @@ def open_pair(reference: str | Path, path: str | Path) -> tuple[LayerTensors, La
 
 def compare(
     expected: LayerTensors, found: LayerTensors, images: np.ndarray, per_channel: bool = True
-) -> dict[str, Any]:
+) -> Comparison:
     """The signal-to-noise ratio of each layer of `found` against the same layer of `expected`.
 
     Args:
@@ -106,14 +107,7 @@ def compare(
         give false alarm over every equalised layer instead. What a channel lacks altogether
         counts as noise either way.
 
-    Returns:
-      {"images", "per_channel", "layers": [{"index": running order, "name", "op", "sqnr_db",
-      "sqnr_db_one_gain": with one gain for the tensor, "gain", "drop_db"}], "unmatched": layers
-      of `found` that `expected` does not have, "agreement": part of the pictures with the same
-      top-1, "divergence": mean Kullback-Leibler divergence in nats (both None if the files differ
-      in their number of classes)}. "drop_db" is the loss against the worst of the layers that
-      this one reads, None where it reads the picture alone: that is where damage is done. More
-      than EXACT_DB counts as exact. What a h-swish that follows erases, below -3, is left out.
+    More than EXACT_DB counts as exact. What a h-swish that follows erases, below -3, is left out.
 
     Raises:
       UserError: the files have no layer in common.
@@ -136,12 +130,14 @@ def compare(
             mask = counted(before.name, names, value)
             moment.add(value * mask, found.value(after).reshape(value.shape) * mask)
     matched = {after.name for _, after in pairs}
+    same, divergence = _answers(expected, found, np.stack(wanted), np.stack(given))
     return {
         "images": len(images),
         "per_channel": per_channel,
         "layers": _rows(found, pairs, moments, per_channel),
         "unmatched": [layer.name for layer in layers if layer.name not in matched],
-        **_answers(expected, found, np.stack(wanted), np.stack(given)),
+        "agreement": same,
+        "divergence": divergence,
     }
 
 
@@ -176,15 +172,19 @@ def match_layers(
     return [(partner[layer.name], layer) for layer in found if layer.name in partner]
 
 
-def worst_layers(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+def worst_layers(rows: Sequence[LayerRow], count: int) -> list[LayerRow]:
     """The `count` layers with the lowest ratio, the lowest first."""
     return sorted(rows, key=lambda row: row["sqnr_db"])[:count]
 
 
-def largest_drops(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+def largest_drops(rows: Sequence[LayerRow], count: int) -> list[LayerRow]:
     """The `count` layers that lose most against what they read, the largest loss first."""
-    losing = [row for row in rows if row["drop_db"] is not None and row["drop_db"] > 0]
-    return sorted(losing, key=lambda row: -row["drop_db"])[:count]
+    losing = [row for row in rows if _drop(row) > 0]
+    return sorted(losing, key=_drop, reverse=True)[:count]
+
+
+def _drop(row: LayerRow) -> float:
+    return row["drop_db"] or 0.0
 
 
 def _rows(
@@ -192,13 +192,13 @@ def _rows(
     pairs: Sequence[tuple[LayerTensor, LayerTensor]],
     moments: Sequence[Moments],
     per_channel: bool,
-) -> list[dict[str, Any]]:
+) -> list[LayerRow]:
     levels = {
         layer.index: moment.sqnr_db(per_channel)
         for (_, layer), moment in zip(pairs, moments, strict=True)
     }
     order = {layer.name: number for number, layer in enumerate(file.layers)}
-    rows = []
+    rows: list[LayerRow] = []
     for (_, layer), moment in zip(pairs, moments, strict=True):
         level = levels[layer.index]
         before = [min(levels[source], EXACT_DB) for source in file.sources(layer, levels)]
@@ -218,17 +218,16 @@ def _rows(
 
 def _answers(
     expected: LayerTensors, found: LayerTensors, wanted: np.ndarray, given: np.ndarray
-) -> dict[str, float | None]:
+) -> tuple[float | None, float | None]:
+    """Agreement and divergence."""
     if wanted.shape != given.shape:
-        return {"agreement": None, "divergence": None}
+        return None, None
     p, q = (
         answer if file.last_op == "SOFTMAX" else softmax(answer)
         for file, answer in ((expected, wanted), (found, given))
     )
-    return {
-        "agreement": float((wanted.argmax(-1) == given.argmax(-1)).mean()),
-        "divergence": float(divergences(p, q).mean()),
-    }
+    same = wanted.argmax(-1) == given.argmax(-1)
+    return float(same.mean()), float(divergences(p, q).mean())
 
 
 def _shape(layer: LayerTensor) -> tuple[int, ...]:

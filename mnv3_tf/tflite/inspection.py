@@ -15,6 +15,7 @@ from typing import Any
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.tflite import runtime
+from mnv3_tf.tflite.reports import FileReport, OperatorRow, Tensor
 
 INTEGER_ACTIVATIONS = ("int8", "uint8", "int16")
 FLOATS = ("float32", "float16")
@@ -55,45 +56,42 @@ class Graph:
     subgraphs: int = 1
 
 
-def inspect(path: str | Path) -> dict[str, Any]:
-    """Everything that a file tells by itself, under the keys of an export's report.
-
-    "sha256", "bytes"; "quantize": "none", "float16", "dynamic" or "int8", guessed from the
-    types; "hard_swish": "fused" (HARD_SWISH operators), "composite" (ADD with RELU6, then MUL),
-    "mixed" or "none"; "input" and "output" (the first ones): "dtype", "shape", "scale",
-    "zero_point"; "ops": operator counts; "float_islands"; "xnnpack": "nodes" in the file,
-    "delegated" among them, "partitions" they form, "outside" counts by operator of the others,
-    "error" (None, or why XNNPACK refuses the file: then all but "nodes" are None); "labels"
-    (None without); "operators": one entry each.
+def inspect(path: str | Path) -> FileReport:
+    """Everything that a file tells by itself.
 
     Raises UserError for an absent, foreign, damaged or cut file.
     """
     runtime.check_is_tflite(path)
     content = Path(path).read_bytes()
     lines, status, stderr = runtime.run_isolated("mnv3_tf.tflite.inspection", str(path))
-    found: dict[str, Any] = lines[0] if lines else {"invalid": True}
-    if "invalid" in found:
+    described: dict[str, Any] = lines[0] if lines else {"invalid": True}
+    if "invalid" in described:
         raise runtime.not_a_model(path)
     # No second line: the process died while XNNPACK prepared the model.
     share = lines[1] if len(lines) > 1 else _refused(runtime.crash_message(status, stderr))
-    operators = found.pop("operators")
-    delegated = set(share.pop("members"))
+    refused, delegated = share["error"] is not None, set(share["members"])
+    operators: list[OperatorRow] = described["operators"]
     for operator in operators:
         operator["delegated"] = operator["index"] in delegated
-    refused = share["error"] is not None
     outside = Counter(operator["op"] for operator in operators if not operator["delegated"])
-    xnnpack = {
-        "nodes": len(operators),
-        "delegated": None if refused else len(delegated),
-        "partitions": share["partitions"],
-        "outside": None if refused else dict(outside.most_common()),
-        "error": share["error"],
-    }
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        **found,
-        "xnnpack": xnnpack,
+        "quantize": described["quantize"],
+        "hard_swish": described["hard_swish"],
+        "input": described["input"],
+        "output": described["output"],
+        "ops": described["ops"],
+        "float_islands": described["float_islands"],
+        "subgraphs": described["subgraphs"],
+        "labels": described["labels"],
+        "xnnpack": {
+            "nodes": len(operators),
+            "delegated": None if refused else len(delegated),
+            "partitions": share["partitions"],
+            "outside": None if refused else dict(outside.most_common()),
+            "error": share["error"],
+        },
         "operators": operators,
     }
 
@@ -329,7 +327,7 @@ def _describe(path: str) -> dict[str, Any]:
     }
 
 
-def _first(details: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def _first(details: Sequence[dict[str, Any]]) -> Tensor | None:
     return runtime.tensor_info(details[0]).to_dict() if details else None
 
 

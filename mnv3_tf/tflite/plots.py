@@ -1,19 +1,19 @@
 """Plots of what is inside a file, drawn without a display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mnv3_tf.tflite.compare import EXACT_DB
+from mnv3_tf.tflite.reports import LayerRow
 from mnv3_tf.ui import figures
 
 PLAIN, WORST, DROP = "#4c72b0", "#c44e52", "#dd8452"
 
 
 def plot_layers(
-    rows: Sequence[Mapping[str, Any]],
-    worst: Sequence[Mapping[str, Any]],
-    drops: Sequence[Mapping[str, Any]],
+    rows: Sequence[LayerRow],
+    worst: Sequence[LayerRow],
+    drops: Sequence[LayerRow],
     title: str,
     path: str | Path,
 ) -> None:
@@ -50,13 +50,16 @@ def plot_layers(
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    side = [(DROP, "Largest drops", drops, "drop_db"), (WORST, "Lowest", worst, "sqnr_db")]
+    side = [
+        (DROP, "Largest drops", [(row, row["drop_db"] or 0.0) for row in drops]),
+        (WORST, "Lowest", [(row, row["sqnr_db"]) for row in worst]),
+    ]
     top = 1.0
-    for colour, heading, chosen, key in side:
+    for colour, heading, chosen in side:
         if not chosen:
             continue
         lines = [
-            f"{row['index']:>3}  {row[key]:5.1f} dB  {_shorten(row['name'])}" for row in chosen
+            f"{row['index']:>3}  {level:5.1f} dB  {_shorten(row['name'])}" for row, level in chosen
         ]
         axes.annotate(
             "\n".join([heading, *lines]),

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tflite.reports import Latency, Tensor
 
 Invoke = Callable[[], object]
 
@@ -38,8 +39,13 @@ class TensorInfo:
     scale: float | None
     zero_point: int | None
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"shape": list(self.shape)}
+    def to_dict(self) -> Tensor:
+        return {
+            "dtype": self.dtype,
+            "shape": list(self.shape),
+            "scale": self.scale,
+            "zero_point": self.zero_point,
+        }
 
     def quantize(self, real: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """Real values as this tensor stores them; pixels in [-1, 1] give back their bytes."""
@@ -188,8 +194,8 @@ def sample(invoke: Invoke, count: int) -> npt.NDArray[np.float64]:
     return times / 1e3
 
 
-def measure_latency(model: TFLiteModel, seconds: float = 1.0) -> dict[str, float | int]:
-    """Warm-up, then about `seconds` of inferences: {"threads", "median", "p95"} in milliseconds.
+def measure_latency(model: TFLiteModel, seconds: float = 1.0) -> Latency:
+    """Warm-up, then about `seconds` of inferences.
 
     For one model by itself; `benchmark latency` compares models, which takes interleaving.
     """

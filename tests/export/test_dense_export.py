@@ -10,7 +10,7 @@ from making import LABELS, exported, judged, load_network, network, pictures
 from refusals import refused as refuses
 
 from mnv3_tf.detection.postprocess import agreement
-from mnv3_tf.export import accuracy
+from mnv3_tf.export import parity
 from mnv3_tf.export.exporter import ExportOptions, export
 from mnv3_tf.segmentation import IGNORED
 from mnv3_tf.tasks import task_of
@@ -75,18 +75,18 @@ def test_masks_are_compared_where_the_truth_is_known(made):
     for name, values in kernels.items():
         model.get_layer(name).set_weights([value[..., [1, 0, 2]] for value in values])
     batches = [(shown[:2], labels[:2]), (shown[2:], labels[2:])]
-    found = accuracy.compare_masks(spec, model, path, batches)
+    found = parity.compare_masks(spec, model, path, batches)
     ours, real = np.array([1, 0, 2])[file], labels != IGNORED
-    assert found["images"] == 3
-    assert found["agreement"] == pytest.approx((ours == file)[real].mean(), abs=1e-3)
+    assert found.images == 3
+    assert found.agreement == pytest.approx((ours == file)[real].mean(), abs=1e-3)
     for name, answers in (("float", ours), ("exported", file)):
         right = (answers == labels)[real].mean()
-        assert found["pixel_accuracy"][name] == pytest.approx(right, abs=1e-3), name
+        assert found.metrics["pixel_accuracy"][name] == pytest.approx(right, abs=1e-3), name
         unions = [
             ((answers == c) & (labels == c)).sum() / (((answers == c) | (labels == c)) & real).sum()
             for c in range(spec.num_classes)
         ]
-        assert found["miou"][name] == pytest.approx(np.mean(unions), abs=1e-3), name
+        assert found.metrics["miou"][name] == pytest.approx(np.mean(unions), abs=1e-3), name
 
 
 def test_boxes_are_compared_with_the_truth_and_with_each_other(made):
@@ -105,24 +105,23 @@ def test_boxes_are_compared_with_the_truth_and_with_each_other(made):
         (shown[:2], {name: value[:2] for name, value in best.items()}),
         (shown[2:], {name: value[2:] for name, value in best.items()}),
     ]
-    found = accuracy.compare_detections(spec, model, path, batches)
-    assert found["images"] == 3
+    found = parity.compare_detections(spec, model, path, batches)
+    assert found.images == 3
     pairs = [agreement(ours, theirs) for ours, theirs in zip(keras, file, strict=True)]
     agreed, expected = (sum(part) for part in zip(*pairs, strict=True))
     assert expected > 0
-    assert found["agreement"] == agreed / expected
-    assert found["map50"]["exported"] > 0.3
-    assert found["map"]["exported"] <= found["map50"]["exported"] <= 1
+    assert found.agreement == agreed / expected
+    assert found.metrics["map50"]["exported"] > 0.3
+    assert found.metrics["map"]["exported"] <= found.metrics["map50"]["exported"] <= 1
 
 
 @pytest.mark.parametrize("task", ["detect", "segment"])
 def test_without_pictures_nothing_is_claimed(task, made):
     spec, model = load_network(made(network, task))
-    compare = {"detect": accuracy.compare_detections, "segment": accuracy.compare_masks}[task]
+    compare = {"detect": parity.compare_detections, "segment": parity.compare_masks}[task]
     found = compare(spec, model, file_of(made, task), [])
-    assert found.pop("images") == 0
-    assert found.pop("agreement") is None
-    assert list(found.values()) == [{"float": None, "exported": None}] * 2
+    assert (found.images, found.agreement, found.divergence) == (0, None, None)
+    assert list(found.metrics.values()) == [{"float": None, "exported": None}] * 2
 
 
 # -- the operator behind a detector ----------------------------------------------------------

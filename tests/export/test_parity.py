@@ -8,7 +8,6 @@ from random_network import noise, randomise
 
 from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import (
-    Parity,
     compare_answers,
     first_parting,
     layer_sqnr,
@@ -17,6 +16,7 @@ from mnv3_tf.export.parity import (
 )
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.scheme import fake_quantized, quantized_layers, range_layer
+from mnv3_tf.tasks.task import Parity
 from mnv3_tf.tflite.inspection import inspect
 
 
@@ -47,8 +47,9 @@ def test_top1_and_agreement_are_counted_over_all_batches():
     network, file = Answers([0, 1, 3, 4]), Answers([0, 2, 3, 0])
     found = compare_answers(network, file, batches, output="logits")
     assert found.images == 4
-    assert (found.top1_float, found.top1_exported, found.agreement) == (0.75, 0.25, 0.5)
-    assert (found.top1_simulated, found.agreement_simulated) == (None, None)
+    assert found.metrics == {"top1": {"float": 0.75, "exported": 0.25}}
+    assert found.agreement == 0.5
+    assert found.simulated == {}
     # Where they differ, softmax of 1 among four 0 to the same elsewhere: (e - 1) / (e + 4).
     assert found.divergence == pytest.approx(0.5 * (np.e - 1) / (np.e + 4))
 
@@ -58,8 +59,8 @@ def test_the_fake_quantised_network_is_counted_too():
     batches = [(pictures, [0, 1, 2, 4])]
     network, file, simulated = Answers([0, 1, 3, 4]), Answers([0, 2, 3, 0]), Answers([0, 2, 2, 0])
     found = compare_answers(network, file, batches, simulated, "logits")
-    assert (found.top1_simulated, found.agreement_simulated) == (0.5, 0.75)
-    assert found.top1_exported == 0.25
+    assert found.simulated == {"top1": 0.5, "agreement": 0.75}
+    assert found.metrics["top1"]["exported"] == 0.25
     # It is shown what the file makes of the pictures.
     np.testing.assert_array_equal(simulated.shown[0], np.ones_like(pictures))
     np.testing.assert_array_equal(network.shown[0], pictures)
@@ -87,7 +88,8 @@ def test_divergence_reads_the_file_as_what_it_gives():
 
 
 def test_without_pictures_nothing_is_claimed():
-    assert compare_answers(Answers([]), Answers([]), []) == Parity(0, None, None, None)
+    none = {"top1": {"float": None, "exported": None}}
+    assert compare_answers(Answers([]), Answers([]), []) == Parity(0, none, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,15 @@
 """The models to measure: content, names, and what their export's report says of them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring.phone.adb import FOLDER
 from mnv3_tf.measuring.phone.binary import sha256_of
+from mnv3_tf.tflite import reports
+from mnv3_tf.tflite.reports import ExportReport, Share
 
 MAGIC = b"TFL3"
 SEVERAL = 8
@@ -18,13 +18,13 @@ SEVERAL = 8
 
 @dataclass(frozen=True)
 class Model:
-    """`report` is that of the export, if it lies beside the file and is of this very content."""
+    """`report` is the export's, None unless it lies beside the file and is of this very content."""
 
     path: Path
     name: str
     sha256: str
     bytes: int
-    report: dict[str, Any] = field(compare=False, repr=False)
+    report: ExportReport | None = field(compare=False, repr=False)
 
     @property
     def on_phone(self) -> str:
@@ -34,11 +34,11 @@ class Model:
     @property
     def accuracy(self) -> float | None:
         """Top-1 of the exported file, 0 to 1."""
-        return (self.report.get("top1") or {}).get("exported")
+        return reports.exported_top1(self.report)
 
     @cached_property
-    def xnnpack(self) -> dict[str, Any] | None:
-        """What XNNPACK would take: "nodes", "delegated", "partitions", "outside", "error".
+    def xnnpack(self) -> Share | None:
+        """What XNNPACK would take.
 
         None where the file cannot be looked at: that needs ai-edge-litert.
         """
@@ -52,11 +52,11 @@ class Model:
     @property
     def judged_on(self) -> int | None:
         """How many pictures the accuracy is of."""
-        return self.report.get("images")
+        return self.report.get("images") if self.report else None
 
     @property
     def quantize(self) -> str | None:
-        return self.report.get("quantize")
+        return self.report.get("quantize") if self.report else None
 
 
 def load(paths: Sequence[str]) -> list[Model]:
@@ -70,7 +70,9 @@ def load(paths: Sequence[str]) -> list[Model]:
         _check(file)
         name = file.stem if stems.count(file.stem) == 1 else str(file.with_suffix(""))
         sha256 = sha256_of(file)
-        models.append(Model(file, name, sha256, file.stat().st_size, _report(file, sha256)))
+        models.append(
+            Model(file, name, sha256, file.stat().st_size, reports.read_beside(file, sha256))
+        )
     if len({model.name for model in models}) < len(models):
         raise UserError("A model is given twice in --models; name each once.")
     return models
@@ -86,15 +88,6 @@ def _check(file: Path) -> None:
         raise UserError(f"{file} is no .tflite file; give what export_tflite.py wrote.")
 
 
-def _report(file: Path, sha256: str) -> dict[str, Any]:
-    """Nothing where the report is absent, broken, or of another content."""
-    try:
-        report = json.loads(file.with_suffix(".report.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return report if isinstance(report, dict) and report.get("sha256") == sha256 else {}
-
-
 def warnings(models: Sequence[Model], delegate: str) -> list[str]:
     """What can be known to go wrong before a phone is touched."""
     return [text for model in models if delegate == "xnnpack" and (text := _cut(model))]
@@ -108,8 +101,9 @@ def _cut(model: Model) -> str | None:
         return f"{model.name}: XNNPACK refuses this file ({share['error']})."
     if not share["partitions"] or share["partitions"] < SEVERAL:
         return None
-    left = ", ".join(f"{count} {name}" for name, count in share["outside"].items())
-    remedy = " (export it with --hard_swish=composite)" if "HARD_SWISH" in share["outside"] else ""
+    outside = share["outside"] or {}
+    left = ", ".join(f"{count} {name}" for name, count in outside.items())
+    remedy = " (export it with --hard_swish=composite)" if "HARD_SWISH" in outside else ""
     return (
         f"{model.name}: XNNPACK will run it in {share['partitions']} pieces, cut by {left}{remedy}."
     )
