@@ -17,7 +17,7 @@ from mnv3_tf.measuring.statistics import headline_of
 from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
-    from mnv3_tf.export.convert import Quantize
+    from mnv3_tf.export.settings import Quantize
     from mnv3_tf.tflite.reports import ExportReport
 
 EXPORTS: dict[str, "Quantize"] = {
@@ -84,8 +84,9 @@ def main(args: flags.FlagValues) -> None:
 
 
 def _export(run: Path, out: Path) -> "dict[str, ExportReport]":
-    from mnv3_tf.export.exporter import ExportOptions, export
+    from mnv3_tf.export.exporter import export
     from mnv3_tf.export.pictures import training_on
+    from mnv3_tf.export.settings import ExportOptions
     from mnv3_tf.training.trained import load_run
 
     trained = load_run(run)

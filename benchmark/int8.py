@@ -119,8 +119,8 @@ def _workshop(args: flags.FlagValues, spec: NetworkSpec) -> "Workshop":
     calibration = pictures.calibration(args.calibration_images, spec.resolution)
     if calibration is None:
         calibration = noise_pictures(spec.resolution, seed=args.seed)
-    judged = pictures.judged
-    evaluation = judged.eval_batches(BATCH, spec.resolution) if judged else ()
+    split = pictures.evaluation
+    evaluation = split.eval_batches(BATCH, spec.resolution) if split else ()
     if args.weights:
         loaded = load_weights(spec, args.weights)
         assert isinstance(loaded.spec, NetworkSpec)
@@ -177,7 +177,8 @@ class Workshop:
         yield self.relu6()
 
     def ours(self, name: str, training: Any = None, **options: Any) -> Row:
-        from mnv3_tf.export.exporter import ExportOptions, export
+        from mnv3_tf.export.exporter import export
+        from mnv3_tf.export.settings import ExportOptions
 
         path = self.out / f"{name}.tflite"
         report = export(

@@ -49,7 +49,8 @@ def exported(made: Artefacts, folder: Path, task: str, **options: Any) -> None:
     The labels are what the network itself says, so that it is right about all of them. Int8 is
     calibrated on 32 pictures, too few to tune biases on.
     """
-    from mnv3_tf.export.exporter import ExportOptions, export
+    from mnv3_tf.export.exporter import export
+    from mnv3_tf.export.settings import ExportOptions
 
     spec, model = load_network(made(network, task))
     batches = [judged(spec, model, pictures(task, 4, seed=7))]

@@ -18,7 +18,8 @@ from contracts import (
 from making import LABELS, exported, judged, load_network, network, quick_timing
 from random_network import noise, relative_error
 
-from mnv3_tf.export.exporter import ExportOptions, export
+from mnv3_tf.export.exporter import export
+from mnv3_tf.export.settings import ExportOptions
 from mnv3_tf.networks.named import NETWORKS, resolve
 from mnv3_tf.tasks.specs import Head, resolve_spec
 from mnv3_tf.tflite.runtime import TFLiteModel

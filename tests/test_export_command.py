@@ -1,9 +1,10 @@
 """export_tflite.py as a user meets it."""
 
 import json
+import shlex
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -16,17 +17,17 @@ from refusals import check_command
 import export_tflite
 from mnv3_tf import evaluate
 from mnv3_tf.export import exporter, pictures
-from mnv3_tf.export.exporter import ExportOptions
+from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.quantization.pipeline import Training
 from mnv3_tf.tflite.inspection import inspect
-from mnv3_tf.training import recipe, trained
+from mnv3_tf.training import recipe
 from mnv3_tf.training.trained import Trained
-from mnv3_tf.ui import cli
+from mnv3_tf.ui import cli, settings
 
 ROOT = Path(__file__).parents[1]
 SPLIT = (18, 6)
-"""How many of `photos` train, and how many judge."""
+"""How many of `photos` train, and how many are evaluated on."""
 
 
 def call(*arguments: object) -> int:
@@ -36,6 +37,11 @@ def call(*arguments: object) -> int:
 
 def last_json(text: str) -> dict:
     return json.loads(text.strip().splitlines()[-1])
+
+
+def of_the_file(options: ExportOptions) -> ExportOptions:
+    """Of the settings, those of the file."""
+    return ExportOptions(**{f.name: getattr(options, f.name) for f in fields(ExportOptions)})
 
 
 def words(text: str) -> str:
@@ -97,12 +103,9 @@ class Toolkit:
         self.asked: dict[str, Any] = {}
         self.report: dict[str, Any] = REPORT
         self.spec, self.shared, self.run_names = tiny.CLASSIFIER, False, ("r", "u", "n")
-        self.judged_set = SimpleNamespace(num_classes=3, class_names=("j", "u", "d"))
-        patch.setattr(trained, "load_run", self.load_run)
-        patch.setattr(trained, "load_weights", self.load_weights)
-        patch.setattr(pictures, "open_pictures", self.open_pictures)
-        patch.setattr(pictures, "training_on", self.training_on)
-        patch.setattr(exporter, "export", self.export)
+        self.evaluation_set = SimpleNamespace(num_classes=3, class_names=("j", "u", "d"))
+        for name in ("load_run", "load_weights", "open_pictures", "training_on", "export"):
+            patch.setattr(exporter, name, getattr(self, name))
 
     def load_run(self, path: str) -> Trained:
         self.asked["load"] = path
@@ -116,12 +119,12 @@ class Toolkit:
         model: Any = "the file's"
         return Trained(self.spec, model)
 
-    def open_pictures(self, sources: list[str], judged: str | None, *asked: Any) -> Any:
-        self.asked["pictures"] = (sources, judged, *asked)
+    def open_pictures(self, sources: list[str], evaluation: str | None, *asked: Any) -> Any:
+        self.asked["pictures"] = (sources, evaluation, *asked)
         splits: Any = tuple(Split(10 + number) for number in range(len(sources)))
-        judge: Any = Split(9) if judged else None
-        judged_set: Any = self.judged_set if judged else None
-        return pictures.Pictures(splits, judge, judged_set, self.shared)
+        judge: Any = Split(9) if evaluation else None
+        evaluation_set: Any = self.evaluation_set if evaluation else None
+        return pictures.Pictures(splits, judge, evaluation_set, self.shared)
 
     def training_on(self, *asked: Any) -> Training:
         self.asked["training"] = asked
@@ -141,8 +144,9 @@ def test_a_network_without_more_words(toolkit):
     assert call("--weights=w.h5", "--width=0.5", "--num_classes=7", "--out=x/m.tflite") == 0
     assert toolkit.asked["load"] == (resolve("large", 0.5, num_classes=7), "w.h5")
     assert toolkit.asked["pictures"] == ([], None, 32, None, 0, None, "classify")
-    expected = (toolkit.spec, "the file's", ExportOptions(), Path("x/m.tflite"))
-    assert toolkit.asked["export"] == (*expected, None, None, (), None)
+    spec, model, options, *rest = toolkit.asked["export"]
+    assert (spec, model, of_the_file(options)) == (toolkit.spec, "the file's", ExportOptions())
+    assert rest == [Path("x/m.tflite"), None, None, (), None]
 
 
 def test_every_option(toolkit):
@@ -151,7 +155,8 @@ def test_every_option(toolkit):
     assert call("--weights=w", "--data_dir=/d", "--out=m.tflite", *flags, *more) == 0
     assert toolkit.asked["pictures"] == (["shapes"], "shapes", 32, "/d", 0, None, "classify")
     asked = toolkit.asked["export"]
-    assert asked.options == ExportOptions("int8", "fused", "gpu", "int8", "logits", 3)
+    wanted = ExportOptions("int8", "fused", "gpu", "int8", "logits", 3)
+    assert of_the_file(asked.options) == wanted
     assert asked.calibration == ("images", 5, 32)
     assert asked.evaluation == ("batches", 32, 32)
     # Other networks than a run's are quantised without training.
@@ -227,8 +232,21 @@ def test_whose_names_travel(toolkit, tmp_path):
     assert names("--run=r", "--dataset=a") == ("r", "u", "n")
     assert names("--weights=w", "--dataset=a") == ("j", "u", "d")
     assert names("--weights=w") is None
-    toolkit.judged_set.num_classes = 4
+    toolkit.evaluation_set.num_classes = 4
     assert names("--weights=w", "--dataset=a") is None
+
+
+def test_from_python_as_with_flags(toolkit):
+    """The settings make the command that makes the same file."""
+    more = {"calibration": ("a", "b"), "qat_steps": 7, "resolution": (36, 48), "width": 0.5}
+    asked = ExportSettings(out="x/m.tflite", run="r", quantize="int8", task="segment", **more)
+    assert exporter.export_tflite(asked) == REPORT
+    from_python, toolkit.asked = toolkit.asked, {}
+    python, script, *flags = shlex.split(settings.command("export_tflite.py", asked))
+    assert (python, script) == ("python", "export_tflite.py")
+    assert call(*flags) == 0
+    assert toolkit.asked["export"].options == from_python["export"].options == asked
+    assert toolkit.asked["pictures"] == from_python["pictures"]
 
 
 # -- what is printed -------------------------------------------------------------------------
@@ -444,7 +462,7 @@ def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, cap
     out = f"--out={tmp_path}/m.tflite"
     assert call(*weights, "--num_classes=4", out) == 2
     assert "no head of 4 classes" in capsys.readouterr().err
-    monkeypatch.setattr(trained, "load_weights", lambda spec, weights: loaded)
+    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights: loaded)
     for arguments, named in (
         (["--labels=/nowhere/l.txt", out], "--labels=/nowhere/l.txt does not exist"),
         (["--dataset=folder:/nowhere", out], "/nowhere"),

@@ -2,16 +2,14 @@
 
 import contextlib
 import io
-from typing import Any, Literal
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from mnv3_tf.export.settings import InputType, Quantize
 from mnv3_tf.tasks import TASKS, Spec
-
-Quantize = Literal["none", "float16", "dynamic", "int8"]
-InputType = Literal["uint8", "int8", "float32"]
 
 UNIT_RANGE = (0.0, 255 / 256)
 """TFLite's int8 SOFTMAX and LOGISTIC have steps of 1/256, and no others."""

@@ -2,72 +2,115 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import tf_keras
 
+from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.errors import UserError
-from mnv3_tf.export.convert import InputType, Quantize, convert
+from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
+from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
+from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.files import atomic_write
-from mnv3_tf.layers import Lowering
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
-from mnv3_tf.tasks import TASKS, Spec, task_of
+from mnv3_tf.tasks import Spec, task_of
 from mnv3_tf.tasks.task import Export, Parity, pair
 from mnv3_tf.tflite import inspection, metadata, reports, runtime
 from mnv3_tf.tflite.reports import ExportReport, Simulation
+from mnv3_tf.training import recipe
+from mnv3_tf.training.trained import Trained, load_run, load_weights
 
-HardSwish = Literal["auto", "fused", "composite", "equalized"]
-Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
 SQNR_IMAGES = 8
+BATCH = 32
 
 
-@dataclass(frozen=True)
-class ExportOptions:
-    """What `export_tflite.py` asks for. `input_type` None is uint8 for int8, else float32."""
+def export_tflite(asked: ExportSettings) -> ExportReport:
+    """What `export_tflite.py` does: the file at `asked.out`, and its report beside it.
 
-    quantize: Quantize = "none"
-    hard_swish: HardSwish = "auto"
-    target: Target = "xnnpack"
-    input_type: InputType | None = None
-    output: str | None = None
-    threads: int = 1
+    Raises UserError for what cannot be read, or does not fit the network.
+    """
+    trained = (
+        load_run(asked.run) if asked.run else load_weights(asked.named_spec, asked.weights or "")
+    )
+    spec, pictures = trained.spec, _pictures(asked, trained)
+    calibration = training = None
+    if pictures.sources:
+        if pictures.shared:
+            print("Calibrating on the validation pictures: there are no others.")
+        calibration = pictures.calibration(asked.calibration_images, spec.resolution)
+        training = _training(asked, trained, pictures.sources)
+    evaluation = pictures.evaluation
+    return export(
+        spec,
+        trained.model,
+        asked,
+        Path(asked.out),
+        _class_names(asked, trained, pictures.evaluation_set),
+        calibration,
+        evaluation.eval_batches(BATCH, spec.resolution) if evaluation else (),
+        training,
+    )
 
-    def __post_init__(self) -> None:
-        choices = {
-            "quantize": get_args(Quantize),
-            "hard_swish": get_args(HardSwish),
-            "target": get_args(Target),
-            "output": (None, *(name for task in TASKS.values() for name in task.outputs)),
-            "input_type": (None, *get_args(InputType)),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                listed = ", ".join(filter(None, known))
-                raise UserError(f"--{name}={getattr(self, name)} is not one of {listed}.")
-        if self.quantize != "int8" and self.input_type not in (None, "float32"):
-            raise UserError(
-                f"--input_type={self.input_type} needs --quantize=int8; "
-                f"a file with --quantize={self.quantize} takes float32."
-            )
 
-    @property
-    def stored_input(self) -> InputType:
-        return self.input_type or ("uint8" if self.quantize == "int8" else "float32")
+def _load(asked: ExportSettings) -> Trained:
+    if asked.run:
+        return load_run(asked.run)
+    return load_weights(asked.named_spec, str(asked.weights))
 
-    def lowering(self) -> tuple[Lowering, str]:
-        """How h-swish is written, and why."""
-        if self.hard_swish != "auto":
-            return self.hard_swish, "asked for"
-        if self.quantize == "int8" and self.target == "xnnpack":
-            return "composite", "XNNPACK has no int8 HARD_SWISH: each would cut the graph in two"
-        if self.quantize == "int8":
-            return "fused", f"{self.target} computes HARD_SWISH as one operator"
-        return "fused", "in float every runtime computes HARD_SWISH as one operator"
+
+def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:
+    settings = trained.recorded["settings"] if trained.recorded else {}
+    own = settings.get("dataset")
+    named = list(asked.calibration) or ([own] if own else [])
+    return open_pictures(
+        named if asked.quantize == "int8" else [],
+        asked.dataset or own or (named[0] if named else None),
+        trained.spec.resolution,
+        asked.data_dir or settings.get("data_dir"),
+        settings.get("seed", 0),
+        own,
+        trained.spec.task,
+    )
+
+
+def _training(asked: ExportSettings, trained: Trained, splits: Sequence[Split]) -> Training | None:
+    """For int8 by training: as a run's recipe draws its pictures, else as fine-tuning does."""
+    if asked.chosen_method == "ptq":
+        print(f"int8 by post-training quantisation on up to {asked.calibration_images} pictures.")
+        return None
+    own = trained.recorded and recipe.from_record(trained.recorded["recipe"], trained.spec.task)
+    training = training_on(
+        splits,
+        trained.spec.resolution,
+        asked.qat_steps,
+        Path(asked.out).with_suffix(".qat"),
+        own.augmentation if own else None,
+        trained.spec.task,
+    )
+    print(
+        f"int8 by quantisation-aware training, {training.steps} steps on "
+        f"{sum(map(len, splits))} pictures; --method=ptq is quicker."
+    )
+    return training
+
+
+def _class_names(
+    asked: ExportSettings, trained: Trained, evaluation: Dataset | None
+) -> tuple[str, ...] | None:
+    if asked.labels:
+        path = Path(asked.labels)
+        if not path.is_file():
+            raise UserError(f"--labels={path} does not exist.")
+        return tuple(path.read_text().splitlines())
+    if trained.class_names:
+        return trained.class_names
+    if evaluation and evaluation.num_classes == trained.spec.num_classes:
+        return evaluation.class_names
+    return None
 
 
 def export(

@@ -1,4 +1,4 @@
-"""Which pictures an export calibrates on, trains on and judges by."""
+"""Which pictures an export calibrates on, trains on and evaluates on."""
 
 import itertools
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from mnv3_tf.training import recipe
 
 @dataclass(frozen=True)
 class Pictures:
-    """The first of `sources` calibrates, all of them train; `judged` measures accuracy.
+    """The first of `sources` calibrates, all of them train; `evaluation` measures accuracy.
 
-    What was not named is empty or None. Sources and `judged` never share a picture, unless one
+    What was not named is empty or None. Sources and `evaluation` never share a picture, unless one
     set has but one part: then `shared` is True.
     """
 
     sources: tuple[Split, ...]
-    judged: Split | None
-    judged_set: Dataset | None = None
+    evaluation: Split | None
+    evaluation_set: Dataset | None = None
     shared: bool = False
 
     def calibration(self, count: int, resolution: Resolution) -> np.ndarray | None:
@@ -37,7 +37,7 @@ class Pictures:
 
 def open_pictures(
     sources: Sequence[str],
-    judged: str | None,
+    evaluation: str | None,
     resolution: Resolution,
     data_dir: str | None = None,
     seed: int = 0,
@@ -47,7 +47,7 @@ def open_pictures(
     """Opens the datasets of these names; `own` is the one that the network was trained on.
 
     What is split at random is split by `seed`: with a run's own, its training pictures stay
-    apart from what judged it.
+    apart from those that it was evaluated on.
     """
     opened: dict[str, Dataset] = {}
 
@@ -58,17 +58,17 @@ def open_pictures(
                 data_dir=data_dir,
                 seed=seed,
                 resolution=resolution,
-                training=name == own or (name in sources and name == judged),
+                training=name == own or (name in sources and name == evaluation),
                 task=task,
             )
         return opened[name]
 
-    found = [(dataset(name).train or dataset(name).val) for name in sources]
-    splits = tuple(split for split in found if split is not None)
-    judged_set = dataset(judged) if judged else None
-    judged_split = (judged_set.val or judged_set.train) if judged_set else None
-    shared = any(split is judged_split for split in splits)
-    return Pictures(splits, judged_split, judged_set, shared)
+    training = [(dataset(name).train or dataset(name).val) for name in sources]
+    splits = tuple(split for split in training if split is not None)
+    evaluation_set = dataset(evaluation) if evaluation else None
+    held_out = (evaluation_set.val or evaluation_set.train) if evaluation_set else None
+    shared = any(split is held_out for split in splits)
+    return Pictures(splits, held_out, evaluation_set, shared)
 
 
 def training_on(
@@ -81,7 +81,7 @@ def training_on(
 ) -> Training:
     """Quantisation-aware training on random views of the splits, which take turns.
 
-    The views are fine-tuning's if not told how.
+    The views are fine-tuning's without an `augmentation`.
     """
     how = augmentation or recipe.load(find_task(task).finetune).augmentation
     largest = batch_size(resolution, aware_training.BATCH)

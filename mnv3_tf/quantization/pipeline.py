@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import tf_keras
@@ -27,8 +26,6 @@ from mnv3_tf.quantization.scheme import Range, fake_quantized, round_biases
 from mnv3_tf.quantization.simplify import simplify
 from mnv3_tf.tasks import Spec, task_of
 from mnv3_tf.tflite.reports import Int8Notes, Stem
-
-Method = Literal["ptq", "qat"]
 
 TRIAL_IMAGES = 32  # decide whether the stem's second gate is worth its time
 WORTH_ITS_TIME = 0.75  # of the divergence without it

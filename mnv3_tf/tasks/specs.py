@@ -7,7 +7,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.networks import spec_json
 from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.tasks import CLASSIFY, TASKS, find_task, task_of
-from mnv3_tf.tasks.task import Head, Resolution, Spec, parse_resolution
+from mnv3_tf.tasks.task import Head, Resolution, Spec, parse_resolution, resolution_text
 from mnv3_tf.ui.settings import Checked, setting
 
 EVALUATION_MARGIN = 256 / 224
@@ -22,10 +22,11 @@ class NamedNetwork(Checked):
         "large", f"A network's name ({', '.join(NETWORKS)}), or the path of a spec JSON."
     )
     width: float = setting(1.0, "Width multiplier.")
-    resolution: Resolution | None = setting(  # noqa: RUF009
+    resolution: Resolution | None = setting(
         None,
         "Side of the square input in pixels, or HEIGHTxWIDTH to segment.",
         read=parse_resolution,
+        write=resolution_text,
     )
     num_classes: int | None = setting(None, "Number of classes.")
     task: str = setting(CLASSIFY.name, f"What the network is for: {', '.join(TASKS)}.")

@@ -319,6 +319,11 @@ def parse_resolution(text: str | None) -> Resolution | None:
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
+def resolution_text(resolution: Resolution) -> str:
+    """What `parse_resolution` reads as it."""
+    return str(resolution) if isinstance(resolution, int) else "x".join(map(str, resolution))
+
+
 def sides(resolution: Resolution) -> tuple[int, int]:
     """Height and width."""
     return (resolution, resolution) if isinstance(resolution, int) else resolution

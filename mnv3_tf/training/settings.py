@@ -7,7 +7,7 @@ from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.tasks import CLASSIFY, TASKS, find_task
-from mnv3_tf.tasks.task import Head, Resolution, parse_resolution
+from mnv3_tf.tasks.task import Head, Resolution, parse_resolution, resolution_text
 from mnv3_tf.training import recipes
 from mnv3_tf.training.run_folder import as_json
 from mnv3_tf.ui.settings import Checked, setting
@@ -34,11 +34,12 @@ class Settings(Checked):
         "large", f"A network's name ({', '.join(NETWORKS)}), or the path of a spec JSON."
     )
     width: float = setting(1.0, "Width multiplier.")
-    resolution: Resolution | None = setting(  # noqa: RUF009
+    resolution: Resolution | None = setting(
         None,
         "Side of the square input in pixels, or HEIGHTxWIDTH to segment; the network's own if not "
         "given.",
         read=parse_resolution,
+        write=resolution_text,
     )
     task: str = setting(CLASSIFY.name, f"What the network is for: {', '.join(TASKS)}.")
     head: Head = field(default_factory=Head)

@@ -38,6 +38,7 @@ class Meaning:
     choices: tuple[Any, ...] = ()
     flag: str | None = None
     read: Callable[[Any], Any] | None = None
+    write: Callable[[Any], str] = str
     repeated: bool = False
 
 
@@ -58,6 +59,7 @@ def setting(
     choices: Collection[Any] = (),
     flag: str | None = None,
     read: Callable[[Any], Any] | None = None,
+    write: Callable[[Any], str] = str,
     repeated: bool = False,
 ) -> Any:
     """A field of a settings dataclass.
@@ -68,11 +70,11 @@ def setting(
       least, most: bounds that are allowed; `above` is one that is not.
       choices: the values that are allowed, None apart; those of a Literal need no mention.
       flag: the flag's name where it is not the field's.
-      read: makes the value of what was typed, where the type does not say how; `str` of the value
-        must give that back.
+      read: makes the value of what was typed, where the type does not say how.
+      write: gives back what to type for a value that `read` made.
       repeated: a tuple whose flag is given several times, rather than once with commas.
     """
-    meaning = Meaning(help, least, most, above, tuple(choices), flag, read, repeated)
+    meaning = Meaning(help, least, most, above, tuple(choices), flag, read, write, repeated)
     return dataclasses.field(default=default, metadata={_KEY: meaning})
 
 
@@ -127,7 +129,7 @@ def define(
         if choices and not any(str(choice) in text for choice in choices if choice is not None):
             text = f"{text} One of {', '.join(str(c) for c in choices if c is not None)}."
         if meaning.read or kind is str or _literals(kind):
-            shown = None if default is None else str(default)
+            shown = None if default is None else meaning.write(default)
             flags.DEFINE_string(name, shown, text, flag_values=values)
         elif get_origin(kind) is tuple:
             listed = [str(one) for one in default or ()]
@@ -178,6 +180,8 @@ def words(settings: Dataclass, without: Collection[str] = ()) -> list[str]:
         name = meaning.flag or field.name
         if isinstance(value, bool):
             found.append(f"--{name}" if value else f"--no{name}")
+        elif meaning.read:
+            found.append(f"--{name}={meaning.write(value)}")
         elif isinstance(value, list | tuple) and meaning.repeated:
             found += [f"--{name}={one}" for one in value]
         elif isinstance(value, list | tuple):

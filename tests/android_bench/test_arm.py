@@ -27,7 +27,8 @@ NETWORKS = {
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Any]:
     """By network and precision: the same picture's answers on ARM, and here."""
     arm = arm_machine.make(tmp_path_factory.mktemp("arm"))
-    from mnv3_tf.export.exporter import ExportOptions, export
+    from mnv3_tf.export.exporter import export
+    from mnv3_tf.export.settings import ExportOptions
     from mnv3_tf.models.random_networks import noise_pictures, settled_classifier
     from mnv3_tf.tflite.runtime import TFLiteModel
 

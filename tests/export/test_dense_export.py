@@ -11,7 +11,8 @@ from refusals import refused as refuses
 
 from mnv3_tf.detection.postprocess import agreement
 from mnv3_tf.export import parity
-from mnv3_tf.export.exporter import ExportOptions, export
+from mnv3_tf.export.exporter import export
+from mnv3_tf.export.settings import ExportOptions
 from mnv3_tf.segmentation import IGNORED
 from mnv3_tf.tasks import task_of
 from mnv3_tf.tflite import post_process

@@ -8,7 +8,8 @@ import tiny
 from random_network import randomise
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.export.exporter import ExportOptions, export
+from mnv3_tf.export.exporter import export
+from mnv3_tf.export.settings import ExportOptions
 from mnv3_tf.models import build
 from mnv3_tf.tflite import inspection
 from mnv3_tf.ui import cli

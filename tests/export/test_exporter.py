@@ -14,7 +14,8 @@ from random_network import noise
 from refusals import refused as refuses
 
 from mnv3_tf.export import exporter
-from mnv3_tf.export.exporter import ExportOptions, export
+from mnv3_tf.export.exporter import export
+from mnv3_tf.export.settings import ExportOptions
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.tasks import TASKS

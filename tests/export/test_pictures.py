@@ -1,4 +1,4 @@
-"""Which pictures an export calibrates on, trains on and judges by."""
+"""Which pictures an export calibrates on, trains on and evaluates on."""
 
 from itertools import count, islice
 from pathlib import Path
@@ -67,8 +67,8 @@ def opened(monkeypatch) -> list[dict]:
 def test_which_parts_are_taken(sources, judged, used, judge, shared, opened):
     found = open_pictures(sources, judged, 32)
     assert [split.name for split in found.sources] == used
-    assert (found.judged and found.judged.name) == judge
-    assert (found.judged_set and found.judged_set.name) == judged
+    assert (found.evaluation and found.evaluation.name) == judge
+    assert (found.evaluation_set and found.evaluation_set.name) == judged
     assert found.shared == shared
 
 

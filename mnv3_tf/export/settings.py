@@ -1,0 +1,126 @@
+"""What a user asks of an export: the flags of `export_tflite.py`."""
+
+from dataclasses import MISSING, dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mnv3_tf.errors import UserError
+from mnv3_tf.tasks import TASKS, Spec
+from mnv3_tf.tasks.specs import NamedNetwork, make_spec
+from mnv3_tf.tasks.task import Head
+from mnv3_tf.ui.settings import Checked, setting
+
+if TYPE_CHECKING:
+    from mnv3_tf.layers import Lowering
+
+Quantize = Literal["none", "float16", "dynamic", "int8"]
+Method = Literal["ptq", "qat"]
+InputType = Literal["uint8", "int8", "float32"]
+HardSwish = Literal["auto", "fused", "composite", "equalized"]
+Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
+
+_OUTPUTS = {task.name: " or ".join(task.outputs) for task in TASKS.values()}
+
+
+@dataclass(frozen=True)
+class ExportOptions(Checked):
+    """What the file shall be. Raises UserError for what does not go together."""
+
+    quantize: Quantize = setting("none", "none, float16, dynamic or int8.")
+    hard_swish: HardSwish = setting(
+        "auto",
+        "fused (one operator), composite (two), equalized (composite, and a more exact stem that "
+        "takes longer), or auto: by --target, and by what the stem is worth.",
+    )
+    target: Target = setting("xnnpack", "xnnpack, gpu, nnapi, edgetpu or reference.")
+    input_type: InputType | None = setting(
+        None, "uint8, int8 or float32; uint8 for int8, else float32."
+    )
+    output: str | None = setting(
+        None,
+        "What the file gives: " + "; ".join(f"to {n} {out}" for n, out in _OUTPUTS.items()) + ".",
+        choices=tuple(name for task in TASKS.values() for name in task.outputs),
+    )
+    threads: int = setting(1, "Threads for the latency.", least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.quantize != "int8" and self.input_type not in (None, "float32"):
+            raise UserError(
+                f"--input_type={self.input_type} needs --quantize=int8; "
+                f"a file with --quantize={self.quantize} takes float32."
+            )
+
+    @property
+    def stored_input(self) -> InputType:
+        return self.input_type or ("uint8" if self.quantize == "int8" else "float32")
+
+    def lowering(self) -> "tuple[Lowering, str]":
+        """How h-swish is written, and why."""
+        if self.hard_swish != "auto":
+            return self.hard_swish, "asked for"
+        if self.quantize == "int8" and self.target == "xnnpack":
+            return "composite", "XNNPACK has no int8 HARD_SWISH: each would cut the graph in two"
+        if self.quantize == "int8":
+            return "fused", f"{self.target} computes HARD_SWISH as one operator"
+        return "fused", "in float every runtime computes HARD_SWISH as one operator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(ExportOptions, NamedNetwork, Head):
+    """Which network becomes which file, and by which pictures.
+
+    The network is a run's, or the named one with `weights`. Raises UserError for what does not go
+    together.
+    """
+
+    out: str = setting(MISSING, "The .tflite to write.")
+    run: str | None = setting(None, "Folder of a run of train.py; or else --model and --weights.")
+    weights: str | None = setting(None, 'Weights of --model: "imagenet", or a file.')
+    method: Method | None = setting(
+        None, "ptq or qat, for int8; qat where there is a --run, else ptq."
+    )
+    qat_steps: int | None = setting(None, "Training steps of qat.", least=1)
+    calibration: tuple[str, ...] = setting(
+        (),
+        "Pictures for int8; the run's training pictures if not given. Given several times, the "
+        "first chooses ranges, and qat trains on all.",
+        repeated=True,
+    )
+    calibration_images: int = setting(512, "How many of them.", least=1)
+    dataset: str | None = setting(
+        None, "Pictures to evaluate on; the run's, or --calibration's, if not given."
+    )
+    data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
+    labels: str | None = setting(
+        None, "Text file with a class name on each line; the run's if not given."
+    )
+
+    def __post_init__(self) -> None:
+        if not self.out:
+            raise UserError("--out is missing; give the .tflite to write.")
+        super().__post_init__()
+        if not self.out.endswith(".tflite"):
+            raise UserError(f"--out={self.out} must end in .tflite.")
+        if bool(self.run) == bool(self.weights):
+            raise UserError("Give either --run, or --model and --weights.")
+        if self.quantize != "int8" and (self.method or self.qat_steps):
+            raise UserError("--method and --qat_steps are of int8; give --quantize=int8.")
+        if self.method == "ptq" and self.qat_steps:
+            raise UserError("--qat_steps is of --method=qat; leave it out, or choose qat.")
+        if self.quantize == "int8" and not (self.run or self.calibration):
+            raise UserError(
+                "int8 needs pictures to calibrate on; give --calibration, such as "
+                "--calibration=folder:photos. Labels are not needed."
+            )
+
+    @property
+    def named_spec(self) -> Spec:
+        """Of a network that is no run's."""
+        return make_spec(self, self, pretrained=False)
+
+    @property
+    def chosen_method(self) -> Method | None:
+        """How int8 is made: by training where a run's pictures are at hand, or steps are given."""
+        if self.quantize != "int8":
+            return None
+        return self.method or ("qat" if self.run or self.qat_steps else "ptq")
