@@ -14,6 +14,7 @@ there a low ratio is no damage. Real photographs tell more than the noise that i
 
 import json
 from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,136 +22,123 @@ from absl import flags
 
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
-from mnv3_tf.ui import cli, tables
+from mnv3_tf.tflite.reports import Comparison, FileReport, LayerRow, Share, Tensor
+from mnv3_tf.ui import cli, settings, tables
+from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from mnv3_tf.tflite.reports import Comparison, FileReport, LayerRow, Share, Tensor
 
 USAGE = "python -m mnv3_tf.inspect m.tflite"
 WORST = 15
 NAMED = 6  # in the plot, of the worst and of the largest drops
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("model_file", None, "The .tflite; needs no flag.", flag_values=values)
-    flags.DEFINE_bool("ops", False, "List every operator in its order.", flag_values=values)
-
-    def text(name: str, meaning: str) -> None:
-        flags.DEFINE_string(name, None, meaning, flag_values=values)
-
-    text("compare", "A reference .tflite, best float: find the layers that differ from it.")
-    text("dataset", f"Pictures to compare on: {usage('classes')}.")
-    text("data_dir", "Where tensorflow_datasets keeps its sets.")
-    flags.DEFINE_integer("images", 32, "How many pictures.", 1, flag_values=values)
-    flags.DEFINE_bool("all", False, f"All layers, not the {WORST} worst.", flag_values=values)
-    flags.DEFINE_bool(
-        "per_channel",
-        True,
-        "Let channels of a tensor have gains of their own, as after equalisation.",
-        flag_values=values,
+@dataclass(frozen=True)
+class InspectSettings(Checked):
+    model_file: str = setting(MISSING, "The .tflite; needs no flag.")
+    ops: bool = setting(False, "List every operator in its order.")
+    compare: str | None = setting(
+        None, "A reference .tflite, best float: lists the layers that differ from it."
     )
-    text("out", "The .png to draw the comparison in.")
+    dataset: str | None = setting(None, f"Pictures to compare on: {usage('classes')}.")
+    data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
+    images: int = setting(32, "How many pictures.", least=1)
+    all: bool = setting(False, f"All layers, not the {WORST} worst.")
+    per_channel: bool = setting(
+        True, "Let channels of a tensor have gains of their own, as after equalisation."
+    )
+    out: str | None = setting(None, "The .png to draw the comparison in.")
+
+    def __post_init__(self) -> None:
+        if not self.model_file:
+            raise UserError(f"Which file? Give one: {USAGE}")
+        for name in ("dataset", "out", "all"):
+            if getattr(self, name) and not self.compare:
+                raise UserError(
+                    f"--{name} belongs to a comparison; give --compare=float.tflite too."
+                )
+        if self.out and not self.out.endswith(".png"):
+            raise UserError(f"--out={self.out} must end in .png.")
+        super().__post_init__()
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    settings.define(values, InspectSettings)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    _check(args)
+    asked = settings.read(args, InspectSettings)
     from mnv3_tf.tflite.inspection import inspect
 
-    report = inspect(args.model_file)
-    compared = _compare(args) if args.compare else None
-    tables.show(args.model_file, ("", ""), summary_rows(report))
+    report = inspect(asked.model_file)
+    if asked.compare:
+        if asked.dataset:
+            cli.import_tensorflow(args)
+        report["compare"] = compare_files(asked)
+    tables.show(asked.model_file, ("", ""), summary_rows(report))
     tables.show("Operators", ("operator", "count", "outside XNNPACK"), operator_rows(report))
-    if args.ops:
+    if asked.ops:
         tables.show("In order", ("#", "operator", "output", "name"), listing_rows(report))
-    if compared:
-        _show_comparison(args, compared)
-        report["compare"] = compared
+    if asked.compare:
+        _show_comparison(asked, report["compare"])
     if args.json:
         print(json.dumps(report))
-
-
-def _check(args: flags.FlagValues) -> None:
-    if not args.model_file:
-        raise UserError(f"Which file? Give one: {USAGE}")
-    for name in ("dataset", "out", "all"):
-        if args[name].value and not args.compare:
-            raise UserError(f"--{name} belongs to a comparison; give --compare=float.tflite too.")
-    if args.out and not args.out.endswith(".png"):
-        raise UserError(f"--out={args.out} must end in .png.")
 
 
 # -- comparing -------------------------------------------------------------------------------
 
 
-def _compare(args: flags.FlagValues) -> "Comparison":
-    from mnv3_tf.tflite.compare import compare, open_pair
+def compare_files(asked: InspectSettings) -> Comparison:
+    """`model_file` against `compare`, on pictures of `dataset` or on noise.
 
-    expected, found = open_pair(args.compare, args.model_file)
-    images = _pictures(args, expected.input.shape[1])
-    compared = compare(expected, found, images, args.per_channel)
-    compared["reference"], compared["dataset"] = args.compare, args.dataset
+    Raises UserError for files that do not load, or have no layer in common.
+    """
+    from mnv3_tf.tflite.compare import compare, noise, open_pair
+
+    reference, file = open_pair(str(asked.compare), asked.model_file)
+    side = reference.input.shape[1]
+    images = _pictures(asked, side) if asked.dataset else noise(asked.images, side)
+    compared = compare(reference, file, images, asked.per_channel)
+    compared["reference"], compared["dataset"] = str(asked.compare), asked.dataset
     return compared
 
 
-def _pictures(args: flags.FlagValues, side: int) -> "np.ndarray":
-    if not args.dataset:
-        return noise(args.images, side)
-    cli.import_tensorflow(args)
+def _pictures(asked: InspectSettings, side: int) -> "np.ndarray":
     from mnv3_tf.data.sources import open_dataset
 
-    dataset = open_dataset(args.dataset, data_dir=args.data_dir, resolution=side)
+    dataset = open_dataset(str(asked.dataset), data_dir=asked.data_dir, resolution=side)
     split = dataset.val or dataset.train
     if split is None:
         raise UserError(f"{dataset.name} holds no pictures.")
-    return split.images(args.images, side)
+    return split.images(asked.images, side)
 
 
-def noise(count: int, side: int) -> "np.ndarray":
-    """(count, side, side, 3) in [-1, 1]: noise on gradients, always the same."""
-    import numpy as np
+def _show_comparison(asked: InspectSettings, compared: Comparison) -> None:
+    from mnv3_tf.tflite.compare import largest_drops, plot_layers, worst_layers
 
-    rng = np.random.default_rng(0)
-    corners = rng.uniform(-1, 1, (count, 2, 2, 3))
-    ramp = np.linspace(0, 1, side)
-    weights = np.stack([1 - ramp, ramp], -1)
-    ground = np.einsum("yi,xj,nijc->nyxc", weights, weights, corners)
-    return np.clip(ground + rng.normal(0, 0.2, ground.shape), -1, 1).astype(np.float32)
-
-
-def _show_comparison(args: flags.FlagValues, compared: "Comparison") -> None:
-    from mnv3_tf.tflite.compare import largest_drops, worst_layers
-
-    if not args.dataset:
+    if not asked.dataset:
         print(
-            f"Compared on {args.images} pictures of noise; real ones (--dataset=folder:photos) "
+            f"Compared on {asked.images} pictures of noise; real ones (--dataset=folder:photos) "
             "tell more."
         )
     rows = compared["layers"]
-    shown = rows if args.all else worst_layers(rows, WORST)
-    title = "All layers" if args.all else f"The {len(shown)} worst of {len(rows)} layers"
+    shown = rows if asked.all else worst_layers(rows, WORST)
+    title = "All layers" if asked.all else f"The {len(shown)} worst of {len(rows)} layers"
     columns = ("layer", "#", "dB", "drop", "gain")
     tables.show(title, columns, comparison_rows(shown))
     tables.show("Where most is lost", columns, comparison_rows(largest_drops(rows, NAMED)))
-    tables.show(f"Against {args.compare}", ("", ""), agreement_rows(compared))
-    if args.out:
-        from mnv3_tf.tflite.plots import plot_layers
-
-        names = f"{Path(args.model_file).name} against {Path(args.compare).name}"
-        pictures = args.dataset or "noise"
-        plot_layers(
-            rows,
-            worst_layers(rows, NAMED),
-            largest_drops(rows, NAMED),
-            f"{names}, {compared['images']} pictures ({pictures})",
-            args.out,
-        )
-        print(f"Drawn in {args.out}.")
+    tables.show(f"Against {asked.compare}", ("", ""), agreement_rows(compared))
+    if asked.out:
+        names = f"{Path(asked.model_file).name} against {Path(str(asked.compare)).name}"
+        pictures = f"{compared['images']} pictures ({asked.dataset or 'noise'})"
+        worst, drops = worst_layers(rows, NAMED), largest_drops(rows, NAMED)
+        plot_layers(rows, worst, drops, f"{names}, {pictures}", asked.out)
+        print(f"Drawn in {asked.out}.")
 
 
-def comparison_rows(rows: "Sequence[LayerRow]") -> list[tuple[object, ...]]:
+def comparison_rows(rows: Sequence[LayerRow]) -> list[tuple[object, ...]]:
     return [
         (
             row["name"],
@@ -163,7 +151,7 @@ def comparison_rows(rows: "Sequence[LayerRow]") -> list[tuple[object, ...]]:
     ]
 
 
-def agreement_rows(compared: "Comparison") -> list[tuple[str, str]]:
+def agreement_rows(compared: Comparison) -> list[tuple[str, str]]:
     rows = [("pictures", f"{compared['images']} ({compared['dataset'] or 'noise'})")]
     if compared["agreement"] is None:
         rows.append(("answers", "not comparable: another number of classes"))
@@ -179,7 +167,7 @@ def agreement_rows(compared: "Comparison") -> list[tuple[str, str]]:
 # -- one file --------------------------------------------------------------------------------
 
 
-def summary_rows(report: "FileReport") -> list[tuple[str, str]]:
+def summary_rows(report: FileReport) -> list[tuple[str, str]]:
     share, labels = report["xnnpack"], report["labels"]
     rows = [
         ("size", f"{report['bytes'] / 1e6:.2f} MB"),
@@ -195,7 +183,7 @@ def summary_rows(report: "FileReport") -> list[tuple[str, str]]:
     return rows
 
 
-def operator_rows(report: "FileReport") -> list[tuple[str, int, object]]:
+def operator_rows(report: FileReport) -> list[tuple[str, int, object]]:
     outside = report["xnnpack"]["outside"]
     return [
         (op, count, "?" if outside is None else outside.get(op, ""))
@@ -203,7 +191,7 @@ def operator_rows(report: "FileReport") -> list[tuple[str, int, object]]:
     ]
 
 
-def listing_rows(report: "FileReport") -> list[tuple[object, ...]]:
+def listing_rows(report: FileReport) -> list[tuple[object, ...]]:
     return [
         (
             operator["index"],
@@ -215,14 +203,14 @@ def listing_rows(report: "FileReport") -> list[tuple[object, ...]]:
     ]
 
 
-def _share(share: "Share") -> str:
+def _share(share: Share) -> str:
     if share["error"]:
         return f"refuses it: {share['error']}"
     s = "" if share["partitions"] == 1 else "s"
     return f"{share['delegated']} of {share['nodes']} operators, {share['partitions']} partition{s}"
 
 
-def _tensor(tensor: "Tensor | None") -> str:
+def _tensor(tensor: Tensor | None) -> str:
     if tensor is None:
         return "none"
     text = f"{tensor['dtype']} {_shape(tensor['shape'])}"

@@ -16,6 +16,7 @@ from mnv3_tf import inspect as command
 from mnv3_tf.errors import Failure
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.named import resolve
+from mnv3_tf.tflite import compare as comparing
 from mnv3_tf.tflite import skeleton
 from mnv3_tf.tflite.compare import (
     Moments,
@@ -287,8 +288,6 @@ def shown(lines, rows):
 
 
 def test_without_being_told_there_are_32_pictures(networks, monkeypatch, capsys):
-    from mnv3_tf.tflite import compare as comparing
-
     def count(expected, found, images, per_channel):
         raise Failure(f"{len(images)} of {images.shape[1]}, {per_channel}.")
 
@@ -298,9 +297,9 @@ def test_without_being_told_there_are_32_pictures(networks, monkeypatch, capsys)
 
 
 def test_the_noise_is_lively_and_always_the_same():
-    pictures = command.noise(3, 16)
+    pictures = comparing.noise(3, 16)
     assert (pictures.shape, pictures.dtype) == ((3, 16, 16, 3), np.float32)
-    np.testing.assert_array_equal(pictures, command.noise(3, 16))
+    np.testing.assert_array_equal(pictures, comparing.noise(3, 16))
     assert 0.3 < pictures.std() < 0.6
     assert -1 <= pictures.min() < -0.9 < 0.9 < pictures.max() <= 1
     # Gradients: opposite sides differ more than neighbours do.
