@@ -65,7 +65,6 @@ LATE = {
     "mnv3_tf.data.sources": "a source is loaded where it is asked for",
     "mnv3_tf.measuring.phone.models": "a computer that only measures may have no LiteRT",
     "mnv3_tf.search.strategies": "a controller needs TensorFlow",
-    "mnv3_tf.tflite.inspection": "labels are read where there are any",
 }
 """Modules that import modules of this project within a function, and why. Commands do so too, to
 answer --help at once."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.tflite import runtime
+from mnv3_tf.tflite import metadata, runtime
 from mnv3_tf.tflite.reports import FileReport, OperatorRow, Tensor
 
 INTEGER_ACTIVATIONS = ("int8", "uint8", "int16")
@@ -298,8 +298,6 @@ def _print_xnnpack_share(path: str) -> None:
 
 
 def _describe(path: str) -> dict[str, Any]:
-    from mnv3_tf.tflite import metadata
-
     # Opening verifies every offset in the file; only then may Python follow them.
     try:
         interpreter = runtime.open_interpreter(path, delegate=False)

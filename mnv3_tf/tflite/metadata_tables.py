@@ -8,7 +8,10 @@ and tflite-support share, and of MediaPipe's `image_segmenter_metadata_schema.fb
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import flatbuffers
 import numpy as np
+from flatbuffers import encode, packer
+from flatbuffers.table import Table
 
 from mnv3_tf.tflite.packing import aligned_bytes
 from mnv3_tf.tflite.signature import Form, Signature
@@ -238,8 +241,6 @@ class _Writer:
     """
 
     def __init__(self) -> None:
-        import flatbuffers
-
         self._builder = flatbuffers.Builder(1024)
 
     def table(self, slots: int, fields: dict[int, Any]) -> int:
@@ -296,26 +297,20 @@ def _tensors(packed: bytes, slot: int) -> Iterator[Any]:
 
 
 def _root(packed: bytes) -> Any:
-    from flatbuffers import encode, packer, table
-
-    return table.Table(packed, encode.Get(packer.uoffset, packed, 0))
+    return Table(packed, encode.Get(packer.uoffset, packed, 0))
 
 
 def _table(table: Any, slot: int) -> Any:
-    from flatbuffers import table as tables
-
     field = table.Offset(4 + 2 * slot)
-    return tables.Table(table.Bytes, table.Indirect(table.Pos + field)) if field else None
+    return Table(table.Bytes, table.Indirect(table.Pos + field)) if field else None
 
 
 def _tables(table: Any, slot: int) -> Iterator[Any]:
-    from flatbuffers import table as tables
-
     field = table.Offset(4 + 2 * slot)
     if field:
         start = table.Vector(field)
         for i in range(table.VectorLen(field)):
-            yield tables.Table(table.Bytes, table.Indirect(start + 4 * i))
+            yield Table(table.Bytes, table.Indirect(start + 4 * i))
 
 
 def _floats(table: Any, slot: int) -> list[float]:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import flatbuffers
+
 ALIGNMENT = 16
 """Of constants, in bytes, by the schema's `force_align`."""
 
@@ -12,8 +14,6 @@ def pack_model(tree: Any) -> bytes:
     The generated packer forgets the schema's `force_align`, and kernels read misaligned floats
     slowly or, on some ARM processors, not at all.
     """
-    import flatbuffers
-
     tree.buffers = [_AlignedBuffer(buffer) for buffer in tree.buffers]
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(tree.Pack(builder), b"TFL3")

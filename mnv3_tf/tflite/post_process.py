@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from flatbuffers import flexbuffers
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.anchors import CODE_SCALES
@@ -83,8 +84,6 @@ def append(content: bytes, anchors: np.ndarray, keep: Suppression | None = None)
 
 
 def _options(keep: Suppression, classes: int) -> bytes:
-    from flatbuffers import flexbuffers
-
     builder = flexbuffers.Builder()
     y, x, height, width = CODE_SCALES
     with builder.Map():

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flatbuffers import flexbuffers
+
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import TASKS
 from mnv3_tf.tflite.post_process import OPERATOR, RAW
@@ -95,8 +97,6 @@ def _detections(tree: Any, graph: Any) -> Signature | None:
 
 
 def _options(operator: Any) -> dict[str, Any]:
-    from flatbuffers import flexbuffers
-
     try:
         found = flexbuffers.Loads(bytes(operator.customOptions))
     except Exception:  # the runtime does not verify the options
