@@ -141,7 +141,7 @@ def export(
     """
     lowering, reason = options.lowering()
     output = task_of(spec).output(options.output)
-    # Opened first: a folder that cannot be written to is found before the work, not after it.
+    # Opened first: a folder that cannot be written to is refused before the work, not after it.
     with atomic_write(out) as temporary:
         if options.quantize == "int8":
             made = quantize(

@@ -88,9 +88,9 @@ class Distiller(tf.Module):
         expected, answer = self._teacher(images, training=False)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([tuned.variable for tuned in self._tuned])
-            found, given = self._student(as_stored(images), training=True)
+            features, given = self._student(as_stored(images), training=True)
             divergence = tf.reduce_mean(self._answer.divergence(answer, given))
-            loss = divergence + FEATURE_WEIGHT * _feature_error(expected, found)
+            loss = divergence + FEATURE_WEIGHT * _feature_error(expected, features)
         gradients = tape.gradient(
             loss, [tuned.variable for tuned in self._tuned], unconnected_gradients="zero"
         )
@@ -124,8 +124,8 @@ def divergence_from(
     @tf.function(reduce_retracing=True, autograph=False)
     def divergence(pictures: Any) -> Any:
         expected = lowered(pictures, training=False)
-        found = quantized(as_stored(pictures), training=False)
-        return (answer or Classes()).divergence(expected, found)
+        given = quantized(as_stored(pictures), training=False)
+        return (answer or Classes()).divergence(expected, given)
 
     def mean(images: np.ndarray) -> float:
         starts = range(0, len(images), batch)
@@ -135,11 +135,11 @@ def divergence_from(
     return mean
 
 
-def _feature_error(expected: list[Any], found: list[Any]) -> Any:
+def _feature_error(expected: list[Any], features: list[Any]) -> Any:
     """Mean over the features of the squared error as a part of the feature's variance."""
     errors = [
         tf.reduce_mean(tf.square(e - f)) / (tf.math.reduce_variance(e) + 1e-9)
-        for e, f in zip(expected, found, strict=True)
+        for e, f in zip(expected, features, strict=True)
     ]
     return tf.add_n(errors) / len(errors) if errors else 0.0
 

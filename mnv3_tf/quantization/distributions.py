@@ -12,9 +12,9 @@ from mnv3_tf.training import losses
 
 
 class Distribution(Protocol):
-    """`expected`, `found` and `answer` are what a model of the task gives for N pictures."""
+    """`expected`, `given` and `answer` are what a model of the task gives for N pictures."""
 
-    def divergence(self, expected: Any, found: Any) -> Any:
+    def divergence(self, expected: Any, given: Any) -> Any:
         """Kullback-Leibler, in nats: (N,)."""
 
     def surprise(self, answer: Any, seed: Any) -> Any:
@@ -27,13 +27,13 @@ class Distribution(Protocol):
 class Classes:
     """Logits (N, classes), or (N, H, W, classes) of pixels, whose mean counts."""
 
-    def divergence(self, expected: Any, found: Any) -> Any:
-        return _mean_of_places(losses.divergence(expected, found))
+    def divergence(self, expected: Any, given: Any) -> Any:
+        return _mean_of_places(losses.divergence(expected, given))
 
     def surprise(self, answer: Any, seed: Any) -> Any:
         classes = answer.shape[-1]
         drawn = tf.random.stateless_categorical(tf.reshape(answer, (-1, classes)), 1, seed)
-        # From logits that are not finite it draws a class too many; calibration tells why.
+        # From logits that are not finite it draws a class too many; calibration says why.
         drawn = tf.reshape(tf.minimum(drawn, classes - 1), tf.shape(answer)[:-1])
         return _mean_of_places(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels=drawn, logits=answer)
@@ -51,16 +51,16 @@ class Boxes:
         """`scores` is that of `DetectorSpec`."""
         self._independent = scores == "sigmoid"
 
-    def divergence(self, expected: Any, found: Any) -> Any:
-        (codes, logits), (found_codes, found_logits) = expected, found
+    def divergence(self, expected: Any, given: Any) -> Any:
+        (codes, logits), (student_codes, student_logits) = expected, given
         if self._independent:
             yes = tf.sigmoid(logits)
-            apart = tf.nn.sigmoid_cross_entropy_with_logits(labels=yes, logits=found_logits)
+            apart = tf.nn.sigmoid_cross_entropy_with_logits(labels=yes, logits=student_logits)
             apart -= tf.nn.sigmoid_cross_entropy_with_logits(labels=yes, logits=logits)
             apart = tf.reduce_sum(apart, (1, 2))
         else:
-            apart = tf.reduce_sum(losses.divergence(logits, found_logits), 1)
-        squares = tf.reduce_sum(tf.square(codes - found_codes), -1)
+            apart = tf.reduce_sum(losses.divergence(logits, student_logits), 1)
+        squares = tf.reduce_sum(tf.square(codes - student_codes), -1)
         return apart + 0.5 * tf.reduce_sum(self._objects(logits) * squares, 1)
 
     def surprise(self, answer: Any, seed: Any) -> Any:

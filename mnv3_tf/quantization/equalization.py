@@ -41,7 +41,7 @@ def channel_gains(
     hundred are looked at.
     """
     tensors = dict(_scalable_tensors(spec, lowering))
-    names = sorted({name for found in tensors.values() for name in found})
+    names = sorted({name for read in tensors.values() for name in read})
     if not names or len(images) == 0:
         return {}
     tapped = tf_keras.Model(lowered.inputs, [lowered.get_layer(name).output for name in names])
@@ -61,11 +61,9 @@ def channel_gains(
             low = np.maximum(low, -GATE_CLOSED)
         reach[name] = np.maximum(high, -low)
     gains = {}
-    for convolution, found in tensors.items():
+    for convolution, read in tensors.items():
         # Each by its own largest: what a composite h-swish gives is six times what it reads.
-        alive = [
-            reach[name] / reach[name].max() for name in found if 0 < reach[name].max() < np.inf
-        ]
+        alive = [reach[name] / reach[name].max() for name in read if 0 < reach[name].max() < np.inf]
         if alive:
             gains[convolution] = 1 / np.maximum(np.max(alive, 0), 1 / LARGEST_GAIN)
     return gains

@@ -30,7 +30,7 @@ from mnv3_tf.tflite.reports import Int8Notes, Stem
 TRIAL_IMAGES = 32  # decide whether the stem's second gate is worth its time
 WORTH_ITS_TIME = 0.75  # of the divergence without it
 FEWEST_PICTURES = post_training.FEWEST_PICTURES
-ALIKE = 0.01  # mean deviation of a pixel, in [-1, 1], over pictures that tell nothing new
+ALIKE = 0.01  # mean deviation of a pixel, in [-1, 1], over pictures that show nothing new
 WIDEST_RANGE = 1e4
 STEMS: tuple[Lowering, ...] = ("composite", "equalized")
 
@@ -97,15 +97,15 @@ def quantize(
         lowering = tried.lowering
     print(f"Choosing ranges on {len(pictures)} pictures ...", flush=True)
     if tried and len(pictures) <= TRIAL_IMAGES:
-        found = tried
+        calibrated = tried
     else:
-        found = _calibrated(slim_spec, network, lowering, pictures)
-    notes["warnings"] = find_warnings(pictures, found.ranges)
+        calibrated = _calibrated(slim_spec, network, lowering, pictures)
+    notes["warnings"] = find_warnings(pictures, calibrated.ranges)
     if training:
         distiller = Distiller(
-            found.quantized,
-            found.lowered,
-            found.ranges,
+            calibrated.quantized,
+            calibrated.lowered,
+            calibrated.ranges,
             aware_training.RATES,
             training.steps,
             features_of(slim_spec),
@@ -125,9 +125,9 @@ def quantize(
         print("Tuning biases ...", flush=True)
         steps = post_training.steps_for(cost(slim_spec).madds)
         tuned = post_training.tune(
-            found.quantized,
-            found.lowered,
-            found.ranges,
+            calibrated.quantized,
+            calibrated.lowered,
+            calibrated.ranges,
             pictures,
             features_of(slim_spec),
             steps,
@@ -136,8 +136,8 @@ def quantize(
         notes["bias_correction"] = (
             None if tuned is None else {"before": tuned.before, "after": tuned.after}
         )
-    round_biases(found.quantized)
-    return replace(found, notes=notes)
+    round_biases(calibrated.quantized)
+    return replace(calibrated, notes=notes)
 
 
 def find_warnings(pictures: np.ndarray, ranges: Mapping[str, Range]) -> list[str]:

@@ -22,7 +22,7 @@ STEPS_MADDS = 57e6  # as MobileNetV3-Small at 224x224 does; a larger one gets fe
 FEWEST_STEPS = 40
 BATCH = 16
 RATES = Rates(bias=1e-4)
-HELD_OUT = 0.2  # of the pictures judge whether it helped
+HELD_OUT = 0.2  # of the pictures, on which it must help
 FEWEST_PICTURES = 4 * BATCH
 
 
@@ -61,21 +61,21 @@ def tune(
 
     Returns:
       What it brought. Biases that did not help are put back, and then `after` is `before`.
-      None if there are too few pictures to tell: nothing is changed.
+      None if there are too few pictures to hold some out: nothing is changed.
     """
     if len(images) < FEWEST_PICTURES:
         return None
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(images))
-    judges = int(HELD_OUT * len(images))
-    judged, tuned = images[order[:judges]], order[judges:]
+    count = int(HELD_OUT * len(images))
+    held_out, tuned = images[order[:count]], order[count:]
     distiller = Distiller(quantized, lowered, ranges, RATES, steps, features, answer)
     divergence = divergence_from(lowered, quantized, answer)
     batch = batch_size(images.shape[1:3], BATCH)
-    before = divergence(judged)
+    before = divergence(held_out)
     for _ in range(steps):
         distiller.step(tf.constant(images[rng.choice(tuned, batch)]))
-    after = divergence(judged)
+    after = divergence(held_out)
     if after < before:
         return Divergence(before, after)
     distiller.put_back()

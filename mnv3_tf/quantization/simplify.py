@@ -36,7 +36,7 @@ units, times the largest weight that reads them, it is 0 for 12, and 32 in the d
 
 @dataclass(frozen=True)
 class Simplified:
-    """A network, its weights by layer and variable, and what was found, for a report.
+    """A network, its weights by layer and variable, and what was removed, for a report.
 
     `notes` has "squeeze_excite_removed", a list of blocks; "constant_gates" and
     "constant_hidden", how many by block, of branches that stay.
@@ -125,7 +125,7 @@ def _largest_means(norm: Mapping[str, np.ndarray]) -> np.ndarray:
     """A generous bound of each channel's mean over a picture, (channels,).
 
     After BatchNorm a channel keeps about its beta and gamma, but weights with BatchNorm folded
-    in tell nothing there; hence no bound is below `LARGEST_MEAN`.
+    in say nothing there; hence no bound is below `LARGEST_MEAN`.
     """
     return np.maximum(LARGEST_MEAN, np.abs(norm["beta"]) + 10 * np.abs(norm["gamma"]))
 

@@ -75,30 +75,30 @@ def open_pair(reference: str | Path, path: str | Path) -> tuple[LayerTensors, La
     """
     for name in (reference, path):
         check_loads(name, delegate=False)
-    expected, found = LayerTensors(reference), LayerTensors(path)
-    for file in (expected, found):
+    first, second = LayerTensors(reference), LayerTensors(path)
+    for file in (first, second):
         shape = file.input.shape
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
             raise UserError(
                 f"{file.path} takes {shape}, not one square RGB picture (1, side, side, 3); "
                 "only classifiers of such pictures can be compared."
             )
-    if expected.input.shape != found.input.shape:
+    if first.input.shape != second.input.shape:
         raise UserError(
-            f"{path} takes pictures of {found.input.shape[1]} pixels and {reference} of "
-            f"{expected.input.shape[1]}; compare files of one resolution."
+            f"{path} takes pictures of {second.input.shape[1]} pixels and {reference} of "
+            f"{first.input.shape[1]}; compare files of one resolution."
         )
-    return expected, found
+    return first, second
 
 
 def compare(
-    expected: LayerTensors, found: LayerTensors, images: np.ndarray, per_channel: bool = True
+    reference: LayerTensors, file: LayerTensors, images: np.ndarray, per_channel: bool = True
 ) -> Comparison:
-    """The signal-to-noise ratio of each layer of `found` against the same layer of `expected`.
+    """The signal-to-noise ratio of each layer of `file` against the same layer of `reference`.
 
     Args:
-      expected: the reference, best a float file.
-      found: the file in question, which takes the same pictures.
+      reference: best a float file.
+      file: the file in question, which takes the same pictures.
       images: (N, H, W, 3) in [-1, 1].
       per_channel: the lowered forms of a network differ by gains that the next kernel takes out
         again: 6 or 36 of a whole tensor, or one for each channel where a layer was equalised.
@@ -113,29 +113,29 @@ def compare(
     Raises:
       UserError: the files have no layer in common.
     """
-    layers = [layer for layer in found.layers if layer.op not in KEEP_VALUES]
-    pairs = match_layers(expected.layers, layers)
+    layers = [layer for layer in file.layers if layer.op not in KEEP_VALUES]
+    pairs = match_layers(reference.layers, layers)
     if not pairs:
         raise UserError(
-            f"{found.path} and {expected.path} have no layer in common by name and shape "
-            f"({_some_names(found)} and {_some_names(expected)}); compare files of one network."
+            f"{file.path} and {reference.path} have no layer in common by name and shape "
+            f"({_some_names(file)} and {_some_names(reference)}); compare files of one network."
         )
-    names = {layer.name for layer in expected.layers}
+    names = {layer.name for layer in reference.layers}
     moments = [Moments() for _ in pairs]
     wanted, given = [], []
     for image in images:
-        wanted.append(expected.run(image))
-        given.append(found.run(image))
+        wanted.append(reference.run(image))
+        given.append(file.run(image))
         for (before, after), moment in zip(pairs, moments, strict=True):
-            value = expected.value(before)
+            value = reference.value(before)
             mask = counted(before.name, names, value)
-            moment.add(value * mask, found.value(after).reshape(value.shape) * mask)
+            moment.add(value * mask, file.value(after).reshape(value.shape) * mask)
     matched = {after.name for _, after in pairs}
-    same, divergence = _answers(expected, found, np.stack(wanted), np.stack(given))
+    same, divergence = _answers(reference, file, np.stack(wanted), np.stack(given))
     return {
         "images": len(images),
         "per_channel": per_channel,
-        "layers": _rows(found, pairs, moments, per_channel),
+        "layers": _rows(file, pairs, moments, per_channel),
         "unmatched": [layer.name for layer in layers if layer.name not in matched],
         "agreement": same,
         "divergence": divergence,
@@ -153,25 +153,25 @@ def noise(count: int, side: int) -> np.ndarray:
 
 
 def match_layers(
-    expected: Sequence[LayerTensor], found: Sequence[LayerTensor]
+    reference: Sequence[LayerTensor], file: Sequence[LayerTensor]
 ) -> list[tuple[LayerTensor, LayerTensor]]:
-    """Pairs of tensors of the same layer, in the running order of `found`.
+    """Pairs of tensors of the same layer, in the running order of `file`.
 
     First by name, then, of those that are left over, by any of their aliases. Shapes must be the
     same but for sides of 1.
     """
     partner: dict[str, LayerTensor] = {}
-    by_name = {layer.name: layer for layer in expected}
-    for layer in found:
+    by_name = {layer.name: layer for layer in reference}
+    for layer in file:
         other = by_name.get(layer.name)
         if other and _shape(other) == _shape(layer):
             partner[layer.name] = other
     taken = {other.name for other in partner.values()}
     by_alias: dict[str, LayerTensor] = {}
-    for layer in expected:
+    for layer in reference:
         if layer.name not in taken:
             by_alias.update(dict.fromkeys((layer.name, *layer.aliases), layer))
-    for layer in found:
+    for layer in file:
         if layer.name in partner:
             continue
         for alias in (layer.name, *layer.aliases):
@@ -180,7 +180,7 @@ def match_layers(
                 partner[layer.name] = other
                 taken.add(other.name)
                 break
-    return [(partner[layer.name], layer) for layer in found if layer.name in partner]
+    return [(partner[layer.name], layer) for layer in file if layer.name in partner]
 
 
 def worst_layers(rows: Sequence[LayerRow], count: int) -> list[LayerRow]:
@@ -228,14 +228,14 @@ def _rows(
 
 
 def _answers(
-    expected: LayerTensors, found: LayerTensors, wanted: np.ndarray, given: np.ndarray
+    reference: LayerTensors, file: LayerTensors, wanted: np.ndarray, given: np.ndarray
 ) -> tuple[float | None, float | None]:
     """Agreement and divergence."""
     if wanted.shape != given.shape:
         return None, None
     p, q = (
-        answer if file.last_op == "SOFTMAX" else softmax(answer)
-        for file, answer in ((expected, wanted), (found, given))
+        answer if one.last_op == "SOFTMAX" else softmax(answer)
+        for one, answer in ((reference, wanted), (file, given))
     )
     same = wanted.argmax(-1) == given.argmax(-1)
     return float(same.mean()), float(divergences(p, q).mean())

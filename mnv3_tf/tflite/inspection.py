@@ -57,7 +57,7 @@ class Graph:
 
 
 def inspect(path: str | Path) -> FileReport:
-    """Everything that a file tells by itself.
+    """Everything that can be read from a file alone.
 
     Raises UserError for an absent, foreign, damaged or cut file.
     """
@@ -330,9 +330,9 @@ def _first(details: Sequence[dict[str, Any]]) -> Tensor | None:
 
 
 def _main(path: str) -> None:
-    found = _describe(path)
-    print(json.dumps(found), flush=True)
-    if "invalid" not in found:
+    described = _describe(path)
+    print(json.dumps(described), flush=True)
+    if "invalid" not in described:
         _print_xnnpack_share(path)
 
 

@@ -125,12 +125,12 @@ def normalization_of(content: bytes) -> tuple[list[float], list[float]] | None:
     """
     try:
         packed = _entry(content, ENTRY)
-        found = packed and metadata_tables.normalization(packed)
+        normalization = packed and metadata_tables.normalization(packed)
     except Exception:
         return None
-    if not found or not all(len(values) in (1, 3) for values in found) or not all(found[1]):
+    if not normalization or not all(normalization[1]):
         return None
-    return found
+    return normalization if all(len(values) in (1, 3) for values in normalization) else None
 
 
 def _entry(content: bytes, name: str) -> bytes | None:

@@ -23,18 +23,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def divergences(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+def divergences(expected: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Kullback-Leibler divergence of each row, in nats: (N, classes) twice -> (N,).
 
-    `found` may be rounded: int8 stores a probability under 1/512 as zero, which alone would make
+    `given` may be rounded: int8 stores a probability under 1/512 as zero, which alone would make
     the divergence infinite. What its row leaves of 1 (at least a millionth) is spread evenly over
     its zeros, and the row scaled to a sum of 1. So a file that answers in int8 probabilities
     shows some divergence for its coarse output alone; logits have no such floor.
     """
-    expected, found = np.asarray(expected, np.float64), np.asarray(found, np.float64)
-    zeros = found <= 0
-    rest = np.maximum(1 - np.where(zeros, 0, found).sum(-1, keepdims=True), _LEAST_REMAINDER)
-    filled = np.where(zeros, rest / np.maximum(zeros.sum(-1, keepdims=True), 1), found)
+    expected, given = np.asarray(expected, np.float64), np.asarray(given, np.float64)
+    zeros = given <= 0
+    rest = np.maximum(1 - np.where(zeros, 0, given).sum(-1, keepdims=True), _LEAST_REMAINDER)
+    filled = np.where(zeros, rest / np.maximum(zeros.sum(-1, keepdims=True), 1), given)
     filled /= filled.sum(-1, keepdims=True)
     ratio = np.where(expected > 0, expected, 1) / np.where(expected > 0, filled, 1)
     return (expected * np.log(ratio)).sum(-1)

@@ -90,7 +90,7 @@ def _options(keep: Suppression, classes: int) -> bytes:
         builder.Int("max_detections", keep.total)
         builder.Int("max_classes_per_detection", 1)
         builder.Int("detections_per_class", keep.total)
-        # Class by class would be nearer to how detectors are judged, but with T threads the
+        # Class by class would be nearer to how detectors are evaluated, but with T threads the
         # operator then never finds class T (tensorflow/tensorflow issue 56058).
         builder.Bool("use_regular_nms", False)
         builder.Float("nms_score_threshold", keep.score)
@@ -139,12 +139,12 @@ def _as_float(schema: Any, tree: Any, graph: Any, tensor: int) -> int:
         graph.operators.remove(operator)
         tensor = int(operator.inputs[0])
         source = graph.tensors[tensor]
-    found = _tensor(schema, graph, f"{source.name.decode()}_float", source.shape)
+    dequantized = _tensor(schema, graph, f"{source.name.decode()}_float", source.shape)
     operator = schema.OperatorT()
     operator.opcodeIndex = _code(schema, tree, schema.BuiltinOperator.DEQUANTIZE)
-    operator.inputs, operator.outputs = [tensor], [found]
+    operator.inputs, operator.outputs = [tensor], [dequantized]
     graph.operators.append(operator)
-    return found
+    return dequantized
 
 
 def _tensor(schema: Any, graph: Any, name: str, shape: Any, buffer: int = 0) -> int:

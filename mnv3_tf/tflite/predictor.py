@@ -46,7 +46,7 @@ class Predictor:
     """`task` is the name of one of `TASKS`, `image_size` (height, width) in pixels.
 
     `num_classes` is without a detector's background, and 0 where neither the file nor its labels
-    tell. `labels` are names, None if there are none. `spec` is that of a file of ours.
+    say. `labels` are names, None if there are none. `spec` is that of a file of ours.
 
     Methods take pictures (N, height, width, 3) as real values in [-1, 1]. A file of others' gets
     them normalised as its metadata say; quantised inputs of 8 bits get the bytes as they are, as
@@ -74,8 +74,8 @@ class Predictor:
         self.spec = spec if spec and self._is_of(spec) else None
         # Files of several tasks may look alike.
         self.task = self.spec.task if self.spec else signature.task
-        told = (signature.num_classes, self.spec and self.spec.num_classes, len(labels or ()))
-        self.num_classes = next((number for number in told if number), 0)
+        known = (signature.num_classes, self.spec and self.spec.num_classes, len(labels or ()))
+        self.num_classes = next((number for number in known if number), 0)
         self._model, self._normalization = model, normalization
         self._anchors = self._own_anchors() if signature.form == "raw" else None
 
@@ -93,8 +93,8 @@ class Predictor:
 
     def classify(self, images: Array) -> Array:
         """float32 (N, classes), as the file gives them: probabilities or logits."""
-        found = [self._outputs(image)[0].reshape(-1) for image in images]
-        return np.stack(found) if found else np.empty((0, self.num_classes), np.float32)
+        scores = [self._outputs(image)[0].reshape(-1) for image in images]
+        return np.stack(scores) if scores else np.empty((0, self.num_classes), np.float32)
 
     def detect(self, images: Array) -> list[Detections]:
         """Of each picture. Raw files get the `post_process.Suppression` that others have inside."""
@@ -102,8 +102,8 @@ class Predictor:
 
     def segment(self, images: Array) -> Array:
         """Class indices, int32 (N, H, W), of the size of the file's output."""
-        found = [self._classes(self._outputs(image)[0]) for image in images]
-        return np.stack(found) if found else np.empty((0, *self._model.output.shape[1:3]), np.int32)
+        masks = [self._classes(self._outputs(image)[0]) for image in images]
+        return np.stack(masks) if masks else np.empty((0, *self._model.output.shape[1:3]), np.int32)
 
     def mask(self, view: Array, size: tuple[int, ...]) -> Array:
         """Class indices, int32 (H, W), of one view, but of `size`."""
@@ -159,13 +159,13 @@ class Predictor:
         """int32 (H, W), of `size` (height, width) or the output's own."""
         height, width = size or output.shape[1:3]
         if self.signature.form == "classes":
-            found = np.rint(output.reshape(output.shape[1:3])).astype(np.int32)
+            indices = np.rint(output.reshape(output.shape[1:3])).astype(np.int32)
             rows, columns = (
                 # The nearest: pixels are squares, and their centres are at halves.
                 ((np.arange(side) + 0.5) * given / side).astype(int)
-                for side, given in zip((height, width), found.shape, strict=True)
+                for side, given in zip((height, width), indices.shape, strict=True)
             )
-            return found[rows[:, np.newaxis], columns]
+            return indices[rows[:, np.newaxis], columns]
 
         def scores(number: int) -> Array:
             channel = output[0, ..., number]

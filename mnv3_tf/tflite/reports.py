@@ -50,7 +50,7 @@ class OperatorRow(TypedDict):
 
 
 class FileReport(TypedDict):
-    """What a file tells by itself.
+    """What can be read from a file alone.
 
     `quantize` is "none", "float16", "dynamic" or "int8", guessed from the types. `hard_swish` is
     "fused" (HARD_SWISH operators), "composite" (ADD with RELU6, then MUL), "mixed" or "none".
@@ -237,10 +237,10 @@ def write(report: ExportReport, file: str | Path) -> None:
 def read(path: str | Path) -> ExportReport | None:
     """A report; None for what is absent or none. One of an older export may lack keys."""
     try:
-        found = json.loads(Path(path).read_text())
+        tree = json.loads(Path(path).read_text())
     except (OSError, ValueError):
         return None
-    return cast(ExportReport, found) if isinstance(found, dict) else None
+    return cast(ExportReport, tree) if isinstance(tree, dict) else None
 
 
 def read_beside(file: str | Path, sha256: str) -> ExportReport | None:

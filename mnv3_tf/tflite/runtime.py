@@ -1,4 +1,4 @@
-"""Running a .tflite with LiteRT: predictions, timings, and finding out safely whether it loads.
+"""Running a .tflite with LiteRT: predictions, timings, and a safe check that it loads.
 
 XNNPACK may abort the whole process over a model that it does not like, so a file of unknown
 quality is first tried in a process of its own (`check_loads`). A `TFLiteModel` is for files that
@@ -214,7 +214,7 @@ def measure_latency(model: TFLiteModel, seconds: float = 1.0) -> Latency:
 def check_loads(path: str | Path, delegate: bool = True) -> float | None:
     """Loads the file and runs it once in another process.
 
-    Returns how many MB that added to the process at its peak, where the system tells.
+    Returns how many MB that added to the process at its peak, where the system says.
 
     Raises UserError with the runtime's reason, naming the operators where it stopped, if the
     file is no model, is cut short, or cannot be prepared by XNNPACK (with `delegate`) or the
@@ -302,10 +302,10 @@ def load_error(interpreter: Any, nodes: int, error: Exception) -> str:
     glued = re.sub(r"(?<=\S)(?=failed to create|unsupported |Node number)", "\n", str(error))
     parts = [" ".join(part.split()).rstrip(".") for part in glued.splitlines()]
     reason = ", ".join(dict.fromkeys(part for part in parts if part))
-    found = re.search(r"[Nn]ode number (\d+)", reason)
-    if not found:
+    numbered = re.search(r"[Nn]ode number (\d+)", reason)
+    if not numbered:
         return reason
-    number = int(found[1])
+    number = int(numbered[1])
     try:
         operators = interpreter._get_ops_details()
         members = partition_members(operators, nodes).get(number, [number])
@@ -325,7 +325,7 @@ def partition_members(operators: Sequence[dict[str, Any]], nodes: int) -> dict[i
     turn on, so each partition is walked from its outputs back to its inputs.
     """
     producer = {int(tensor): op["index"] for op in operators[:nodes] for tensor in op["outputs"]}
-    found = {}
+    members_of = {}
     for partition in operators[nodes:]:
         borders: Collection[int] = {int(tensor) for tensor in partition["inputs"]}
         waiting, members = [int(tensor) for tensor in partition["outputs"]], set[int]()
@@ -336,8 +336,8 @@ def partition_members(operators: Sequence[dict[str, Any]], nodes: int) -> dict[i
                 continue
             members.add(number)
             waiting.extend(int(source) for source in operators[number]["inputs"])
-        found[int(partition["index"])] = sorted(members)
-    return found
+        members_of[int(partition["index"])] = sorted(members)
+    return members_of
 
 
 def _operator_name(interpreter: Any, operator: dict[str, Any]) -> str:
@@ -361,10 +361,10 @@ def _peak_mb() -> float | None:
     Not getrusage's: a process inherits that from the one which started it.
     """
     try:
-        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
         return None
-    return int(found[1]) / 1024 if found else None
+    return int(peak[1]) / 1024 if peak else None
 
 
 def _main(path: str, *options: str) -> None:

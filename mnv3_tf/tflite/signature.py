@@ -1,4 +1,4 @@
-"""What a .tflite answers with, told from its outputs alone, whoever wrote it."""
+"""What the outputs of a .tflite mean, by their shapes, types, names and operators alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Signature:
     "scores": segment, (1, H, W, classes), or (1, H, W, 1) from 0 to 1 for a single figure;
     "classes": segment, class indices (1, H, W) or (1, H, W, 1).
 
-    `num_classes` is without a detector's background; None where the file does not tell. `order`
+    `num_classes` is without a detector's background; None where the file does not say. `order`
     lists the outputs that the form speaks of, by their number in the file. `class_by_class`: the
     operator suppresses boxes of each class by themselves.
     """
@@ -60,8 +60,8 @@ def signature_of(tree: Any) -> Signature:
     """
     graph = tree.subgraphs[0]
     outputs = [graph.tensors[number] for number in graph.outputs]
-    if found := _detections(tree, graph):
-        return found
+    if detections := _detections(tree, graph):
+        return detections
     shapes = [_shape(tensor) for tensor in outputs]
     names = tuple((tensor.name or b"").decode(errors="replace") for tensor in outputs)
     if names == RAW:
@@ -98,10 +98,10 @@ def _detections(tree: Any, graph: Any) -> Signature | None:
 
 def _options(operator: Any) -> dict[str, Any]:
     try:
-        found = flexbuffers.Loads(bytes(operator.customOptions))
+        options = flexbuffers.Loads(bytes(operator.customOptions))
     except Exception:  # the runtime does not verify the options
         return {}
-    return found if isinstance(found, dict) else {}
+    return options if isinstance(options, dict) else {}
 
 
 def _arg_max_classes(tree: Any, graph: Any) -> int | None:

@@ -48,17 +48,17 @@ class LayerTensors:
         self.last_op = next(
             (op["op_name"] for op in reversed(operators) if op["op_name"] not in KEEP_VALUES), ""
         )
-        found: dict[str, LayerTensor] = {}
+        layers: dict[str, LayerTensor] = {}
         for operator in operators:
             if operator["op_name"] == "DEQUANTIZE":
                 continue  # float16 kernels, which have names of layers too
             for index in map(int, operator["outputs"]):
                 name, *aliases = layer_names(details[index]["name"])
-                found.pop(name, None)
+                layers.pop(name, None)
                 info = tensor_info(details[index])
-                found[name] = LayerTensor(name, operator["op_name"], index, info, tuple(aliases))
-        found.pop("", None)
-        self.layers = list(found.values())
+                layers[name] = LayerTensor(name, operator["op_name"], index, info, tuple(aliases))
+        layers.pop("", None)
+        self.layers = list(layers.values())
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """One picture (H, W, 3) in [-1, 1]; returns the real values of the output, flat."""
@@ -78,16 +78,16 @@ class LayerTensors:
 
     def sources(self, layer: LayerTensor, among: Collection[int]) -> set[int]:
         """Indices of the nearest tensors before a layer's that are `among` those given."""
-        found, seen = set[int](), set[int]()
+        nearest, seen = set[int](), set[int]()
         waiting = [int(i) for i in self._read_by.get(layer.index, ())]
         while waiting:
             index = waiting.pop()
             if index in among:
-                found.add(index)
+                nearest.add(index)
             elif index not in seen:
                 seen.add(index)
                 waiting.extend(int(i) for i in self._read_by.get(index, ()))
-        return found
+        return nearest
 
 
 def layer_names(tensor_name: str) -> list[str]:

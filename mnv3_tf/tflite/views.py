@@ -55,8 +55,8 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     scale = np.float32(max(np.array(covered, np.float32) / shape))
     resized = np.rint(shape * scale).astype(int)
     top, left = (resized - size) // 2
-    found = resize_bilinear(picture, (int(resized[0]), int(resized[1])))
-    return normalize(found[top : top + size[0], left : left + size[1]])
+    shrunk = resize_bilinear(picture, (int(resized[0]), int(resized[1])))
+    return normalize(shrunk[top : top + size[0], left : left + size[1]])
 
 
 VIEWS = {"centre": centre, "whole": whole}
