@@ -88,7 +88,8 @@ def asked(monkeypatch, drawn, tmp_path) -> dict[str, list]:
     trained = SimpleNamespace(spec=spec, model=None, class_names=("cat", "dog"), recorded=recorded)
     stands_in = {
         "mnv3_tf.training.run": {"train": train},
-        "mnv3_tf.export.exporter": {"export": export, "ExportOptions": lambda quantize: quantize},
+        "mnv3_tf.export.exporter": {"export": export},
+        "mnv3_tf.export.settings": {"ExportOptions": lambda quantize: quantize},
         "mnv3_tf.export.pictures": {"training_on": training_on},
         "mnv3_tf.training.trained": {"load_run": lambda run: trained},
         "mnv3_tf.data.sources": {"open_dataset": open_dataset},
