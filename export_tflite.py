@@ -61,7 +61,8 @@ def _show(out: str, report: ExportReport) -> None:
     if report["images"]:
         for metric, pair in reports.metrics(report):
             rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**pair)))
-        rows.append(("agreement", f"{report['agreement'] or 0:.4f} on {report['images']} pictures"))
+    if report["agreement"] is not None:
+        rows.append(("agreement", f"{report['agreement']:.4f} on {report['images']} pictures"))
     if report.get("divergence") is not None:
         rows.append(("divergence", f"{report['divergence']:.4f} nats from the network"))
     if report.get("stem"):

@@ -18,12 +18,12 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.training.run_folder import score_of
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.ui import cli, settings
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    settings.define(values, Settings)
+    settings.define(values, TrainSettings)
     settings.define(values, Head)
     cli.define_json_flag(values)
 
@@ -32,7 +32,7 @@ def main(args: flags.FlagValues) -> None:
     for name in ("dataset", "out"):
         if not args[name].value:
             raise UserError(f"--{name} is missing; see --help.")
-    asked = settings.read(args, Settings, head=settings.read(args, Head))
+    asked = settings.read(args, TrainSettings, head=settings.read(args, Head))
 
     cli.import_tensorflow(args)
     from mnv3_tf.training.run import train

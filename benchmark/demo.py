@@ -51,12 +51,12 @@ def define_flags(values: flags.FlagValues) -> None:
 def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf.training.run import train
-    from mnv3_tf.training.settings import Settings
+    from mnv3_tf.training.settings import TrainSettings
 
     out = Path(args.out)
     run = out / "run"
     print(f"1/4  Training MobileNetV3-Small on shapes, 96x96 ({run})")
-    settings = Settings(
+    settings = TrainSettings(
         dataset="shapes", out=str(run), model="small", resolution=96, steps=args.steps
     )
     trained = train(settings)
@@ -132,13 +132,17 @@ def _time(out: Path) -> dict[str, Any]:
     return results
 
 
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _row(kind: str, report: "ExportReport", timed: dict[str, Any]) -> tuple[object, ...]:
     headline = headline_of(timed)
     return (
         kind,
         f"{report['bytes'] / 1e6:.2f}",
-        f"{report['top1']['exported'] or 0:.3f}",
-        f"{report['agreement'] or 0:.3f}",
+        _figure(report["top1"]["exported"]),
+        _figure(report["agreement"]),
         report["xnnpack"]["partitions"],
         sum((report["xnnpack"]["outside"] or {}).values()),
         f"{headline.us / 1e3:.3f}",

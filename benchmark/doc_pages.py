@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from benchmark import paper_lines, paper_plots, profile, report
 from benchmark.paper import describe, with_accuracy
-from benchmark.paper_tables import TABLES, Row
+from benchmark.paper_tables import TABLES, TableRow
 from benchmark.result_files import Cell, Column, ResultFile, markdown, read, write
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
@@ -133,7 +133,7 @@ def dense_counts() -> str:
     return markdown(columns, lines)
 
 
-def _row(where: str, label: str) -> Row:
+def _row(where: str, label: str) -> TableRow:
     return next(row for row in TABLES[where].rows() if row.label == label)
 
 

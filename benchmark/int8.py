@@ -13,9 +13,9 @@ network takes the trained one's place, which is enough for timing.
 import json
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from absl import flags
 
@@ -28,7 +28,7 @@ from mnv3_tf.tasks.flags import define_network_flags, network_spec
 from mnv3_tf.tasks.task import Parity
 from mnv3_tf.tflite.reports import ExportReport, FileReport
 from mnv3_tf.ui import cli, tables
-from mnv3_tf.ui.settings import define, read
+from mnv3_tf.ui.settings import Checked, define, read, setting
 
 SCHEMA_VERSION = 1
 METHODS = ("stock", "ptq", "qat")
@@ -40,67 +40,70 @@ TIMES = ("median_us", "ci_us", "p95_us", "samples", "spread", "rounds_us")
 Row = dict[str, Any]
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    def text(name: str, default: str | None, meaning: str) -> None:
-        flags.DEFINE_string(name, default, meaning, flag_values=values)
+@dataclass(frozen=True, kw_only=True)
+class Int8Settings(Checked):
+    """Of what network, by which methods, on which pictures.
 
-    def count(name: str, default: int | None, meaning: str) -> None:
-        flags.DEFINE_integer(name, default, meaning, 1, flag_values=values)
+    Raises UserError for what is missing or does not go together.
+    """
 
-    define_network_flags(values)
-    text("weights", None, 'Weights of --model: "imagenet", or a file; random if not given.')
-    flags.DEFINE_multi_string(
-        "calibration",
-        None,
-        "Pictures for int8; --methods=qat trains on them too, and on more if given several times.",
-        flag_values=values,
+    weights: str | None = setting(
+        None, 'Weights of --model: "imagenet", or a file; random if not given.'
     )
-    count("calibration_images", 512, "How many of them.")
-    text("dataset", None, "Pictures to judge by; without it nothing is judged.")
-    text("data_dir", None, "Where tensorflow_datasets keeps its sets.")
-    flags.DEFINE_integer("seed", 0, "Of random splits and weights.", flag_values=values)
-    flags.DEFINE_list("methods", ["stock", "ptq"], "Of stock, ptq and qat.", flag_values=values)
-    count("qat_steps", None, "Steps of qat, instead of the default.")
-    text("output", "probabilities", "Of all files: probabilities or logits.")
+    calibration: tuple[str, ...] = setting(
+        (),
+        "Pictures for int8; --methods=qat trains on them too, and on more if given several times.",
+        repeated=True,
+    )
+    calibration_images: int = setting(512, "How many of them.", least=1)
+    dataset: str | None = setting(None, "Pictures to evaluate on; without it nothing is evaluated.")
+    data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
+    seed: int = setting(0, "Of random splits and weights.")
+    methods: tuple[str, ...] = setting(("stock", "ptq"), "Of stock, ptq and qat.", choices=METHODS)
+    qat_steps: int | None = setting(None, "Steps of qat, instead of the default.", least=1)
+    output: Literal["probabilities", "logits"] = setting(
+        "probabilities", "Of all files: probabilities or logits."
+    )
+    out: str = setting(MISSING, "Folder for the files, results.json, latency.png and accuracy.png.")
+
+    def __post_init__(self) -> None:
+        if not self.out:
+            raise UserError("--out is missing; give the folder for what is made.")
+        super().__post_init__()
+        if self.weights and not self.calibration:
+            raise UserError(
+                "int8 needs pictures to calibrate on; give --calibration, such as "
+                "--calibration=folder:photos. Labels are not needed."
+            )
+        for flag, given in (("dataset", self.dataset), ("methods=qat", "qat" in self.methods)):
+            if given and not self.weights:
+                raise UserError(f"A random network has no accuracy; give --{flag} with --weights.")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    define_network_flags(values)
+    define(values, Int8Settings)
     define(values, HostSettings, without=("seed", "delegate"))
-    text("out", None, "Folder for the files, results.json, latency.png and accuracy.png.")
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    _check(args)
-    timing = read(args, HostSettings, delegate="xnnpack")
+    asked, timing = read(args, Int8Settings), read(args, HostSettings, delegate="xnnpack")
     named = network_spec(args)
     if named.task != CLASSIFY.name:
         raise UserError(f"Only classifiers are compared here, not --task={args.task}.")
     spec = named.backbone
     cli.import_tensorflow(args)
     rows = []
-    for row in _workshop(args, spec).make(args.methods, args.qat_steps):
+    for row in _workshop(asked, timing.threads, spec).make(asked.methods, asked.qat_steps):
         print(f"Made {row['path']}")
         rows.append(row)
     results = {"schema_version": SCHEMA_VERSION, "command": _command(args)}
     results |= time_rows(rows, timing)
-    write_results(results, spec, Path(args.out))
+    write_results(results, spec, Path(asked.out))
     show(results, spec)
     if args.json:
         print(json.dumps(results))
-
-
-def _check(args: flags.FlagValues) -> None:
-    """What can be refused before TensorFlow is imported."""
-    if not args.out:
-        raise UserError("--out is missing; give the folder for what is made.")
-    if unknown := [method for method in args.methods if method not in METHODS]:
-        raise UserError(f"--methods={unknown[0]} is not one of {', '.join(METHODS)}.")
-    if args.weights and not args.calibration:
-        raise UserError(
-            "int8 needs pictures to calibrate on; give --calibration, such as "
-            "--calibration=folder:photos. Labels are not needed."
-        )
-    for flag, given in (("dataset", args.dataset), ("methods=qat", "qat" in args.methods)):
-        if given and not args.weights:
-            raise UserError(f"A random network has no accuracy; give --{flag} with --weights.")
 
 
 def _command(args: flags.FlagValues) -> str:
@@ -108,36 +111,36 @@ def _command(args: flags.FlagValues) -> str:
     return shlex.join(["python", "-m", "benchmark", "int8", *filter(None, given)])
 
 
-def _workshop(args: flags.FlagValues, spec: NetworkSpec) -> "Workshop":
+def _workshop(asked: Int8Settings, threads: int, spec: NetworkSpec) -> "Workshop":
     from mnv3_tf.export.pictures import open_pictures
     from mnv3_tf.models.random_networks import noise_pictures, settled_classifier
     from mnv3_tf.training.trained import load_weights
 
     pictures = open_pictures(
-        args.calibration or [], args.dataset, spec.resolution, args.data_dir, args.seed
+        list(asked.calibration), asked.dataset, spec.resolution, asked.data_dir, asked.seed
     )
-    calibration = pictures.calibration(args.calibration_images, spec.resolution)
+    calibration = pictures.calibration(asked.calibration_images, spec.resolution)
     if calibration is None:
-        calibration = noise_pictures(spec.resolution, seed=args.seed)
+        calibration = noise_pictures(spec.resolution, seed=asked.seed)
     split = pictures.evaluation
     evaluation = split.eval_batches(BATCH, spec.resolution) if split else ()
-    if args.weights:
-        loaded = load_weights(spec, args.weights)
+    if asked.weights:
+        loaded = load_weights(spec, asked.weights)
         assert isinstance(loaded.spec, NetworkSpec)
         spec, model = loaded.spec, loaded.model
     else:
-        model = settled_classifier(spec, calibration[:BATCH], args.seed)
+        model = settled_classifier(spec, calibration[:BATCH], asked.seed)
     return Workshop(
-        Path(args.out),
+        Path(asked.out),
         spec,
         model,
-        bool(args.weights),
+        bool(asked.weights),
         calibration,
         pictures.sources,
         evaluation,
-        args.output,
-        args.threads,
-        args.seed,
+        asked.output,
+        threads,
+        asked.seed,
     )
 
 

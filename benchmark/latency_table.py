@@ -15,7 +15,7 @@ host.timings.jsonl. --out and its plot host.png are written at the end.
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.measuring.timers import open_timer
-from mnv3_tf.measuring.timings import Job, Timings
+from mnv3_tf.measuring.timings import TimingJob, Timings
 from mnv3_tf.networks.blocks import InvertedResidual
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
@@ -35,6 +35,7 @@ from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.search.space import Space
 from mnv3_tf.tflite import skeleton
 from mnv3_tf.ui import cli, tables
+from mnv3_tf.ui.settings import Checked, define, read, setting
 
 if TYPE_CHECKING:
     from mnv3_tf.networks.graph import Operator
@@ -47,48 +48,53 @@ CLASSES = (2, 1000)
 COLUMNS = ("kind", "networks", "median error", "95 % below", "Spearman", "sum of parts")
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    def count(name: str, default: int, meaning: str, least: int = 1) -> None:
-        flags.DEFINE_integer(name, default, meaning, least, flag_values=values)
+@dataclass(frozen=True, kw_only=True)
+class TableSettings(Checked):
+    """What a table spans, and where it is timed. Raises UserError for values out of range."""
 
-    flags.DEFINE_list(
-        "seeds", ["large", "small"], "Networks whose spaces are spanned.", flag_values=values
+    seeds: tuple[str, ...] = setting(("large", "small"), "Networks whose spaces are spanned.")
+    resolution: int = setting(224, "Side of the networks' input, in pixels.", least=1)
+    smallest: float | None = setting(
+        None, "Also span the networks down to this part of the seeds' channels, for NetAdapt."
     )
-    count("resolution", 224, "Side of the networks' input, in pixels.")
-    flags.DEFINE_float(
-        "smallest",
-        None,
-        "Also span the networks down to this part of the seeds' channels, for NetAdapt.",
-        flag_values=values,
+    networks: int = setting(
+        40, "Random networks to tell the error by, and as many again to fit.", least=2
     )
-    count("networks", 40, "Random networks to judge by, and as many again to fit.", 2)
-    count("plane", 4, "Channel counts on each axis of a convolution's grid.")
-    count("line", 5, "Channel counts of the other operators.")
-    count("rounds", 20, "How often each file gets a turn.")
-    count("threads", 1, "Threads of the runtime.")
-    flags.DEFINE_integer("seed", 0, "Of the random networks.", flag_values=values)
-    flags.DEFINE_string("device", None, "Serial of a phone, instead of here.", flag_values=values)
-    flags.DEFINE_string("adb", None, "The adb client.", flag_values=values)
-    flags.DEFINE_string("benchmark_binary", None, "benchmark_model.", flag_values=values)
-    flags.DEFINE_string("out", None, "The table, a JSON file.", flag_values=values)
+    plane: int = setting(4, "Channel counts on each axis of a convolution's grid.", least=1)
+    line: int = setting(5, "Channel counts of the other operators.", least=1)
+    rounds: int = setting(20, "How often each file gets a turn.", least=1)
+    threads: int = setting(1, "Threads of the runtime.", least=1)
+    seed: int = setting(0, "Of the random networks.")
+    device: str | None = setting(None, "Serial of a phone, instead of here.")
+    adb: str | None = setting(None, "The adb client.")
+    benchmark_binary: str | None = setting(None, "benchmark_model.")
+    out: str = setting(MISSING, "The table, a JSON file.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if Path(self.out or "").suffix != ".json" or Path(self.out).is_dir():
+            raise UserError(f"--out={self.out or ''} is no JSON file; give --out=FILE.json.")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    define(values, TableSettings)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
     from benchmark.latency_table_plot import plot_errors
 
-    out = Path(args.out or "")
-    if out.suffix != ".json" or out.is_dir():
-        raise UserError(f"--out={args.out or ''} is no JSON file; give --out=FILE.json.")
-    spaces = [space_around(resolve(name, resolution=args.resolution)) for name in args.seeds]
-    plans = latency_model.plan_grids(spanning(spaces, args.smallest), args.plane, args.line)
-    timer = open_timer(args.device, args.adb, args.benchmark_binary, args.threads, args.rounds)
+    asked = read(args, TableSettings)
+    out = Path(asked.out)
+    spaces = [space_around(resolve(name, resolution=asked.resolution)) for name in asked.seeds]
+    plans = latency_model.plan_grids(spanning(spaces, asked.smallest), asked.plane, asked.line)
+    timer = open_timer(asked.device, asked.adb, asked.benchmark_binary, asked.threads, asked.rounds)
     timings = Timings(out.with_suffix(".timings.jsonl"), timer)
     table = LatencyTable(timer.conditions)
     for quantize in PRECISIONS:
         table.grids[quantize] = measure_grids(plans, quantize, timings)
     judged: dict[str, Any] = {}
-    networks = draw(spaces, 2 * args.networks, args.seed)
+    networks = draw(spaces, 2 * asked.networks, asked.seed)
     for quantize in PRECISIONS:
         judged[quantize] = judge(table, networks, quantize, timings)
         table.errors[quantize] = judged[quantize]["errors"]
@@ -149,7 +155,7 @@ def measure_grids(
     timings: Timings,
 ) -> dict[Key, Grid]:
     jobs = {
-        (key, channels): Job(
+        (key, channels): TimingJob(
             f"{quantize} {key} {channels}",
             latency_model.with_channels(op, channels),
             quantize,
@@ -173,7 +179,9 @@ def judge(
     timings: Timings,
 ) -> dict[str, Any]:
     """Fits the correction to the first half of the networks, and tells the errors of the others."""
-    jobs = [Job(f"{quantize} {spec.hash}", spec, quantize, NETWORK_BURST_MS) for spec in networks]
+    jobs = [
+        TimingJob(f"{quantize} {spec.hash}", spec, quantize, NETWORK_BURST_MS) for spec in networks
+    ]
     measured = np.array(timings.of(jobs, f"Networks, {quantize}"))
     features = np.array([table.features(spec, quantize) for spec in networks])
     half = len(networks) // 2

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
@@ -18,32 +19,40 @@ from absl import flags
 
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.ui import cli
+from mnv3_tf.ui.settings import Checked, command, define, read, setting
 
 LARGEST_GROWTH = 0.05
 SECONDS = 1.0
 
 
+@dataclass(frozen=True)
+class MemorySettings(Checked):
+    """The training that is watched, as train.py's flags. Raises UserError for what is too small."""
+
+    steps: int = setting(2000, "Training steps.", least=1)
+    model: str = setting("small", "The network.")
+    resolution: int = setting(96, "Side of the input.", least=32)
+    batch_size: int = setting(16, "Pictures in a step.", least=1)
+    recipe: str = setting("quick", "How to train.")
+
+
 def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer("steps", 2000, "Training steps.", 1, flag_values=values)
-    flags.DEFINE_string("model", "small", "The network.", flag_values=values)
-    flags.DEFINE_integer("resolution", 96, "Side of the input.", 32, flag_values=values)
-    flags.DEFINE_integer("batch_size", 16, "Pictures in a step.", 1, flag_values=values)
-    flags.DEFINE_string("recipe", "quick", "How to train.", flag_values=values)
+    define(values, MemorySettings)
     flags.DEFINE_string("out", None, "Folder for results.json and memory.png.", flag_values=values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
+    asked = read(args, MemorySettings)
     if not Path("/proc/self/status").exists():
         raise UserError("The memory of a process is read from /proc, which only Linux has.")
-    names = ("steps", "model", "resolution", "batch_size", "recipe")
-    words = [f"--{name}={args[name].value}" for name in names]
+    words = [f"--{name}={value}" for name, value in asdict(asked).items()]
     seconds, megabytes = measure(words)
     begin = median(megabytes[len(megabytes) // 5 : 2 * len(megabytes) // 5] or megabytes)
     end = median(megabytes[4 * len(megabytes) // 5 :])
     growth = end / begin - 1
     results = {
-        "command": " ".join(["python -m benchmark memory", *words]),
+        "command": command("benchmark memory", asked),
         "seconds": seconds,
         "megabytes": megabytes,
         "begin_mb": begin,
@@ -51,7 +60,7 @@ def main(args: flags.FlagValues) -> None:
         "growth": growth,
     }
     print(
-        f"{args.steps} steps: {begin:.0f} MB in the second fifth, {end:.0f} MB in the last: "
+        f"{asked.steps} steps: {begin:.0f} MB in the second fifth, {end:.0f} MB in the last: "
         f"{'flat' if growth < LARGEST_GROWTH else 'it grows'} ({growth:+.1%})."
     )
     if args.out:
@@ -81,7 +90,6 @@ def measure(words: list[str]) -> tuple[list[float], list[float]]:
 
 
 def draw(seconds: list[float], megabytes: list[float], path: Path) -> None:
-
     from mnv3_tf.ui import figures
 
     figure = figures.new(7, 3)

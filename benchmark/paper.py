@@ -33,7 +33,7 @@ from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import command, define, read
 
 if TYPE_CHECKING:
-    from benchmark.paper_tables import Row
+    from benchmark.paper_tables import TableRow
 
 SCHEMA_VERSION = 1
 ORIGINS = {
@@ -154,7 +154,7 @@ def measure_table(name: str, settings: HostSettings, folder: Path) -> dict[str, 
     }
 
 
-def write_file(row: "Row", folder: Path) -> Path:
+def write_file(row: "TableRow", folder: Path) -> Path:
     from mnv3_tf.tflite import skeleton
 
     path = folder / f"{row.name}.tflite"
@@ -163,7 +163,7 @@ def write_file(row: "Row", folder: Path) -> Path:
     return path
 
 
-def describe(row: "Row") -> dict[str, Any]:
+def describe(row: "TableRow") -> dict[str, Any]:
     """What is known of a row before it is timed."""
     from mnv3_tf.networks.cost import cost
 

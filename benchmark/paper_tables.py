@@ -21,7 +21,7 @@ PRECISIONS: tuple[Precision, ...] = ("none", "int8")
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A network in one precision. `published` has "top1" (percent), "pixel_ms" (Pixel 1, 2, 3 as
     far as given), "source", or in the ablations what the paper says of a change.
 
@@ -56,7 +56,7 @@ class Table:
     """
 
     title: str
-    rows: Callable[[], Iterator[Row]]
+    rows: Callable[[], Iterator[TableRow]]
     first: str
     note: str = ""
     task: str = CLASSIFY.name
@@ -68,14 +68,14 @@ class Table:
         return replace(asked, rounds=min(asked.rounds, self.most_rounds or asked.rounds))
 
 
-def networks() -> Iterator[Row]:
+def networks() -> Iterator[TableRow]:
     for quantize in PRECISIONS:
         for network, width in published.FAMILY:
             label = network if width == 1 else f"{network} {width:g}"
             yield _row(label, network, width, 224, quantize)
 
 
-def multipliers() -> Iterator[Row]:
+def multipliers() -> Iterator[TableRow]:
     for quantize in PRECISIONS:
         for network in ("large", "small"):
             for width in published.WIDTHS:
@@ -85,14 +85,14 @@ def multipliers() -> Iterator[Row]:
                     yield _row(f"{network} at {resolution}", network, 1.0, resolution, quantize)
 
 
-def _row(label: str, network: str, width: float, resolution: int, quantize: Precision) -> Row:
+def _row(label: str, network: str, width: float, resolution: int, quantize: Precision) -> TableRow:
     found = published.find(network, width, quantize, resolution)
     figures = (
         {"top1": found.top1, "pixel_ms": list(found.pixel_ms), "source": found.source}
         if found
         else {}
     )
-    return Row(label, resolve(network, width, resolution), quantize, published=figures)
+    return TableRow(label, resolve(network, width, resolution), quantize, published=figures)
 
 
 PLACEMENTS: Mapping[str, tuple[int | None, float, float, float]] = {
@@ -107,24 +107,24 @@ and not. The stem keeps h-swish where there is any, as in Table 1."""
 LOWERINGS: tuple[HardSwish, ...] = ("fused", "composite", "naive")
 
 
-def hard_swish() -> Iterator[Row]:
+def hard_swish() -> Iterator[TableRow]:
     large = resolve("large")
     for quantize in PRECISIONS:
         for label, (first, top1, optimised_ms, naive_ms) in PLACEMENTS.items():
             figures = {"top1": top1, "source": published.PLACEMENT} if quantize == "none" else {}
             if first is None:
                 told = figures | ({"pixel_ms": [optimised_ms]} if figures else {})
-                yield Row(label, large.with_activation("relu"), quantize, published=told)
+                yield TableRow(label, large.with_activation("relu"), quantize, published=told)
                 continue
             spec = large.with_activation("hard_swish", first)
             spec = spec.replace(stem=large.stem, last_activation=large.last_activation)
             for lowering in LOWERINGS:
                 pixel_ms = {"fused": [optimised_ms], "naive": [naive_ms]}.get(lowering)
                 told = figures | ({"pixel_ms": pixel_ms} if figures and pixel_ms else {})
-                yield Row(label, spec, quantize, lowering, told)
+                yield TableRow(label, spec, quantize, lowering, told)
 
 
-def redesigns() -> Iterator[Row]:
+def redesigns() -> Iterator[TableRow]:
     """Section 5's changes, each undone by itself in Large."""
     large, source = resolve("large"), published.REDESIGN
     told: dict[str, tuple[NetworkSpec, dict[str, Any]]] = {
@@ -144,10 +144,10 @@ def redesigns() -> Iterator[Row]:
     }
     for quantize in PRECISIONS:
         for label, (spec, figures) in told.items():
-            yield Row(label, spec, quantize, published=figures if quantize == "none" else {})
+            yield TableRow(label, spec, quantize, published=figures if quantize == "none" else {})
 
 
-def detection() -> Iterator[Row]:
+def detection() -> Iterator[TableRow]:
     """Table 6's detectors at 320x320."""
     for quantize in PRECISIONS:
         for row in published.DETECTORS:
@@ -159,14 +159,16 @@ def detection() -> Iterator[Row]:
             figures: dict[str, Any] = {"params_m": row.params_m, "madds_b": row.madds_b}
             if quantize == "none":
                 figures |= {"map": row.mean_ap, "pixel_ms": [row.pixel1_ms]}
-            yield Row(label, spec, quantize, published=figures | {"source": published.DETECTION})
+            yield TableRow(
+                label, spec, quantize, published=figures | {"source": published.DETECTION}
+            )
 
 
 def _label(network: str, width: float, *more: str) -> str:
     return " ".join(filter(None, (network, f"{width:g}" * (width != 1), *more)))
 
 
-def segmentation(image_size: tuple[int, int] = published.HALF_SIZE) -> Iterator[Row]:
+def segmentation(image_size: tuple[int, int] = published.HALF_SIZE) -> Iterator[TableRow]:
     """Tables 7 and 8 at this height and width."""
     full = image_size == published.CITYSCAPES_SIZE
     for quantize in PRECISIONS:
@@ -189,7 +191,7 @@ def segmentation(image_size: tuple[int, int] = published.HALF_SIZE) -> Iterator[
             if quantize == "none":
                 pixel_ms = [row.pixel3_ms if full else row.pixel3_half_ms]
                 figures |= {"miou": row.miou, "test_miou": row.test_miou, "pixel_ms": pixel_ms}
-            yield Row(label, spec, quantize, published=figures | {"source": row.source})
+            yield TableRow(label, spec, quantize, published=figures | {"source": row.source})
 
 
 HEAD_NAMES = {"raspp": "R", "lraspp": "LR"}

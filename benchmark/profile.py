@@ -11,6 +11,7 @@ is timed as well and told.
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from mnv3_tf.tasks import Spec, specs
 from mnv3_tf.tasks.specs import NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui import cli, settings, tables
+from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
     from mnv3_tf.measuring.timers import HostTimer
@@ -37,15 +39,20 @@ HEADS = ("head", "extras", "box head", "class head", "resize")
 TYPES = ("1x1 convolution", "depthwise", "squeeze-excite", "stem", *HEADS, "add")
 
 
+@dataclass(frozen=True)
+class ProfileSettings(Checked):
+    """Raises UserError for values out of range."""
+
+    models: tuple[str, ...] = setting(("large", "small"), "Networks.")
+    rounds: int = setting(20, "How often each operator gets a turn.", least=1)
+    threads: int = setting(1, "Threads of the runtime.", least=1)
+    out: str | None = setting(None, "Folder for profile.json and profile.png.")
+
+
 def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_list("models", ["large", "small"], "Networks.", flag_values=values)
+    settings.define(values, ProfileSettings)
     settings.define(values, NamedNetwork, without=("model", "width", "num_classes"))
     settings.define(values, Head)
-    flags.DEFINE_integer(
-        "rounds", 20, "How often each operator gets a turn.", 1, flag_values=values
-    )
-    flags.DEFINE_integer("threads", 1, "Threads of the runtime.", 1, flag_values=values)
-    flags.DEFINE_string("out", None, "Folder for profile.json and profile.png.", flag_values=values)
     cli.define_json_flag(values)
 
 
@@ -53,7 +60,8 @@ def main(args: flags.FlagValues) -> None:
     from benchmark.latency_table import PRECISIONS
     from mnv3_tf.measuring.timers import HostTimer
 
-    if not args.out:
+    profiled = settings.read(args, ProfileSettings)
+    if not profiled.out:
         raise UserError("Where to? Give --out=DIR.")
     asked = settings.read(args, NamedNetwork, model="", width=1.0, num_classes=None)
     chosen = {
@@ -64,16 +72,16 @@ def main(args: flags.FlagValues) -> None:
             num_classes=published.CLASSES.get(asked.task) if name in NETWORKS else None,
             head=settings.read(args, Head),
         )
-        for name in args.models
+        for name in profiled.models
     }
-    timer = HostTimer(args.threads, args.rounds)
+    timer = HostTimer(profiled.threads, profiled.rounds)
     rows = [
         profile(name, spec, quantize, timer)
         for name, spec in chosen.items()
         for quantize in PRECISIONS
     ]
     result = {"schema_version": SCHEMA_VERSION, "conditions": timer.conditions, "rows": rows}
-    out = Path(args.out)
+    out = Path(profiled.out)
     write_json(out / "profile.json", result)
     plot(rows, out / "profile.png")
     title = f"Milliseconds by type of operator, {timer.conditions['device']}"

@@ -15,9 +15,9 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from absl import flags
@@ -34,6 +34,7 @@ from mnv3_tf.search.rewards import Reward
 from mnv3_tf.search.space import Architecture, Space
 from mnv3_tf.search.strategies import STRATEGIES, Strategy, make
 from mnv3_tf.ui import cli, tables
+from mnv3_tf.ui.settings import Checked, define, read, setting
 
 SCHEMA_VERSION = 1
 CHOICES: Mapping[str, Any] = {
@@ -54,36 +55,47 @@ TARGET, SLOPE = 0.8, -0.3
 COLUMNS = ("strategy", "median", "worst", "runs", "against random", "in budget")
 
 
+@dataclass(frozen=True, kw_only=True)
+class StrategySettings(Checked):
+    """Raises UserError for what is missing or out of range."""
+
+    latency_table: str = setting(MISSING, "Table of latencies, JSON.")
+    quantize: Literal["none", "int8"] = setting("int8", "Precision.")
+    resolution: int = setting(128, "Side of the input, in pixels.")
+    runs: int = setting(5, "Runs of each strategy, from seed 0 on.", least=1)
+    out: str = setting(MISSING, "Folder for the results.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.out or Path(self.out).is_file():
+            raise UserError(f"--out={self.out or ''} is no folder; give --out=FOLDER.")
+        if not self.latency_table:
+            raise UserError(
+                "Latencies come from a table; give --latency_table=FILE, made with python -m "
+                f"benchmark latency_table --seeds=small --resolution={self.resolution}."
+            )
+
+
 def define_flags(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("latency_table", None, "Table of latencies, JSON.", flag_values=values)
-    flags.DEFINE_enum("quantize", "int8", ["none", "int8"], "Precision.", flag_values=values)
-    flags.DEFINE_integer("resolution", 128, "Side of the input, in pixels.", flag_values=values)
-    flags.DEFINE_integer("runs", 5, "Runs of each strategy, from seed 0 on.", 1, flag_values=values)
-    flags.DEFINE_string("out", None, "Folder for what is found.", flag_values=values)
+    define(values, StrategySettings)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
     from benchmark.search_strategies_plot import plot_runs
 
-    if not args.out or Path(args.out).is_file():
-        raise UserError(f"--out={args.out or ''} is no folder; give --out=FOLDER.")
-    if not args.latency_table:
-        raise UserError(
-            "Latencies come from a table; give --latency_table=FILE, made with python -m benchmark "
-            f"latency_table --seeds=small --resolution={args.resolution}."
-        )
-    table = LatencyTable.read(args.latency_table)
-    space = Space(resolve("small", resolution=args.resolution), **CHOICES)
-    judged = judge_all(space, table, args.quantize)
+    asked = read(args, StrategySettings)
+    table = LatencyTable.read(asked.latency_table)
+    space = Space(resolve("small", resolution=asked.resolution), **CHOICES)
+    judged = judge_all(space, table, asked.quantize)
     cli.import_tensorflow(args)
     runs = {
-        name: [run(make(name, space, seed), judged.rewards) for seed in range(args.runs)]
+        name: [run(make(name, space, seed), judged.rewards) for seed in range(asked.runs)]
         for name in STRATEGIES
     }
     results = {
         "schema_version": SCHEMA_VERSION,
-        "conditions": {**table.conditions, "quantize": args.quantize, "target_us": judged.target},
+        "conditions": {**table.conditions, "quantize": asked.quantize, "target_us": judged.target},
         "size": space.size,
         "budget": math.ceil(BUDGET * space.size),
         "best": {
@@ -93,7 +105,7 @@ def main(args: flags.FlagValues) -> None:
         "within": judged.within(GOAL),
         "strategies": {name: [_described(r, judged.best) for r in of] for name, of in runs.items()},
     }
-    out = Path(args.out) / "search_strategies.json"
+    out = Path(asked.out) / "search_strategies.json"
     write_json(out, results)
     plot_runs(results, out.with_suffix(".png"))
     print(

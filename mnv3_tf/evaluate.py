@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings(Checked):
+class EvaluateSettings(Checked):
     model_file: str | None = setting(
         None, 'A run folder, a .tflite, or weights (a file, or "imagenet").'
     )
@@ -43,13 +43,13 @@ class Settings(Checked):
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    settings.define(values, Settings)
+    settings.define(values, EvaluateSettings)
     define_network_flags(values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    asked = settings.read(args, Settings)
+    asked = settings.read(args, EvaluateSettings)
     if not asked.model_file:
         raise UserError("--model_file is missing; give a run folder, a weights file or a .tflite.")
     path = Path(asked.model_file)

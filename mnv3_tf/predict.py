@@ -26,7 +26,7 @@ from mnv3_tf.ui.settings import Checked, setting
 
 
 @dataclass(frozen=True)
-class Settings(Checked):
+class PredictSettings(Checked):
     model_file: str | None = setting(None, "The .tflite.")
     image: tuple[str, ...] = setting(
         (), "A picture, or a folder of them; needs no flag.", repeated=True
@@ -38,12 +38,12 @@ class Settings(Checked):
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    settings.define(values, Settings)
+    settings.define(values, PredictSettings)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    asked = settings.read(args, Settings)
+    asked = settings.read(args, PredictSettings)
     if not asked.model_file:
         raise UserError("--model_file is missing; give a .tflite.")
     from mnv3_tf import prediction

@@ -110,7 +110,7 @@ def colours(made: Artefacts, folder: Path) -> None:
 
 def run_settings(made: Artefacts, out: Path, **changes: Any) -> Any:
     """Of a training on `colours` in epochs of six steps; as it stands, that of `trained`."""
-    from mnv3_tf.training.settings import Settings
+    from mnv3_tf.training.settings import TrainSettings
 
     recipe = {
         "optimizer": "sgd",
@@ -131,7 +131,7 @@ def run_settings(made: Artefacts, out: Path, **changes: Any) -> Any:
         "override": [f"{field}={value}" for field, value in recipe.items()],
         "seed": 3,
     }
-    return Settings(**(fixed | changes))
+    return TrainSettings(**(fixed | changes))
 
 
 def trained(made: Artefacts, folder: Path) -> None:
@@ -169,9 +169,9 @@ def photos(made: Artefacts, folder: Path) -> None:
 def trained_run(made: Artefacts, folder: Path) -> None:
     """`run`, the folder of a few steps of train.py on `photos`, and model.json, its network."""
     from mnv3_tf.training.run import train
-    from mnv3_tf.training.settings import Settings
+    from mnv3_tf.training.settings import TrainSettings
 
     model = folder / "model.json"
     model.write_text(tiny.SHALLOW.to_json())
     source, out = f"folder:{made(photos)}", str(folder / "run")
-    train(Settings(source, out, str(model), recipe="quick", steps=4, batch_size=4, seed=9))
+    train(TrainSettings(source, out, str(model), recipe="quick", steps=4, batch_size=4, seed=9))

@@ -10,7 +10,7 @@ import pytest
 
 from mnv3_tf import evaluate
 from mnv3_tf.training.run import train
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.ui import cli
 
 WEIGHTS = "mnv3_small_imagenet/mobilenet_v3_small_1.0_224_imagenet_folded.npz"
@@ -32,7 +32,7 @@ SETS = {
 def test_two_steps_from_released_weights(name, shared, tmp_path, capsys):
     task, form, resolution, sizes = SETS[name]
     out = tmp_path / "run"
-    settings = Settings(
+    settings = TrainSettings(
         form.format(shared / name),
         str(out),
         "small",

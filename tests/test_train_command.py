@@ -8,18 +8,18 @@ from refusals import check_command
 import train
 from mnv3_tf.tasks.specs import Head
 from mnv3_tf.training import run as training
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.ui import cli
 
 SUMMARY = {"val_top1": 0.75, "best_epoch": 3, "images_per_s": 12.6, "wall_s": 34.4}
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list[Settings]:
+def asked(monkeypatch) -> list[TrainSettings]:
     """Instead of training: the settings of each run."""
     found = []
 
-    def keep(settings: Settings) -> dict:
+    def keep(settings: TrainSettings) -> dict:
         found.append(settings)
         return SUMMARY
 
@@ -33,7 +33,7 @@ def call(*arguments: str) -> int:
 
 def test_what_is_asked_without_more_words(asked, capsys):
     assert call("--dataset=shapes", "--out=x") == 0
-    assert asked == [Settings("shapes", "x", override=())]
+    assert asked == [TrainSettings("shapes", "x", override=())]
     said = "x: val top-1 0.7500 in epoch 3, 13 images/s, 34 s.\n"
     assert capsys.readouterr().out == said
 
@@ -76,13 +76,13 @@ def test_every_flag(asked, capsys):
         "sync_batch_norm": True,
         "jit_compile": True,
     }
-    assert asked == [Settings(**given)]
+    assert asked == [TrainSettings(**given)]
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == SUMMARY
 
 
 def test_teachers_teach(asked):
     assert call("--dataset=shapes", "--out=x", "--teacher=runs/large") == 0
-    assert asked == [Settings("shapes", "x", teacher="runs/large", override=())]
+    assert asked == [TrainSettings("shapes", "x", teacher="runs/large", override=())]
 
 
 def test_without_a_validation_set(monkeypatch, capsys):

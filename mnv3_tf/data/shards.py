@@ -20,7 +20,7 @@ from mnv3_tf.ui.settings import Checked, setting
 
 
 @dataclass(frozen=True)
-class Settings(Checked):
+class ShardSettings(Checked):
     """What is written, and where to; raises UserError for what is missing or out of range."""
 
     dataset: str | None = setting(None, f"{usage('classes')}.")
@@ -31,12 +31,12 @@ class Settings(Checked):
 
 
 def define_flags(values: flags.FlagValues) -> None:
-    settings.define(values, Settings)
+    settings.define(values, ShardSettings)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    asked = settings.read(args, Settings)
+    asked = settings.read(args, ShardSettings)
     if not asked.dataset:
         raise UserError("--dataset is missing; see --help.")
     if not asked.out:

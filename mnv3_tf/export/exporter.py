@@ -33,9 +33,7 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
 
     Raises UserError for what cannot be read, or does not fit the network.
     """
-    trained = (
-        load_run(asked.run) if asked.run else load_weights(asked.named_spec, asked.weights or "")
-    )
+    trained = _load(asked)
     spec, pictures = trained.spec, _pictures(asked, trained)
     calibration = training = None
     if pictures.sources:

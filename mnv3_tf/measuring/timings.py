@@ -21,7 +21,7 @@ CHUNK = 60  # files timed side by side
 
 
 @dataclass(frozen=True)
-class Job:
+class TimingJob:
     """An operator or a network to be timed; `name` tells it from all others."""
 
     name: str
@@ -53,7 +53,7 @@ class Timings:
             )
         self._known = {entry["name"]: float(entry["us"]) for entry in entries[1:]}
 
-    def of(self, jobs: Sequence[Job], doing: str) -> list[float]:
+    def of(self, jobs: Sequence[TimingJob], doing: str) -> list[float]:
         """Microseconds of each job; what is not known yet is timed, and kept."""
         from rich.console import Console
         from rich.progress import track

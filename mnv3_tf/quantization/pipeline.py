@@ -25,7 +25,7 @@ from mnv3_tf.quantization.lowering import lower_weights, lowered_model
 from mnv3_tf.quantization.scheme import Range, fake_quantized, round_biases
 from mnv3_tf.quantization.simplify import simplify
 from mnv3_tf.tasks import Spec, task_of
-from mnv3_tf.tflite.reports import Int8Notes, Stem
+from mnv3_tf.tflite.reports import Int8Notes, StemTrial
 
 TRIAL_IMAGES = 32  # decide whether the stem's second gate is worth its time
 WORTH_ITS_TIME = 0.75  # of the divergence without it
@@ -165,7 +165,9 @@ def find_warnings(pictures: np.ndarray, ranges: Mapping[str, Range]) -> list[str
     return warnings
 
 
-def _choose_stem(spec: Spec, network: tf_keras.Model, pictures: np.ndarray) -> tuple[Int8, Stem]:
+def _choose_stem(
+    spec: Spec, network: tf_keras.Model, pictures: np.ndarray
+) -> tuple[Int8, StemTrial]:
     """Tries both stems, and keeps the cheap one unless the other is worth its time."""
     tried = {lowering: _calibrated(spec, network, lowering, pictures) for lowering in STEMS}
     divergence: dict[str, float] = {

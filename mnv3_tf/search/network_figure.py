@@ -24,7 +24,7 @@ SHOULDER = 0.28
 
 
 @dataclass(frozen=True)
-class Row:
+class BlockRow:
     """`channels` are the input's, the widest and the output's; `size` is the output's side in
     pixels. `cells` has a text for each of COLUMNS. A `kernel` of 0 has no shape.
     """
@@ -37,7 +37,7 @@ class Row:
     residual: bool = False
 
 
-def rows(spec: NetworkSpec) -> Iterator[Row]:
+def rows(spec: NetworkSpec) -> Iterator[BlockRow]:
     stem, size = spec.stem, -(-spec.resolution // spec.stem.stride)
     yield _convolution("stem", 3, stem.filters, size, stem.kernel, stem.activation)
     channels = stem.filters
@@ -47,20 +47,20 @@ def rows(spec: NetworkSpec) -> Iterator[Row]:
         kernels = block.kernels or (1,)
         cells = _cells(kernels, block.widest, squeeze, block.filters, block.activation)
         widths = (placed.in_channels, block.widest, block.filters)
-        yield Row(f"block {index}", widths, size, max(kernels), cells, placed.residual)
+        yield BlockRow(f"block {index}", widths, size, max(kernels), cells, placed.residual)
         channels = block.filters
     for name, filters, side in (("conv", spec.last_conv, size), ("hidden", spec.hidden, 1)):
         if filters:
             yield _convolution(name, channels, filters, side, 1, spec.last_activation)
             channels = filters
-    yield Row("classes", (0, 0, 0), 1, 0, ("", "", "", str(spec.num_classes), ""))
+    yield BlockRow("classes", (0, 0, 0), 1, 0, ("", "", "", str(spec.num_classes), ""))
 
 
 def _convolution(
     name: str, channels: int, filters: int, size: int, kernel: int, activation: str
-) -> Row:
+) -> BlockRow:
     cells = _cells((kernel,), "", "", filters, activation)
-    return Row(name, (channels, filters, filters), size, kernel, cells)
+    return BlockRow(name, (channels, filters, filters), size, kernel, cells)
 
 
 def _cells(
@@ -100,7 +100,7 @@ def figure(spec: NetworkSpec, width: float) -> Any:
     return drawn
 
 
-def _shape(row: Row, y: float, widest: int) -> Any:
+def _shape(row: BlockRow, y: float, widest: int) -> Any:
     from matplotlib.patches import Polygon
 
     before, inside, after = (channels / widest / 2 for channels in row.channels)
@@ -120,7 +120,7 @@ def _mark_size(axes: Any, y: float, size: int) -> None:
     axes.text(SIZES, y + 0.5, f"{size}x{size}", ha="center", va="center", fontsize=9, weight="bold")
 
 
-def _explain(drawn: Any, listed: Sequence[Row]) -> None:
+def _explain(drawn: Any, listed: Sequence[BlockRow]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

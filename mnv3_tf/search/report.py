@@ -37,7 +37,7 @@ Scored = tuple[NetworkSpec, float | None]
 """A network with its top-1 on held-out pictures, where that is known."""
 
 
-class Line(TypedDict):
+class NetworkLine(TypedDict):
     """A network of summary.json; `predicted` is in the search's unit, parts are of the first's."""
 
     network: str
@@ -51,7 +51,7 @@ class Line(TypedDict):
     held_out_top1: float | None
 
 
-class Summary(TypedDict):
+class SearchSummary(TypedDict):
     """What summary.json says of either search."""
 
     search: str
@@ -59,15 +59,15 @@ class Summary(TypedDict):
     quantize: str
     target: float
     conditions: dict[str, Any]
-    networks: list[Line]
+    networks: list[NetworkLine]
 
 
-class NetAdaptSummary(Summary):
+class NetAdaptSummary(SearchSummary):
     steps: int
     proposals: int
 
 
-class NasSummary(Summary):
+class NasSummary(SearchSummary):
     """`mean_reward` is of the first_fifth, of the last_fifth and of all."""
 
     strategy: str
@@ -88,9 +88,9 @@ class Search:
     latency: LatencySource
     timer: Timer | None
 
-    def summary(self, name: str, networks: Sequence[Scored]) -> Summary:
+    def summary(self, name: str, networks: Sequence[Scored]) -> SearchSummary:
         quantize = self.settings.quantize
-        return Summary(
+        return SearchSummary(
             search=name,
             unit=self.latency.unit,
             quantize=quantize,
@@ -241,7 +241,7 @@ def compare(
     latency: LatencySource,
     timer: Timer | None,
     quantize: skeleton.Precision,
-) -> list[Line]:
+) -> list[NetworkLine]:
     """A line for each network.
 
     The first is the starting point, of whose latency the others have a part. They are measured
@@ -256,7 +256,7 @@ def compare(
         medians, parts = np.median(times, 0), np.median(times / times[:, :1], 0)
         measured = list(zip(medians.tolist(), parts.tolist(), strict=True))
     return [
-        Line(
+        NetworkLine(
             network=spec.name,
             spec_hash=spec.hash,
             predicted=now,
@@ -273,7 +273,7 @@ def compare(
     ]
 
 
-def rows(lines: Sequence[Line], unit: str) -> list[tuple[str, ...]]:
+def rows(lines: Sequence[NetworkLine], unit: str) -> list[tuple[str, ...]]:
     """The cells of COLUMNS; predicted latencies are in `unit`."""
     return [
         (

@@ -40,7 +40,7 @@ from mnv3_tf.tflite import skeleton
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training import run
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 
 ROUNDS, THREADS = 20, 1
 REWARDS = "rewards.json"
@@ -278,7 +278,7 @@ def _retrain(settings: SearchSettings, dataset: str, data_dir: str | None, seed:
     out = Path(settings.out)
     inherited = settings.retrain == "inherited"
     run.train(
-        Settings(
+        TrainSettings(
             dataset=dataset,
             data_dir=data_dir,
             out=str(out / "run"),

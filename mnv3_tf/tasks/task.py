@@ -240,7 +240,7 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def skeleton_outputs(self, spec: S, graph: Any, tensors: Mapping[str, int]) -> Sequence[int]:
-        """Outputs of a `tflite.skeleton.Graph`, whose tensors are given by operator."""
+        """Outputs of a `tflite.skeleton.FileBuilder`, whose tensors are given by operator."""
 
     # -- predictions of a file ---------------------------------------------------------------
 

@@ -148,7 +148,7 @@ class Simulation(TypedDict):
     agreement: NotRequired[float | None]
 
 
-class Stem(TypedDict):
+class StemTrial(TypedDict):
     """Divergences from the float network, in nats, of the stems that were tried."""
 
     chosen: str
@@ -166,7 +166,7 @@ class Int8Notes(TypedDict, total=False):
     """How an int8 file was made."""
 
     simplified: Mapping[str, Any]
-    stem: Stem
+    stem: StemTrial
     warnings: list[str]
     qat_steps: int
     bias_correction: Tuning | None

@@ -59,7 +59,7 @@ def network(spec: Spec, quantize: Precision = "none", hard_swish: HardSwish | No
     `hard_swish` None takes what is fastest. "naive" computes it as the paper's unoptimised
     variant (Table 5): the gate, its sixth and the product by three operators.
     """
-    graph, task = Graph(quantize, hard_swish), task_of(spec)
+    graph, task = FileBuilder(quantize, hard_swish), task_of(spec)
     made = {IMAGE: graph.input((*spec.image_size, 3))}
     for op in operators(task.for_phones(spec)):
         made[op.name] = graph.operator(op, [made[name] for name in op.reads])
@@ -77,7 +77,7 @@ def single(
     `reads` are the shapes of what it reads. Without them a "multiply" is by a gate of one pixel,
     and a "concatenate", of which they alone tell the parts, is a ValueError.
     """
-    graph = Graph(quantize, hard_swish)
+    graph = FileBuilder(quantize, hard_swish)
     if reads is None:
         reads = _shapes_read(op)
     return graph.finish(graph.operator(op, [graph.input(shape) for shape in reads]))
@@ -94,7 +94,7 @@ def _shapes_read(op: Operator) -> list[Shape]:
     return [op.input]
 
 
-class Graph:
+class FileBuilder:
     """A .tflite under construction; tensors are numbers. All shapes are without the batch of 1."""
 
     def __init__(self, quantize: Precision, hard_swish: HardSwish | None = None) -> None:

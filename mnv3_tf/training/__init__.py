@@ -1,5 +1,5 @@
 """A dataset and a recipe become a run folder.
 
-`run.train(Settings(...))` is the whole of it. The order of reading: `settings`, `recipe` and
+`run.train(TrainSettings(...))` is the whole of it. The order of reading: `settings`, `recipe` and
 `recipes/`, `run` (what is trained on what), `loop` (how), `checkpoints`, `run_folder`.
 """

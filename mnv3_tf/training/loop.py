@@ -18,7 +18,7 @@ from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.optimizers import Phase, phases
 from mnv3_tf.training.progress import Progress, ScalarWriter
 from mnv3_tf.training.run_folder import Row, RunFolder, best_row
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.strategies import distributed, filled, has_gpu, workers
 
 
@@ -53,7 +53,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What is trained on what: a network of `spec` on `train`, a part of `dataset`.
 
     Of `settings` the loop reads the seed, and what says where to compute and when to save.
@@ -64,7 +64,7 @@ class Job:
     plan: Plan
     dataset: Dataset
     train: Split
-    settings: Settings
+    settings: TrainSettings
     strategy: tf.distribute.Strategy
 
 
@@ -75,7 +75,7 @@ class Trainer:
     was stopped ends as one that was not.
     """
 
-    def __init__(self, job: Job, folder: RunFolder) -> None:
+    def __init__(self, job: TrainingJob, folder: RunFolder) -> None:
         self.job, self.folder, self.state = job, folder, RunState()
         self.learner, self.plan, self._strategy = job.learner, job.plan, job.strategy
         learner, plan, settings = job.learner, job.plan, job.settings

@@ -25,14 +25,14 @@ from mnv3_tf.tasks.specs import resolve_spec
 from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
-from mnv3_tf.training.loop import Job, Plan, Trainer
+from mnv3_tf.training.loop import Plan, Trainer, TrainingJob
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.run_folder import Recorded, Row, RunFolder, Summary, as_json, best_row
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.run_folder import Recorded, Row, RunFolder, RunSummary, as_json, best_row
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.trained import load_teacher
 
 
-def train(settings: Settings) -> Summary:
+def train(settings: TrainSettings) -> RunSummary:
     """Trains, or goes on where the same settings stopped; returns what summary.json holds.
 
     A finished run is left as it is. Raises UserError for settings that cannot be, for data or
@@ -62,7 +62,7 @@ def train(settings: Settings) -> Summary:
     return summary
 
 
-def _job(settings: Settings, recipe: Recipe) -> Job:
+def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
     # Before all else of TensorFlow: several workers find each other here.
     strategy = strategies.make(settings.strategy)
     spec = resolve_spec(
@@ -91,11 +91,11 @@ def _job(settings: Settings, recipe: Recipe) -> Job:
         tf.config.experimental.enable_op_determinism()
     spec = task_of(spec).for_training(spec.replace(num_classes=dataset.num_classes), recipe)
     spec, learner = _learner(spec, recipe, settings, strategy)
-    return Job(spec, learner, plan, dataset, split, settings, strategy)
+    return TrainingJob(spec, learner, plan, dataset, split, settings, strategy)
 
 
 def _learner(
-    spec: Spec, recipe: Recipe, settings: Settings, strategy: tf.distribute.Strategy
+    spec: Spec, recipe: Recipe, settings: TrainSettings, strategy: tf.distribute.Strategy
 ) -> tuple[Spec, Learner]:
     """The network with its first weights, and the spec as these need it."""
     with strategy.scope():
@@ -111,7 +111,9 @@ def _learner(
 
 
 @contextmanager
-def _made_ready(folder: RunFolder, job: Job, record: Recorded, anew: bool) -> Iterator[RunFolder]:
+def _made_ready(
+    folder: RunFolder, job: TrainingJob, record: Recorded, anew: bool
+) -> Iterator[RunFolder]:
     """The folder to train in, from its start or on from where it was.
 
     The chief's is the run's own. The other workers take part in all that is computed; what they
@@ -134,7 +136,7 @@ def _made_ready(folder: RunFolder, job: Job, record: Recorded, anew: bool) -> It
         yield folder.copied_to(scratch)
 
 
-def resolve_recipe(settings: Settings) -> Recipe:
+def resolve_recipe(settings: TrainSettings) -> Recipe:
     """The named recipe with what the settings override."""
     recipe = recipes.load(settings.recipe_name)
     if recipe.targets != find_task(settings.task).targets:
@@ -156,7 +158,7 @@ def _require_train(dataset: Dataset) -> Split:
     return dataset.train
 
 
-def _record(job: Job) -> Recorded:
+def _record(job: TrainingJob) -> Recorded:
     settings, plan, dataset, spec = job.settings, job.plan, job.dataset, job.spec
     tree = {
         "settings": settings.configuration(),
@@ -203,7 +205,7 @@ def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wan
         raise UserError(f"{folder.path} was started with another {part}; {remedy}.")
 
 
-def _summary(job: Job, rows: list[Row], wall_seconds: float) -> Summary:
+def _summary(job: TrainingJob, rows: list[Row], wall_seconds: float) -> RunSummary:
     spec = job.spec
     total, best = cost(spec), best_row(rows)
     assert best is not None
@@ -223,7 +225,7 @@ def _summary(job: Job, rows: list[Row], wall_seconds: float) -> Summary:
         "skipped": len(job.dataset.skipped),
         "unreadable": rows[-1]["unreadable"],
     }
-    return cast(Summary, as_json(tree))
+    return cast(RunSummary, as_json(tree))
 
 
 def _say_skipped(dataset: Dataset) -> None:

@@ -42,7 +42,7 @@ class Preprocessing(TypedDict):
 class Recorded(TypedDict):
     """What run.json holds: every resolved setting, and what an export needs to know.
 
-    `settings` are those of `Settings.configuration`, of runs by older versions without the later
+    `settings` are those of `TrainSettings.configuration`, of older versions without the later
     ones; `recipe` the fields of `Recipe`; `started` is a date.
     """
 
@@ -57,7 +57,7 @@ class Recorded(TypedDict):
     started: str
 
 
-class Summary(TypedDict):
+class RunSummary(TypedDict):
     """What summary.json holds besides the task's `val_columns`: those of the best epoch.
 
     They are from 0 to 1 but for val_loss, and None without a validation set.
@@ -127,11 +127,11 @@ class RunFolder:
         """What run.json says; None where no run has been started here."""
         return cast(Recorded, _read_json(self.run)) if self.run.exists() else None
 
-    def summarized(self) -> Summary | None:
+    def summarized(self) -> RunSummary | None:
         """What summary.json says; None where the run is not finished."""
-        return cast(Summary, _read_json(self.summary)) if self.summary.exists() else None
+        return cast(RunSummary, _read_json(self.summary)) if self.summary.exists() else None
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: RunSummary) -> None:
         write_json(self.summary, summary)
 
     def begin(self, record: Recorded) -> None:

@@ -25,7 +25,7 @@ _NOT_CONFIGURATION = (
 
 
 @dataclass(frozen=True)
-class Settings(Checked):
+class TrainSettings(Checked):
     """None leaves the choice to the recipe, the spec or the dataset."""
 
     dataset: str = setting(MISSING, f"{usage()}.")

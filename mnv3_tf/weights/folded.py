@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnv3_tf.weights.names import Conv
+from mnv3_tf.weights.names import ConvNames
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -15,7 +15,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def unfold(
-    arrays: dict[str, np.ndarray], convs: Iterable[Conv], epsilon: float
+    arrays: dict[str, np.ndarray], convs: Iterable[ConvNames], epsilon: float
 ) -> dict[str, np.ndarray]:
     """The same with BatchNorm layers that only add the bias."""
     unfolded = dict(arrays)

@@ -21,7 +21,7 @@ from mnv3_tf.weights.names import (
     LIBRARIES,
     NORM,
     TIMM_TF,
-    Conv,
+    ConvNames,
     Library,
     TensorNames,
     convolutions,
@@ -130,7 +130,7 @@ def _with_widths_of(found: LayerArrays, spec: NetworkSpec) -> tuple[NetworkSpec,
     """
     changes: list[str] = []
 
-    def width(conv: Conv) -> int:
+    def width(conv: ConvNames) -> int:
         shape = found.get(conv.name, {}).get("kernel", np.empty(0)).shape
         wanted = conv.outputs if len(shape) != 4 else shape[3]
         if wanted != conv.outputs:

@@ -25,7 +25,7 @@ NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 
 
 @dataclass(frozen=True)
-class Conv:
+class ConvNames:
     """A convolution of ours.
 
     `block` is that in which it is (0 is the first), of the kind `block_kind`; outside the blocks it
@@ -45,7 +45,7 @@ class Conv:
     batch_norm: bool
 
 
-def convolutions(spec: NetworkSpec) -> list[Conv]:
+def convolutions(spec: NetworkSpec) -> list[ConvNames]:
     """The network's convolutions in the order in which they run."""
     places = {placed.name: index for index, placed in enumerate(spec.placed_blocks())}
     found = []
@@ -53,7 +53,7 @@ def convolutions(spec: NetworkSpec) -> list[Conv]:
         if isinstance(op, Convolution):
             block = places.get(op.stage, -1)
             found.append(
-                Conv(
+                ConvNames(
                     op.name,
                     op.role,
                     op.stage,
@@ -70,7 +70,7 @@ def convolutions(spec: NetworkSpec) -> list[Conv]:
 
 # -- libraries -------------------------------------------------------------------------------
 
-LayerNames = Iterator[tuple[Conv, str, str]]
+LayerNames = Iterator[tuple[ConvNames, str, str]]
 """A convolution, the library's name for it, and its name for the BatchNorm that follows."""
 
 
@@ -87,7 +87,7 @@ class Library:
 
     title: str
     stem: str
-    layers: Callable[[list[Conv], Iterable[str]], LayerNames]
+    layers: Callable[[list[ConvNames], Iterable[str]], LayerNames]
     separator: str
     variables: tuple[str, ...]
     layout: str
@@ -111,7 +111,7 @@ class Library:
         return names
 
 
-def _ours(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _ours(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     for conv in convs:
         yield conv, conv.name, f"{conv.name}_bn"
 
@@ -119,7 +119,7 @@ def _ours(convs: list[Conv], present: Iterable[str]) -> LayerNames:
 SQUEEZE_EXCITE = {"squeeze": "squeeze_excite/Conv", "excite": "squeeze_excite/Conv_1"}
 
 
-def _keras_applications(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _keras_applications(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     """`Conv`, `expanded_conv_3/squeeze_excite/Conv_1`, `expanded_conv_3/expand/BatchNorm`."""
     for conv in convs:
         name = conv.name.capitalize()
@@ -128,12 +128,12 @@ def _keras_applications(convs: list[Conv], present: Iterable[str]) -> LayerNames
         yield conv, name, f"{name}/BatchNorm"
 
 
-def _slim(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _slim(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     for conv, name, norm in _keras_applications(convs, present):
         yield conv, "Logits/Conv2d_1c_1x1" if conv.role == "logits" else name, norm
 
 
-def _keras_applications_v2(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _keras_applications_v2(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     outside = {
         "stem": ("Conv1", "bn_Conv1"),
         "last_conv": ("Conv_1", "Conv_1_bn"),
@@ -144,7 +144,7 @@ def _keras_applications_v2(convs: list[Conv], present: Iterable[str]) -> LayerNa
         yield conv, *outside.get(conv.role, (name, f"{name}_BN"))
 
 
-def _numbered(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _numbered(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     """`.weights.h5` numbers layers within their class, in the order in which they run."""
     seen: Counter[str] = Counter()
     has_dense = "dense/0" in present
@@ -187,7 +187,7 @@ TIMM_SEPARABLE = {"depthwise": ("conv_dw", "bn1"), "project": ("conv_pw", "bn2")
 """In an inverted residual without an expansion."""
 
 
-def _timm(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _timm(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     """Blocks are `blocks.STAGE.INDEX`; the file itself tells which are there."""
     matches = (re.match(r"blocks\.(\d+)\.(\d+)\.", name) for name in present)
     places = sorted({(int(match[1]), int(match[2])) for match in matches if match})
@@ -211,7 +211,7 @@ def _timm(convs: list[Conv], present: Iterable[str]) -> LayerNames:
         yield conv, name, norm
 
 
-def _torchvision_v3(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _torchvision_v3(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     """`features.N.block.K`, K counting what the block has."""
     blocks = max(conv.block for conv in convs) + 1
     at, step = -1, 0
@@ -239,7 +239,7 @@ def _torchvision_v3(convs: list[Conv], present: Iterable[str]) -> LayerNames:
         yield conv, *names
 
 
-def _torchvision_v2(convs: list[Conv], present: Iterable[str]) -> LayerNames:
+def _torchvision_v2(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     """`features.N.conv.K`, where the projection and its BatchNorm are modules of their own."""
     expanded = {conv.block for conv in convs if conv.role == "expand"}
     for conv, name, norm in _torchvision_v3(convs, present):

@@ -63,16 +63,16 @@ def test_logcat_before_every_line_changes_nothing(name: str, prefix: str):
 
 def test_the_level_and_the_tag_are_kept():
     (line,) = log_lines.clean("05-31 10:31:13.022  123  124 E tflite  : ERROR: it is so")
-    assert line == log_lines.Line("it is so", "E", "tflite")
+    assert line == log_lines.LogLine("it is so", "E", "tflite")
     (line,) = log_lines.clean("WARN: so: so")
-    assert line == log_lines.Line("so: so", "W", None)
+    assert line == log_lines.LogLine("so: so", "W", None)
 
 
 @pytest.mark.parametrize(
     "text", ["[a/b.cc:3] WARN: so", "WARN: [b.cc:4] so", "[a.cc:1] WARN: [b.cc:2] so"]
 )
 def test_the_place_may_stand_on_either_side_of_the_level(text: str):
-    assert log_lines.clean(text) == [log_lines.Line("so", "W", None)]
+    assert log_lines.clean(text) == [log_lines.LogLine("so", "W", None)]
 
 
 def test_two_streams_on_one_line():

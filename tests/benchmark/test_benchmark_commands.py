@@ -13,6 +13,10 @@ from absl import flags
 
 from benchmark import __main__ as benchmark
 from benchmark.input_pipeline import PipelineSettings
+from benchmark.latency_table import TableSettings
+from benchmark.memory import MemorySettings
+from benchmark.profile import ProfileSettings
+from benchmark.search_strategies import StrategySettings
 from benchmark.train_step import StepSettings
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring import latency
@@ -147,8 +151,18 @@ def settings_of(name: str, *words: str) -> list[Any]:
     values = parsed(name, *words)
     if name == "int8":
         return [read(values, latency.HostSettings, delegate="xnnpack")]
-    made = {"train_step": StepSettings, "input_pipeline": PipelineSettings}
-    return [read(values, made[name])] if name in made else []
+    made: dict[str, tuple[type, dict[str, str]]] = {
+        "input_pipeline": (PipelineSettings, {}),
+        "latency_table": (TableSettings, {"out": "a.json"}),
+        "memory": (MemorySettings, {}),
+        "profile": (ProfileSettings, {}),
+        "search_strategies": (StrategySettings, {"out": "a", "latency_table": "b.json"}),
+        "train_step": (StepSettings, {}),
+    }
+    if name not in made:
+        return []
+    cls, given = made[name]
+    return [read(values, cls, **given)]
 
 
 def test_every_command_is_here():
@@ -173,8 +187,8 @@ def test_what_is_too_small_is_no_value_of_a_flag(name, flag, least):
 def test_what_there_is_not_is_no_value_of_a_flag():
     with pytest.raises(UserError, match="delegate=nnapi is not one of xnnpack"):
         read(parsed("latency", "--delegate=nnapi"), latency.HostSettings)
-    with pytest.raises(flags.IllegalFlagValueError, match=r"quantize.*none\|int8"):
-        parsed("search_strategies", "--quantize=float16")
+    with pytest.raises(UserError, match="quantize=float16 is not one of none, int8"):
+        settings_of("search_strategies", "--quantize=float16")
 
 
 def test_settings_of_latency_are_bounded_too():

@@ -173,8 +173,8 @@ def test_the_demo_ends_in_a_table_and_a_page(tmp_path, capfd, monkeypatch):
 
     (tmp_path / "tiny.json").write_text(tiny.SHALLOW.to_json())
     smaller = {"model": str(tmp_path / "tiny.json"), "resolution": 32}
-    whole = settings.Settings
-    monkeypatch.setattr(settings, "Settings", lambda **given: whole(**(given | smaller)))
+    whole = settings.TrainSettings
+    monkeypatch.setattr(settings, "TrainSettings", lambda **given: whole(**(given | smaller)))
     monkeypatch.setattr(shape_scenes, "SPLITS", {"train": 160, "val": 20})
     few = {kind: demo.EXPORTS[kind] for kind in ("float32", "int8_ptq", "int8")}
     monkeypatch.setattr(demo, "EXPORTS", few)

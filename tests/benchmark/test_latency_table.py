@@ -12,7 +12,7 @@ import pytest
 from benchmark import latency_table, latency_table_plot
 from benchmark.latency_table_plot import plot_errors
 from mnv3_tf.measuring.timers import HostTimer
-from mnv3_tf.measuring.timings import Job, Timings
+from mnv3_tf.measuring.timings import TimingJob, Timings
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
@@ -38,8 +38,8 @@ def run(*flags: object) -> int:
     return cli.call(latency_table.main, latency_table.define_flags, argv)
 
 
-def a_byte_a_channel(job: Job) -> bytes:
-    """Instead of `Job.content`, which takes long to make; a network is more than its parts."""
+def a_byte_a_channel(job: TimingJob) -> bytes:
+    """Instead of `content`, which takes long to make; a network is more than its parts."""
     if isinstance(job.what, NetworkSpec):
         return b"x" * (2 * sum(op.input[2] + op.output[2] for op in operators(job.what)) + 500)
     return b"x" * (job.what.input[2] + job.what.output[2])
@@ -55,7 +55,7 @@ def filled(tmp_path_factory) -> tuple[Path, str]:
     """The folder of table.json, and what the command printed."""
     folder, printed = tmp_path_factory.mktemp("table"), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(Job, "content", a_byte_a_channel)
+        patch.setattr(TimingJob, "content", a_byte_a_channel)
         patch.setattr(HostTimer, "time", a_nanosecond_a_byte)
         assert run(*TINY, f"--out={folder / 'table.json'}", "--json") == 0
     return folder, printed.getvalue()
@@ -76,7 +76,7 @@ def timed(monkeypatch) -> list[float]:
         turns.extend([burst_ms] * len(paths))
         return a_nanosecond_a_byte(self, paths, burst_ms)
 
-    monkeypatch.setattr(Job, "content", a_byte_a_channel)
+    monkeypatch.setattr(TimingJob, "content", a_byte_a_channel)
     monkeypatch.setattr(HostTimer, "time", time)
     monkeypatch.setattr(latency_table_plot, "plot_errors", lambda *_: None)
     return turns

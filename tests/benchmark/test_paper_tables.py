@@ -12,7 +12,7 @@ import pytest
 import tiny
 
 from benchmark import paper, paper_lines, paper_plots, paper_tables, report
-from benchmark.paper_tables import TABLES, Row
+from benchmark.paper_tables import TABLES, TableRow
 from mnv3_tf.measuring import latency, machine, published, statistics, turns
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.networks.named import resolve
@@ -398,7 +398,7 @@ def test_networks_are_made_and_run_as_asked_for(tmp_path):
 
 def test_a_real_network_is_measured(tmp_path, monkeypatch):
     """A tiny one in both precisions, by the real runtime."""
-    rows = [Row("tiny", tiny.SHALLOW, quantize) for quantize in paper_tables.PRECISIONS]
+    rows = [TableRow("tiny", tiny.SHALLOW, quantize) for quantize in paper_tables.PRECISIONS]
     table = dataclasses.replace(TABLES["redesigns"], rows=lambda: iter(rows), first="tiny")
     monkeypatch.setitem(TABLES, "redesigns", table)
     monkeypatch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 3))))

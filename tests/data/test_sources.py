@@ -11,7 +11,7 @@ from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.sources import FORMATS, Format, Opening, open_dataset, usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import DETECT, TASKS
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 
 
 def open_nothing(asked: Opening) -> Dataset:
@@ -58,7 +58,7 @@ def test_another_format_is_one_line(another):
 
 
 def test_help_names_every_format():
-    meaning = Settings.__dataclass_fields__["dataset"].metadata["setting"]
+    meaning = TrainSettings.__dataclass_fields__["dataset"].metadata["setting"]
     assert all(one.usage in meaning.help for one in FORMATS)
 
 

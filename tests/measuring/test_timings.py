@@ -9,7 +9,7 @@ import numpy as np
 from refusals import refused
 
 from mnv3_tf.measuring import machine, timers, turns
-from mnv3_tf.measuring.timings import CHUNK, Job, Timings
+from mnv3_tf.measuring.timings import CHUNK, TimingJob, Timings
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.tflite import runtime, skeleton
@@ -75,14 +75,14 @@ def test_a_real_operator_is_timed(tmp_path):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stub(Job):
+class Stub(TimingJob):
     """Its file is as long as its number says."""
 
     def content(self) -> bytes:
         return b"x" * int(self.name)
 
 
-def stub(number: int, burst_ms: float = 4.0) -> Job:
+def stub(number: int, burst_ms: float = 4.0) -> TimingJob:
     return Stub(str(number), None, "none", burst_ms)
 
 
@@ -157,6 +157,6 @@ def test_a_job_is_of_an_operator_or_a_network():
     spec = resolve("small_minimalistic", resolution=32)
     op = operators(spec)[0]
     for quantize in ("none", "int8"):
-        job = Job("", op, quantize, 4.0)
+        job = TimingJob("", op, quantize, 4.0)
         assert job.content() == skeleton.single(op, quantize)
-        assert Job("", spec, quantize, 4.0).content() == skeleton.network(spec, quantize)
+        assert TimingJob("", spec, quantize, 4.0).content() == skeleton.network(spec, quantize)

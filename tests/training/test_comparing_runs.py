@@ -10,7 +10,7 @@ from mnv3_tf.files import write_json
 from mnv3_tf.training import compare, curves
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.training.run_groups import Group, grouped, read_run
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.ui import cli
 
 SCORES = {"a-0": (0.5, 0.7), "a-1": (0.4, 0.3), "b-0": (0.6, 0.2)}
@@ -25,7 +25,7 @@ def runs(tmp_path_factory):
         folder = RunFolder(root / name)
         folder.path.mkdir()
         override = ["ema_decay=0.5", "augmentation.erase=0.5"] if name == "b-0" else []
-        settings = Settings("shapes", str(root / name), seed=int(name[-1]), override=override)
+        settings = TrainSettings("shapes", str(root / name), seed=int(name[-1]), override=override)
         write_json(folder.run, {"settings": settings.configuration(), "plan": {"epochs": 2}})
         folder.write_metrics(
             [

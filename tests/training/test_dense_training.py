@@ -25,7 +25,7 @@ from mnv3_tf.training.detection import Detection
 from mnv3_tf.training.run import train
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.training.segmentation import Segmentation
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.trained import load_weights
 from mnv3_tf.ui import cli
 from mnv3_tf.weights import dense
@@ -39,9 +39,11 @@ SPEC = {
 EVERY = pytest.mark.parametrize("task", ["detect", "segment"])
 
 
-def settings_of(task, model, rectangles, out, **more) -> Settings:
+def settings_of(task, model, rectangles, out, **more) -> TrainSettings:
     given = {"recipe": f"{task}_quick", "steps": 4, "batch_size": 4, "seed": 1, **more}
-    return Settings(rectangles[task], str(out), model, task=task, resolution=SIZE[task], **given)
+    return TrainSettings(
+        rectangles[task], str(out), model, task=task, resolution=SIZE[task], **given
+    )
 
 
 def call(task, dense_model, rectangles, out) -> tuple[int, str]:

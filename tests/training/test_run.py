@@ -20,7 +20,7 @@ from mnv3_tf.training.loop import Diverged, Plan
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run import train as train_with_all
 from mnv3_tf.training.run_folder import RunFolder, best_row, score_of
-from mnv3_tf.training.settings import Settings
+from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.trained import load_run
 
 
@@ -370,7 +370,7 @@ class TestBadInput:
     )
     def test_settings_that_cannot_be(self, changes, named):
         with refused(named):
-            Settings("shapes", "out", **changes)
+            TrainSettings("shapes", "out", **changes)
 
     def test_a_folder_that_is_no_run_is_not_touched(self, run, train):
         run.checkpoints.mkdir(parents=True)
@@ -387,7 +387,7 @@ class TestBadInput:
 
 
 def test_settings_at_their_bounds():
-    Settings("shapes", "out", steps=1, keep_checkpoints=1, seed=2**31 - 1, held_out=0.0)
+    TrainSettings("shapes", "out", steps=1, keep_checkpoints=1, seed=2**31 - 1, held_out=0.0)
 
 
 @pytest.mark.parametrize(
@@ -403,12 +403,12 @@ def test_settings_at_their_bounds():
     ],
 )
 def test_the_recipe_that_is_taken_where_none_is_named(given, name):
-    settings = Settings("shapes", "out", **given)
+    settings = TrainSettings("shapes", "out", **given)
     assert settings.recipe_name == settings.configuration()["recipe"] == name
 
 
 def test_where_and_how_fast_is_no_part_of_the_configuration():
-    elsewhere = Settings(
+    elsewhere = TrainSettings(
         "shapes",
         "there",
         overwrite=True,
@@ -418,8 +418,8 @@ def test_where_and_how_fast_is_no_part_of_the_configuration():
         precision="bfloat16",
         jit_compile=True,
     )
-    assert elsewhere.configuration() == Settings("shapes", "here").configuration()
-    assert Settings("shapes", "here", held_out=0.5) != Settings("shapes", "here")
+    assert elsewhere.configuration() == TrainSettings("shapes", "here").configuration()
+    assert TrainSettings("shapes", "here", held_out=0.5) != TrainSettings("shapes", "here")
 
 
 def test_plan_of_a_run_that_ends_within_an_epoch():

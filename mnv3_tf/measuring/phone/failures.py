@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mnv3_tf.measuring.phone.log_lines import Line, clean
+from mnv3_tf.measuring.phone.log_lines import LogLine, clean
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def find(text: str, status: int | None = None, timings: bool = False) -> Found |
 
 
 def find_in(
-    lines: Sequence[Line], status: int | None = None, timings: bool = False
+    lines: Sequence[LogLine], status: int | None = None, timings: bool = False
 ) -> Found | None:
     """`find` on lines that are clean already."""
     told = [line for line in lines if line.ours and not HARMLESS.search(line.text)]

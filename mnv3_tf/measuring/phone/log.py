@@ -16,7 +16,7 @@ from typing import Any
 
 from mnv3_tf.measuring.phone import failures, op_tables
 from mnv3_tf.measuring.phone.log_delegate import find_delegate
-from mnv3_tf.measuring.phone.log_lines import Line, clean
+from mnv3_tf.measuring.phone.log_lines import LogLine, clean
 
 Number = int | float
 Stat = dict[str, Number | None]
@@ -140,7 +140,7 @@ class LogRun:
     "Running benchmark for" above it, counted from 1, and the iterations that this announced.
     """
 
-    lines: Sequence[Line]
+    lines: Sequence[LogLine]
     timings: dict[str, Number]
     stats: Sequence[tuple[Stat, int, int | None]]
     options: Sequence[Option]
@@ -155,9 +155,9 @@ class LogRun:
 # -- cutting the log into runs ---------------------------------------------------------------
 
 
-def _runs(lines: Sequence[Line]) -> list[LogRun]:
+def _runs(lines: Sequence[LogLine]) -> list[LogRun]:
     """At least one. What stands before the first belongs to it: errors may be printed early."""
-    parts: list[list[Line]] = [[]]
+    parts: list[list[LogLine]] = [[]]
     begun = counted = timed = listed = False
     for line in lines:
         starts = START.search(line.text) is not None
@@ -177,7 +177,7 @@ def _runs(lines: Sequence[Line]) -> list[LogRun]:
     return [run for run in runs if run.told] or [_read(lines)]
 
 
-def _read(lines: Sequence[Line]) -> LogRun:
+def _read(lines: Sequence[LogLine]) -> LogRun:
     timings: dict[str, Number] = {}
     options: list[Option] = []
     stats, headers, iterations = [], 0, None
@@ -351,6 +351,6 @@ def _describe(option: Option) -> str:
     return f"Performance option {option.name!r}: {option.stat['avg']} us on average."
 
 
-def _warnings(lines: Sequence[Line]) -> list[str]:
+def _warnings(lines: Sequence[LogLine]) -> list[str]:
     told = [line for line in lines if line.level in ("W", "E", "F") and line.ours]
     return [line.text.strip() for line in told if not MINOR.search(line.text)]

@@ -43,7 +43,7 @@ _LOGCAT = tuple(re.compile(pattern) for pattern in LOGCAT)
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """`level` is one of V, D, I, W, E, F or empty; `tag` is None outside logcat."""
 
     text: str
@@ -60,11 +60,11 @@ class Line:
         )
 
 
-def clean(text: str) -> list[Line]:
+def clean(text: str) -> list[LogLine]:
     return [_line(raw) for raw in re.split(r"\r*\n|\r+", ANSI.sub("", text))]
 
 
-def _line(raw: str) -> Line:
+def _line(raw: str) -> LogLine:
     raw = QUOTED.sub("", raw)
     level, tag = "", None
     for pattern in _LOGCAT:
@@ -77,4 +77,4 @@ def _line(raw: str) -> Line:
         if match := pattern.match(raw.lstrip()):
             raw = raw.lstrip()[match.end() :]
             level = match[1][0] if pattern is LEVEL else level
-    return Line(raw.rstrip(), level, tag)
+    return LogLine(raw.rstrip(), level, tag)
