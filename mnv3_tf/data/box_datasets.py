@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.augment_boxes import DETECTION
-from mnv3_tf.data.box_targets import reader_of_objects, usable
+from mnv3_tf.data.box_targets import Objects, reader_of_objects, usable
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits, picture_size
+from mnv3_tf.data.file_datasets import Labels, open_files
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, picture_size
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import DETECT
 
@@ -29,7 +32,7 @@ def open_boxes(
     """`files` are the pictures of "train" and "val", the label of each a `box_targets.Marked`.
 
     Raises:
-      UserError: a part of which there are no pictures, or what `open_splits` refuses.
+      UserError: a part of which there are no pictures, or what `open_files` refuses.
     """
     usable_files = {}
     for part, marked in files.items():
@@ -45,18 +48,28 @@ def open_boxes(
             if not Path(file.path).is_file():
                 tally.add(MISSING, Path(file.path).name)
         usable_files[part] = [_checked(file, tally) for file in present]
-    splits, skipped = open_splits(
-        usable_files, memory_bound, reader_of_objects, "resize", DETECTION
+    notes = tally.sentences()
+    return open_files(
+        name, class_names, usable_files, BOXES, notes, _cause(usable_files, notes), memory_bound
     )
-    return Dataset(
-        name,
-        class_names,
-        splits.get("train"),
-        splits.get("val"),
-        skipped,
-        DETECT.name,
-        tally.sentences(),
-    )
+
+
+def _count(objects: Sequence[Objects], classes: int) -> np.ndarray:
+    learned = [one.classes[~one.crowd] for one in objects]
+    return np.bincount(np.concatenate([np.zeros(0, np.int32), *learned]), minlength=classes)
+
+
+BOXES = Labels(DETECT.name, reader_of_objects, _count, DETECTION)
+
+
+def _cause(files: Mapping[str, Sequence[PictureFile]], notes: tuple[str, ...]) -> str:
+    """Why there is nothing to learn from, where that is so."""
+    crowd = [file.label.crowd for file in files.get("train", ())]
+    if any((~each).any() for each in crowd):
+        return ""
+    crowds = sum(map(len, crowd))
+    told = f"{crowds} of training are crowds or difficult ones, which are not learned"
+    return "; ".join([*notes, *([told] if crowds else [])])
 
 
 def _checked(file: PictureFile, tally: Tally) -> PictureFile:
