@@ -8,6 +8,7 @@ import numpy as np
 
 from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.augment_boxes import DETECTION
+from mnv3_tf.data.box_conventions import Convention, Size, check
 from mnv3_tf.data.box_targets import Objects, reader_of_objects, usable
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.file_datasets import Labels, open_files
@@ -26,13 +27,15 @@ def open_boxes(
     name: str,
     class_names: tuple[str, ...],
     files: Mapping[str, Sequence[PictureFile]],
+    convention: Convention,
     tally: Tally,
     memory_bound: int = MEMORY_BOUND,
 ) -> Dataset:
     """`files` are the pictures of "train" and "val", the label of each a `box_targets.Marked`.
 
     Raises:
-      UserError: a part of which there are no pictures, or what `open_files` refuses.
+      UserError: a part of which there are no pictures, or what `box_conventions.check` or
+        `open_files` refuses.
     """
     usable_files = {}
     for part, marked in files.items():
@@ -47,7 +50,20 @@ def open_boxes(
         for file in marked:
             if not Path(file.path).is_file():
                 tally.add(MISSING, Path(file.path).name)
-        usable_files[part] = [_checked(file, tally) for file in present]
+        sizes = [_sizes(file, tally) for file in present]
+        check(
+            f"{name} for {part}",
+            [
+                (file.label.corners, taken, actual)
+                for file, (taken, actual) in zip(present, sizes, strict=True)
+                if actual
+            ],
+            convention,
+        )
+        usable_files[part] = [
+            replace(file, label=usable(file.label, taken, Path(file.path).name, tally))
+            for file, (taken, _) in zip(present, sizes, strict=True)
+        ]
     notes = tally.sentences()
     return open_files(
         name, class_names, usable_files, BOXES, notes, _cause(usable_files, notes), memory_bound
@@ -72,9 +88,10 @@ def _cause(files: Mapping[str, Sequence[PictureFile]], notes: tuple[str, ...]) -
     return "; ".join([*notes, *([told] if crowds else [])])
 
 
-def _checked(file: PictureFile, tally: Tally) -> PictureFile:
-    actual, annotated, name = picture_size(file.path), file.label.size, Path(file.path).name
+def _sizes(file: PictureFile, tally: Tally) -> tuple[Size, Size | None]:
+    """What the boxes are taken by, and what the picture has; None where it is no picture."""
+    actual, annotated = picture_size(file.path), file.label.size
     # A phone's picture that its viewer turns is the usual cause.
     if actual and annotated and actual != annotated:
-        tally.add(OTHER_SIZE, name)
-    return replace(file, label=usable(file.label, annotated or actual or (1, 1), name, tally))
+        tally.add(OTHER_SIZE, Path(file.path).name)
+    return annotated or actual or (1, 1), actual

@@ -42,7 +42,9 @@ def checked(dataset: Dataset, cause: str = "") -> Dataset:
             unseen = [name for name, *own in zip(names, learned, val, strict=True) if not own[1]]
             unseen = [name for name in unseen if name not in absent]
             if unseen:
-                notes.append(f"{_have(unseen)} no {unit} in validation, which says nothing of that")
+                them = "it" if len(unseen) == 1 else "them"
+                told = f"no {unit} in validation, which says nothing of {them}"
+                notes.append(f"{_have(unseen)} {told}")
     elif val and cause:
         absent = [name for name, count in zip(names, val, strict=True) if not count]
         notes += [f"{_have(absent)} no {unit}{because}"] if absent else []
