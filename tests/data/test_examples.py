@@ -68,6 +68,11 @@ def test_nothing_left_to_learn_is_refused(task, counts, named):
         told({"train": counts, "val": (1, 1, 1)}, task, cause="why")
 
 
+def test_one_class_is_enough_for_boxes(make_voc):
+    data = open_dataset(f"voc:{make_voc([[('plate', 1, 1, 9, 9)]] * 2)}", task="detect")
+    assert (data.class_names, data.notes) == (("plate",), ())
+
+
 # -- every source counts ---------------------------------------------------------------------
 
 
