@@ -11,6 +11,7 @@ from mnv3_tf.data.box_conventions import COCO, MOST
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.listing import Finder
 from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
@@ -105,8 +106,10 @@ def _read(path: str, folder: str, tally: Tally) -> tuple[dict[int, str], list[Pi
             )
         marks = _marks(path, document["annotations"], images, categories, tally)
         firsts: dict[str, int | str] = {}
+        finder = Finder()
         for key, image in images.items():
-            picture = str(Path(folder) / image["file_name"])
+            written = Path(folder) / image["file_name"]
+            picture = str(finder.find(written) or written)
             first = firsts.setdefault(picture, key)
             if first != key:
                 tally.add(SEVERAL_IDS, Path(picture).name)

@@ -1,10 +1,12 @@
 """`csv:FILE`: a table of files and class indices."""
 
 import csv
+import itertools
 from pathlib import Path
 
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.file_datasets import open_files
+from mnv3_tf.data.listing import Finder
 from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
@@ -25,20 +27,24 @@ def open_csv(asked: Opening) -> Dataset:
     """
     table = asked.rest
     rows = _read_rows(table)
+    finder = Finder()
     names: dict[int, str] = {}
     files: dict[str, list[PictureFile]] = {}
     for number, row in enumerate(rows, start=2):
         where = f"Row {number} of {table}"
         label = _class_index(row["class_index"], where)
-        class_name = (row.get("class_name") or "").strip() or str(label)
+        class_name = row.get("class_name") or str(label)
         if names.setdefault(label, class_name) != class_name:
             raise UserError(
                 f"{where} calls class {label} {class_name!r}, a row before it {names[label]!r}; "
                 f"use one name."
             )
-        path = Path(table).parent / row["filename"]
-        if not row["filename"] or not path.is_file():
-            raise UserError(f"{where} names {path}, which is not there; correct or remove the row.")
+        written = Path(table).parent / Path(row["filename"]).expanduser()
+        path = finder.find(written)
+        if path is None:
+            raise UserError(
+                f"{where} names {written}, which is not there; correct or remove the row."
+            )
         split = row.get("split", "val")
         if split not in ("train", "val"):
             raise UserError(f"{where} has the split {split!r}; write train or val.")
@@ -55,8 +61,8 @@ def _read_rows(table: str) -> list[dict[str, str]]:
     try:
         # utf-8-sig: spreadsheets begin their files with a byte order mark.
         with open(table, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            rows, columns = list(reader), reader.fieldnames or ()
+            reader = csv.reader(file, skipinitialspace=True)
+            columns, *lines = [[cell.strip() for cell in line] for line in reader if line] or [[]]
     except OSError as error:
         raise UserError(
             f"Cannot read {table}: {error.strerror}; give the path of a csv file."
@@ -71,9 +77,9 @@ def _read_rows(table: str) -> list[dict[str, str]]:
                 f"{table} has no column {column!r}, only {', '.join(columns) or 'nothing'}; "
                 f"expected filename and class_index."
             )
-    if not rows:
+    if not lines:
         raise UserError(f"{table} names no pictures; add a row for each.")
-    return rows
+    return [dict(itertools.zip_longest(columns, line, fillvalue="")) for line in lines]
 
 
 def _class_index(text: str, where: str) -> int:

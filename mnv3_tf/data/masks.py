@@ -14,7 +14,8 @@ from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
 from mnv3_tf.data.dataset import Dataset, reader_of
 from mnv3_tf.data.file_datasets import Labels, open_files
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, picture_size
+from mnv3_tf.data.listing import by_name, files, only, pictures
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, hold_out, picture_size
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT
@@ -53,6 +54,8 @@ MASKS = Labels(
 def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     """DIR/{train,val}/images, DIR/{train,val}/masks/*.png and DIR/labels.txt.
 
+    Without DIR/val a fifth of DIR/train is held out under the seed.
+
     A mask is as big as its picture and has its name but for the suffix. Its gray values, or the
     indices of its palette, are classes: 0 is the first of labels.txt. 255 is ignored, and so are
     classes at the end of labels.txt that are called "Unlabelled", "void", "ignore" or the like,
@@ -68,13 +71,17 @@ def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     folder, root = asked.rest, Path(asked.rest)
     class_names, table = _classes(root / "labels.txt")
     tally = Tally()
-    files = {
-        part: _repacked(_pairs(root / part, tally), table, class_names) for part in ("train", "val")
+    masked = {
+        part: _repacked(_pairs(root / part, tally), table, class_names)
+        for part in ("train", "val")
+        if part == "train" or (root / part).exists()
     }
-    cause = _cause([file.label for file in files["train"]])
-    files = {part: _with_pixels(some, tally) for part, some in files.items()}
+    cause = _cause([file.label for file in masked["train"]])
+    masked = {part: _with_pixels(some, tally) for part, some in masked.items()}
+    if "val" not in masked:
+        masked = hold_out([masked["train"]], asked.seed, folder)
     return open_files(
-        f"masks:{folder}", class_names, files, MASKS, tally.sentences(), cause, memory_bound
+        f"masks:{folder}", class_names, masked, MASKS, tally.sentences(), cause, memory_bound
     )
 
 
@@ -136,22 +143,27 @@ def _pairs(folder: Path, tally: Tally) -> list[tuple[Path, Path]]:
                 f"There is no folder {part}; expected train/images, train/masks, val/images and "
                 f"val/masks in {folder.parent}."
             )
-    masks = {path.stem: path for path in (folder / "masks").glob("*.png")}
-    pairs = []
-    for picture in sorted((folder / "images").iterdir()):
-        if picture.name.startswith(".") or not picture.is_file():
-            continue
-        if picture.stem not in masks:
-            raise UserError(
-                f"{picture} has no mask {folder / 'masks' / picture.stem}.png; add it, or remove "
-                f"the picture."
-            )
-        pairs.append((picture, masks[picture.stem]))
+    images = by_name(pictures(files(folder / "images", tally), tally), folder / "images")
+    masks = by_name(files(folder / "masks", tally), folder / "masks")
+    pairs = [
+        (only(found), _mask(only(found), masks.get(name, ()), folder / "masks" / f"{name}.png"))
+        for name, found in images.items()
+    ]
     if not pairs:
         raise UserError(f"{folder / 'images'} holds no pictures; add some.")
-    for stem in sorted(masks.keys() - {picture.stem for picture, _ in pairs}):
-        tally.add(NO_PICTURE, masks[stem].name)
+    for name in sorted(masks.keys() - images.keys()):
+        tally.add(NO_PICTURE, masks[name][0].name)
     return pairs
+
+
+def _mask(picture: Path, found: Sequence[Path], expected: Path) -> Path:
+    masks = [path for path in found if path.suffix.lower() == ".png"]
+    if not masks:
+        instead = f", only {found[0].name}" if found else ""
+        raise UserError(
+            f"{picture} has no mask {expected}{instead}; add it, or remove the picture."
+        )
+    return only(masks)
 
 
 def _repacked(

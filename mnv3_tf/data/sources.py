@@ -4,6 +4,7 @@ A new format is a file with a function from an `Opening` to a `Dataset`, and a l
 No TensorFlow here, so that help is instant.
 """
 
+import os
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,8 @@ def open_dataset(
             f"{usage(wanted.targets)}."
         )
     side = max(sides(resolution))
+    # A shell leaves the ~ of folder:~/photos as it is.
+    rest = ",".join(os.path.expanduser(part) for part in rest.split(","))
     dataset = form.open(Opening(rest, wanted, seed, side, training, data_dir))
     for sentence in dataset.told:
         print(f"{sentence}.", flush=True)
