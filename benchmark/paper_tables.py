@@ -12,7 +12,7 @@ from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT
 from mnv3_tf.tasks.specs import Head, Spec, resolve_spec
-from mnv3_tf.tflite.skeleton import FASTEST, HardSwish, Precision
+from mnv3_tf.tflite.skeleton import FASTEST, HardSwishForm, Precision
 
 if TYPE_CHECKING:
     from mnv3_tf.measuring.latency import HostSettings
@@ -33,11 +33,11 @@ class TableRow:
     label: str
     spec: Spec
     quantize: Precision
-    hard_swish: HardSwish | None = None
+    hard_swish: HardSwishForm | None = None
     published: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def lowering(self) -> HardSwish:
+    def lowering(self) -> HardSwishForm:
         return self.hard_swish or FASTEST[self.quantize]
 
     @property
@@ -104,7 +104,7 @@ PLACEMENTS: Mapping[str, tuple[int | None, float, float, float]] = {
 """Table 5: the first block of Large with h-swish, top-1, and Pixel 1's milliseconds, optimised
 and not. The stem keeps h-swish where there is any, as in Table 1."""
 
-LOWERINGS: tuple[HardSwish, ...] = ("fused", "composite", "naive")
+LOWERINGS: tuple[HardSwishForm, ...] = ("fused", "composite", "naive")
 
 
 def hard_swish() -> Iterator[TableRow]:

@@ -133,24 +133,16 @@ def type_of(op: "Operator") -> str:
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """A bar for each row, in pieces by type."""
-    from mnv3_tf.measuring.plots import LEGEND
-    from mnv3_tf.ui import figures
+    from mnv3_tf.measuring.plots import LEGEND, plot_parts
 
-    figure = figures.new(8, 1.4 + 0.5 * len(rows))
-    axes = figure.subplots()
-    for y, row in enumerate(rows):
-        left = 0.0
-        for number, (name, us) in enumerate(row["us"].items()):
-            label = name if y == 0 else None
-            axes.barh(y, us / 1e3, 0.6, left=left, color=f"C{number}", label=label)
-            left += us / 1e3
-    names = [f"{row['network']}, {LEGEND.get(row['quantize'], row['quantize'])}" for row in rows]
-    axes.set_yticks(range(len(rows)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel("milliseconds, operators timed alone")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)
-    figures.save(figure, path)
+    bars = [
+        (
+            f"{row['network']}, {LEGEND.get(row['quantize'], row['quantize'])}",
+            {name: us / 1e3 for name, us in row["us"].items()},
+        )
+        for row in rows
+    ]
+    plot_parts(bars, "operators timed alone", path)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:

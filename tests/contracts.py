@@ -8,8 +8,8 @@ import numpy as np
 import tf_keras
 from random_network import noise, randomise, relative_error, settle
 
-from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build, load_model
+from mnv3_tf.networks.activations import Lowering
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.quantization.equalization import channel_gains
 from mnv3_tf.quantization.lowering import lower_weights, lowered_model

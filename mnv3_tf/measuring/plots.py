@@ -1,5 +1,6 @@
 """Plots of measurements, drawn without a display."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,42 @@ def plot_accuracy(rows: Sequence[Mapping[str, Any]], title: str, path: str | Pat
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", frameon=False, fontsize=8)
     figures.save(figure, path, dpi=150)
+
+
+def plot_parts(
+    bars: Sequence[tuple[str, Mapping[str, float]]],
+    xlabel: str,
+    path: str | Path,
+    shown: int | None = None,
+) -> None:
+    """A bar of milliseconds for each (name, parts), in pieces, the first on top.
+
+    With `shown`, only so many parts, the largest over all bars, have a colour of their own.
+    """
+    totals: dict[str, float] = defaultdict(float)
+    for _, parts in bars:
+        for part, ms in parts.items():
+            totals[part] += ms
+    own = list(totals)
+    if shown is not None:
+        own = sorted(totals, key=lambda part: -totals[part])[:shown]
+    figure = figures.new(8, 1.6 + 0.5 * len(bars))
+    axes = figure.subplots()
+    for y, (_, parts) in enumerate(bars):
+        left = 0.0
+        pieces = [(f"C{number}", part, parts.get(part, 0.0)) for number, part in enumerate(own)]
+        if shown is not None:
+            rest = sum(ms for part, ms in parts.items() if part not in own)
+            pieces.append(("#bbbbbb", "others", rest))
+        for colour, part, ms in pieces:
+            axes.barh(y, ms, 0.6, left=left, color=colour, label=None if y else part)
+            left += ms
+    axes.set_yticks(range(len(bars)), [name for name, _ in bars])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"milliseconds, {xlabel}")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figures.save(figure, path)
 
 
 def plot_answers(

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnv3_tf.measuring.phone import op_tables
 from mnv3_tf.measuring.phone.op_tables import Rows
-from mnv3_tf.measuring.plots import COLOURS, LEGEND
+from mnv3_tf.measuring.plots import COLOURS, LEGEND, plot_parts
 from mnv3_tf.ui import figures
 
 PANELS = (
@@ -90,28 +90,12 @@ def with_accuracy(summary: Rows) -> list[dict[str, Any]]:
 
 def plot_operators(summary: Rows, path: Path) -> None:
     """Where the time goes: a bar for each model, in pieces by type of operator."""
-    profiled = [line for line in summary if line["ops"]]
-    times = [op_tables.milliseconds(line["ops"]) for line in profiled]
-    totals: dict[str, float] = defaultdict(float)
-    for by_type in times:
-        for name, ms in by_type.items():
-            totals[name] += ms
-    largest = sorted(totals, key=lambda name: -totals[name])[:SHOWN_OPERATORS]
-    figure = figures.new(8, 1.6 + 0.5 * len(profiled))
-    axes = figure.subplots()
-    for y, by_type in enumerate(times):
-        left = 0.0
-        rest = sum(ms for name, ms in by_type.items() if name not in largest)
-        for number, (name, ms) in enumerate(
-            [*((name, by_type.get(name, 0.0)) for name in largest), ("others", rest)]
-        ):
-            colour = "#bbbbbb" if name == "others" else f"C{number}"
-            axes.barh(y, ms, 0.6, left=left, color=colour, label=name if y == 0 else None)
-            left += ms
-    names = [line["model"] + f", {line['threads']}t" * (line["threads"] > 1) for line in profiled]
-    axes.set_yticks(range(len(profiled)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel("milliseconds, with the cost of measuring each operator")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figures.save(figure, path)
+    bars = [
+        (
+            line["model"] + f", {line['threads']}t" * (line["threads"] > 1),
+            op_tables.milliseconds(line["ops"]),
+        )
+        for line in summary
+        if line["ops"]
+    ]
+    plot_parts(bars, "with the cost of measuring each operator", path, SHOWN_OPERATORS)
