@@ -298,7 +298,7 @@ def test_what_is_not_always_there(toolkit, capsys):
     for title in ("mAP", "mAP at IoU 0.5", "mIoU"):
         assert f"{title} 0.2500, network 0.5000" in lines
     assert "divergence 0.0000 nats from the network" in lines
-    assert "agreement 0.0000 on 9 pictures" in lines
+    assert not any(line.startswith("agreement") for line in lines)
     assert not any(line.startswith("top-1") for line in lines)
     assert err == "Warning: few pictures.\n"
 
