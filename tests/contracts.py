@@ -155,6 +155,8 @@ def check_file(spec: Spec, out: Path, labels: tuple[str, ...] | None = None) -> 
         spec.task,
         spec.hash,
     )
+    without = report["hard_swish_reason"] == "the network has no h-swish"
+    assert without == (report["hard_swish"] == "none")
     assert report["input"]["shape"] == [1, *spec.image_size, 3]
     assert report["layers"]
     assert {*report["layers"][0]} == {"name", "sqnr_db"}

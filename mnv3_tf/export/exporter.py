@@ -178,7 +178,9 @@ def export(
             "method": ("qat" if training else "ptq") if is_int8 else None,
             **made.notes,
             "hard_swish": file["hard_swish"],
-            "hard_swish_reason": reason,
+            "hard_swish_reason": reason
+            if file["hard_swish"] != "none"
+            else "the network has no h-swish",
             "target": options.target,
             "input": file["input"],
             "output": file["output"],
