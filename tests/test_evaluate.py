@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from commands import last_json
 from making import LABELS, exported, network, photos, trained_run
 from refusals import check_command
 
@@ -16,10 +17,6 @@ JUDGED = 6
 
 def call(*arguments: str) -> int:
     return cli.call(evaluate.main, evaluate.define_flags, ["evaluate", *arguments])
-
-
-def last_json(text: str) -> dict:
-    return json.loads(text.strip().splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

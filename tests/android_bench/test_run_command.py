@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from commands import ROOT, start
-from fake_phone import FakePhone, write_binary
+from phones.fake_phone import FakePhone, write_binary
 from refusals import check_command
 
 from android_bench import devices, run

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from measuring import Finished
+from sessions import Finished
 
 from mnv3_tf.journal import Journal
 from mnv3_tf.measuring.phone import models, results

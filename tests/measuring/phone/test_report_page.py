@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from measuring import NASTY, Finished
+from sessions import NASTY, Finished
 
 from mnv3_tf.measuring.phone import models, op_tables, page, plots, report, results
 

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_phone import PROPERTIES, FakePhone, foreign_binary, write_binary
-from measuring import ONE_US, OTHER_US, Finished, open_session
+from phones.fake_phone import PROPERTIES, FakePhone, foreign_binary, write_binary
 from refusals import refused
+from sessions import ONE_US, OTHER_US, Finished, open_session
 
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.journal import locked
