@@ -20,6 +20,9 @@ COLOURS = {
     "qat": "#c44e52",
     "bound": "#ccb974",
 }
+FAR = 2.5
+"""Times the longest bar: up to there a p95 is drawn."""
+
 LEGEND = {"none": "float32", "bound": "bound: ReLU6 for h-swish"}
 
 
@@ -27,9 +30,13 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
     """A bar per model with its confidence interval, a tick at p95, the first model on top.
 
     `rows` are the "models" of `benchmark latency`'s results. A "text" takes the place of the
-    time and ratio beside a bar; a row whose "median_us" is None has its text alone.
+    time and ratio beside a bar; a row whose "median_us" is None has its text alone. A p95 far
+    beyond every bar, as on a busy computer, is written instead of drawn: it would press them flat.
     """
 
+    timed = [row for row in rows if row["median_us"] is not None]
+    longest_bar = max(headline_of(row).interval[1] for row in timed) / 1e3
+    drawn = [p95 for row in timed if (p95 := row["p95_us"] / 1e3) <= FAR * longest_bar]
     figure = figures.new(8, 1.4 + 0.5 * len(rows))
     axes = figure.subplots()
     seen = set[str]()
@@ -51,18 +58,21 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
             capsize=4,
             label=None if seen else "95 % confidence",
         )
-        axes.plot(
-            p95, y, "|", color="black", markersize=14, alpha=0.5, label=None if seen else "p95"
-        )
-        seen.add(kind)
         text = row.get("text") or f"{value:.2f} ms" + (f"  ({headline.ratio:.2f}x)" if y else "")
-        _write_beside(axes, text, max(p95, high), y)
+        if p95 in drawn:
+            label = "p95" if p95 == drawn[0] else None
+            axes.plot(p95, y, "|", color="black", markersize=14, alpha=0.5, label=label)
+        else:
+            text += f"  p95 {p95:.2f} ms"
+        seen.add(kind)
+        _write_beside(axes, text, max(p95, high) if p95 in drawn else high, y)
     axes.set_yticks(range(len(rows)), [_shorten(row["name"]) for row in rows])
     axes.invert_yaxis()
-    timed = [row for row in rows if row["median_us"] is not None]
-    longest = max(max(row["p95_us"], headline_of(row).interval[1]) for row in timed) / 1e3
+    longest = max([longest_bar, *drawn])
     # Room for what is written beside the longest bar.
-    axes.set_xlim(0, (1.6 if any("text" in row for row in rows) else 1.3) * longest)
+    axes.set_xlim(
+        0, (1.6 if len(drawn) < len(timed) or any("text" in row for row in rows) else 1.3) * longest
+    )
     statistics = dict.fromkeys(headline_of(row).statistic for row in timed)
     axes.set_xlabel(f"milliseconds per inference, {' and '.join(statistics)}")
     axes.set_title(title, loc="left", fontsize=10)

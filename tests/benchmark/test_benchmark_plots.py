@@ -66,6 +66,14 @@ def test_latencies_at_full_pace_are_said_to_be(drawn, tmp_path):
     assert axes.get_xlabel() == "milliseconds per inference, full pace"
 
 
+def test_a_p95_far_beyond_the_bars_is_written(drawn, tmp_path):
+    rows = [timed("a", 1000.0), timed("b", 500.0, p95_us=3000.0), timed("c", 500.0, p95_us=3001.0)]
+    plots.plot_latency(rows, "", tmp_path / "l.png")
+    (axes,) = drawn[0].axes  # the longest bar's interval ends at 1.2 ms
+    assert texts(axes) == ["1.00 ms", "0.50 ms  (0.50x)", "0.50 ms  (0.50x)  p95 3.00 ms"]
+    assert axes.get_xlim() == pytest.approx((0, 1.6 * 3.0))
+
+
 def test_texts_of_ones_own_get_more_room(drawn, tmp_path):
     plots.plot_latency([timed("a", 1000.0)], "", tmp_path / "l.png")
     plots.plot_latency([timed("a", 1000.0, text="mine")], "", tmp_path / "l.png")
