@@ -3,14 +3,16 @@
 python -m android_bench compare before/ after/ --bound=5
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 from absl import flags
 
 from mnv3_tf.measuring import comparison
-from mnv3_tf.measuring.comparison import Form, Measurement, Results, Timing
+from mnv3_tf.measuring.comparison import Form, Measurement, Timing
 from mnv3_tf.measuring.phone.results import SCHEMA_VERSION
 
+Results = dict[str, Any]
 BARE = comparison.BARE
 DEVICE_FIELDS = ("model", "soc", "build", "mask")
 CONDITION_FIELDS = ("delegate", "num_runs", "fixed_performance")
@@ -25,7 +27,7 @@ def main(args: flags.FlagValues) -> None:
 def parse(found: Results) -> Measurement:
     """A phone is known by its place, since serials may change."""
     places = {device["serial"]: place for place, device in enumerate(found["devices"])}
-    timings = {
+    timings: dict[Hashable, Timing] = {
         (places[line["serial"]], line["model"], line["threads"]): Timing(
             line["model"], line["threads"], line["median_us"], rounds_us(found, line)
         )

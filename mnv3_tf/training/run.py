@@ -27,7 +27,15 @@ from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.loop import Plan, Trainer, TrainingJob
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.run_folder import Recorded, Row, RunFolder, RunSummary, as_json, best_row
+from mnv3_tf.training.run_folder import (
+    EpochRow,
+    Recorded,
+    RunFolder,
+    RunSummary,
+    as_json,
+    best_row,
+    by_column,
+)
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.trained import load_teacher
 
@@ -205,7 +213,7 @@ def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wan
         raise UserError(f"{folder.path} was started with another {part}; {remedy}.")
 
 
-def _summary(job: TrainingJob, rows: list[Row], wall_seconds: float) -> RunSummary:
+def _summary(job: TrainingJob, rows: list[EpochRow], wall_seconds: float) -> RunSummary:
     spec = job.spec
     total, best = cost(spec), best_row(rows)
     assert best is not None
@@ -219,7 +227,7 @@ def _summary(job: TrainingJob, rows: list[Row], wall_seconds: float) -> RunSumma
         "epochs": job.plan.epochs,
         "steps": job.plan.total_steps,
         "best_epoch": best["epoch"],
-        **{name: best[name] for name in job.learner.task.val_columns},
+        **{name: by_column(best)[name] for name in job.learner.task.val_columns},
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "wall_s": round(wall_seconds, 1),
         "skipped": len(job.dataset.skipped),

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mnv3_tf.measuring.phone import plots, report
-from mnv3_tf.measuring.plots import plot_latency
+from mnv3_tf.measuring.plots import Bar, plot_latency
+from mnv3_tf.measuring.statistics import headline_of
 from mnv3_tf.ui import page
 
 
@@ -54,16 +55,13 @@ def _pictures(found: dict[str, Any], serial: str) -> Iterator[str]:
         yield page.table(report.DELEGATE_COLUMNS, told)
 
 
-def _bar(line: dict[str, Any]) -> dict[str, Any]:
-    """What `plot_latency` draws of a summary; without five rounds there is no interval."""
+def _bar(line: dict[str, Any]) -> Bar:
+    """Without five rounds there is no interval."""
     median = line["median_us"]
-    return line | {
-        "name": line["model"] + f", {line['threads']} threads" * (line["threads"] > 1),
-        "quantize": line["quantize"] or "other",
-        "ci_us": line["ci_us"] or [median, median],
-        "p95_us": line["p95_us"] or median,
-        "ratio": line["ratio"] or 1.0,
-    }
+    headline = headline_of({"median_us": median, "ci_us": line["ci_us"] or [median, median]})
+    name = line["model"] + f", {line['threads']} threads" * (line["threads"] > 1)
+    kind, ratio = line["quantize"] or "other", line["ratio"] or 1.0
+    return Bar(name, kind, headline, line["p95_us"], ratio)
 
 
 def _failures(found: dict[str, Any]) -> Iterator[str]:
