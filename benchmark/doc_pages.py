@@ -6,8 +6,8 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -161,7 +161,7 @@ def draw_pictures(docs: Path) -> Iterator[Path]:
     for name, (shown, draw) in pictures(docs / "results").items():
         path, source = docs / "images" / name, digest(shown)
         if drawn_from(path) != source:
-            draw(shown, path)
+            draw(path)
             _mark(path, source)
             yield path
 
@@ -170,22 +170,20 @@ DRAWN = ("networks", "hard_swish", "redesigns", "detection", "segmentation")
 """Tables of the paper with a picture of their own."""
 
 
-def pictures(results: Path) -> dict[str, tuple[Any, Callable[[Any, Path], None]]]:
+def pictures(results: Path) -> dict[str, tuple[object, Callable[[Path], None]]]:
     """What each picture shows, and what draws it, by its file's name."""
     tables = {
         name: paper_result(name, read(results / f"{name}.json")) for name in (*DRAWN, "multipliers")
     }
-    drawn: dict[str, tuple[Any, Callable[[Any, Path], None]]] = {
-        f"results_{name}.png": (tables[name], paper_plots.PLOTS[name]) for name in DRAWN
+    drawn: dict[str, tuple[object, Callable[[Path], None]]] = {
+        f"results_{name}.png": (tables[name], partial(paper_plots.PLOTS[name], tables[name]))
+        for name in DRAWN
     }
     both = tables["networks"], tables["multipliers"]
-    drawn["results_frontier.png"] = (both, draw_frontiers)
-    drawn["results_profile.png"] = (profile_rows(read(results / "profile.json")), profile.plot)
+    drawn["results_frontier.png"] = (both, partial(paper_plots.plot_frontiers, *both))
+    rows = profile_rows(read(results / "profile.json"))
+    drawn["results_profile.png"] = (rows, partial(profile.plot, rows))
     return drawn
-
-
-def draw_frontiers(both: tuple[PaperTable, PaperTable], path: Path) -> None:
-    paper_plots.plot_frontiers(*both, path)
 
 
 def profile_rows(file: ResultFile) -> list[ProfileRow]:

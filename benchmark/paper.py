@@ -24,7 +24,7 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, read_object, write_json
 from mnv3_tf.measuring.latency import HostSettings, RecordedSettings
-from mnv3_tf.measuring.machine import Machine, Made
+from mnv3_tf.measuring.machine import Machine
 from mnv3_tf.measuring.published import CITYSCAPES_SIZE
 from mnv3_tf.measuring.statistics import RoundFigures
 from mnv3_tf.tasks import CLASSIFY, SEGMENT
@@ -95,18 +95,16 @@ class PaperTable(TypedDict):
     rows: Sequence[PaperRow]
 
 
-class MeasuredTable(Made):
-    """A file of `benchmark paper`: a `PaperTable`, and how it was measured."""
+class MeasuredTable(PaperTable):
+    """A file of `benchmark paper`, which says how it was measured, as `machine.Made` does."""
 
     schema_version: int
     table: str
-    task: str
-    title: str
     note: str
-    first: str
+    command: str
+    date: str
     settings: RecordedSettings
     origins: dict[str, str]
-    rows: Sequence[PaperRow]
     warnings: list[str]
 
 

@@ -198,7 +198,7 @@ def evaluate_all(space: Space, table: LatencyTable, quantize: str) -> EvaluatedS
 
 def _latency(table: LatencyTable, quantize: str) -> Callable[[Sequence[Operator]], float]:
     """`table.network_us` of a network's operators, which looks each kind up but once."""
-    known: dict[Any, float] = {}
+    known: dict[tuple[latency_model.Key, tuple[int, ...]], float] = {}
     weights = table.weights.get(quantize, latency_model.PRIOR)
 
     def us(op: Operator) -> float:
