@@ -6,13 +6,18 @@ from pathlib import Path
 
 from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.augment_boxes import DETECTION
-from mnv3_tf.data.box_targets import reader_of_objects, usable
+from mnv3_tf.data.box_targets import Marked, reader_of_objects, usable
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits, picture_size
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import DETECT
+from mnv3_tf.upright import read_header, turned_boxes
 
 MISSING = Reason("picture is missing and was left out", "pictures are missing and were left out")
+AS_STORED = Reason(
+    "picture is annotated as it lies in its file, and was turned upright with its boxes",
+    "pictures are annotated as they lie in their files, and were turned upright with their boxes",
+)
 OTHER_SIZE = Reason(
     "picture has another size than its annotation says, which its boxes are taken by",
     "pictures have another size than their annotations say, which their boxes are taken by",
@@ -60,8 +65,14 @@ def open_boxes(
 
 
 def _checked(file: PictureFile, tally: Tally) -> PictureFile:
-    actual, annotated, name = picture_size(file.path), file.label.size, Path(file.path).name
-    # A phone's picture that its viewer turns is the usual cause.
-    if actual and annotated and actual != annotated:
+    """Boxes are of the upright picture, which viewers show, unless the annotation's size is not."""
+    header, name = read_header(file.path), Path(file.path).name
+    marked: Marked = file.label
+    if header and marked.size == header.stored != header.size:
+        tally.add(AS_STORED, name)
+        corners = turned_boxes(marked.corners, header)
+        marked = replace(marked, corners=corners, size=header.size)
+    elif header and marked.size not in (None, header.size):
         tally.add(OTHER_SIZE, name)
-    return replace(file, label=usable(file.label, annotated or actual or (1, 1), name, tally))
+    size = marked.size or (header.size if header else (1, 1))
+    return replace(file, label=usable(marked, size, name, tally))

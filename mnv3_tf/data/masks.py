@@ -12,23 +12,28 @@ from PIL import Image
 from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
 from mnv3_tf.data.dataset import Dataset, reader_of
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits, picture_size
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT
+from mnv3_tf.upright import orientation_of, read_header, turned
 
 IGNORED_NAMES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
 
 NO_PICTURE = Reason("mask without a picture was left out", "masks without a picture were left out")
+AS_STORED = Reason(
+    "picture has a mask of how it lies in its file, and was turned upright with it",
+    "pictures have masks of how they lie in their files, and were turned upright with them",
+)
 
 
 def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     """DIR/{train,val}/images, DIR/{train,val}/masks/*.png and DIR/labels.txt.
 
-    A mask is as big as its picture and has its name but for the suffix. Its gray values, or the
-    indices of its palette, are classes: 0 is the first of labels.txt. 255 is ignored, and so are
-    classes at the end of labels.txt that are called "Unlabelled", "void", "ignore" or the like,
-    which are not among `class_names`.
+    A mask is as big as its picture, upright or as its file stores it, and has its name but for the
+    suffix. Its gray values, or the indices of its palette, are classes: 0 is the first of
+    labels.txt. 255 is ignored, and so are classes at the end of labels.txt that are called
+    "Unlabelled", "void", "ignore" or the like, which are not among `class_names`.
 
     Masks are kept in memory always: re-packed, a set of a million pixels each takes some
     kilobytes for a mask.
@@ -41,7 +46,8 @@ def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     class_names, table = _classes(root / "labels.txt")
     tally = Tally()
     files = {
-        part: _repacked(_pairs(root / part, tally), table, class_names) for part in ("train", "val")
+        part: _repacked(_pairs(root / part, tally), table, class_names, tally)
+        for part in ("train", "val")
     }
     splits, skipped = open_splits(files, memory_bound, reader_of, "resize", SEGMENTATION)
     return Dataset(
@@ -103,16 +109,21 @@ def _pairs(folder: Path, tally: Tally) -> list[tuple[Path, Path]]:
 
 
 def _repacked(
-    pairs: Sequence[tuple[Path, Path]], table: np.ndarray, class_names: Sequence[str]
+    pairs: Sequence[tuple[Path, Path]],
+    table: np.ndarray,
+    class_names: Sequence[str],
+    tally: Tally,
 ) -> list[PictureFile]:
-    def check(pair: tuple[Path, Path]) -> PictureFile:
+    def check(pair: tuple[Path, Path]) -> tuple[PictureFile, bool]:
         picture, mask = pair
-        indices = _indices(mask)
-        size = picture_size(str(picture))
-        if size and size != indices.shape:
+        indices, header = _indices(mask), read_header(picture)
+        as_stored = bool(header and header.stored == indices.shape != header.size)
+        if header and as_stored:
+            indices = turned(indices, header.orientation)
+        elif header and indices.shape != header.size:
             raise UserError(
                 f"{mask} has {indices.shape[1]} x {indices.shape[0]} pixels, its picture "
-                f"{picture} has {size[1]} x {size[0]}; make them of one size."
+                f"{picture} has {header.size[1]} x {header.size[0]}; make them of one size."
             )
         values = np.flatnonzero(np.bincount(indices.ravel()))
         unknown = values[(values > IGNORED) | (table[np.minimum(values, IGNORED)] < 0)]
@@ -125,17 +136,20 @@ def _repacked(
         # grays of 8 bits come out of it as they are.
         buffer = io.BytesIO()
         Image.fromarray(table[indices].astype(np.uint8)).save(buffer, "PNG", compress_level=1)
-        return PictureFile(str(picture), buffer.getvalue())
+        return PictureFile(str(picture), buffer.getvalue()), as_stored
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(check, pairs))
+        checked = list(pool.map(check, pairs))
+    for file, as_stored in checked:
+        tally.add(AS_STORED, Path(file.path).name, as_stored)
+    return [file for file, _ in checked]
 
 
 def _indices(path: Path) -> np.ndarray:
-    """The mask's values, (H, W): palette indices or gray values as the file stores them."""
+    """The mask's values, upright, (H, W): palette indices or gray values as the file has them."""
     try:
         with Image.open(path, formats=["PNG"]) as mask:
-            mode, values = mask.mode, np.asarray(mask)
+            mode, values = mask.mode, turned(np.asarray(mask), orientation_of(mask))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as a PNG ({error}); write it anew.") from None
     if values.ndim != 2:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnv3_tf.data.dataset import Split
-from mnv3_tf.data.picture_files import PictureFile, is_picture, open_splits
+from mnv3_tf.data.picture_files import PictureFile, fault_of, open_splits
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 
@@ -122,9 +122,9 @@ def test_too_many_pictures_that_cannot_be_decoded(make_classes):
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "WEBP", "GIF"])
 def test_a_picture_cut_short_anywhere_is_no_picture(make_photo, encode_photo, form):
     whole = encode_photo(make_photo(), form)
-    assert is_picture(whole)
+    assert fault_of(whole) is None
     for part in (0.0, 0.02, 0.3, 0.6, 0.9):
-        assert not is_picture(whole[: int(part * len(whole))]), f"{form} cut to {part}"
+        assert fault_of(whole[: int(part * len(whole))]), f"{form} cut to {part}"
 
 
 def test_sets_that_are_not_kept_in_memory_are_the_same(make_classes):
