@@ -90,13 +90,6 @@ def _show(result: "Evaluation") -> None:
     if task.per_class:
         named = zip(dataset.class_names, map(_figure, measured["per_class"]), strict=False)
         tables.show("By class", ("class", task.per_class), named)
-    for note in dataset.notes:
-        print(f"{note}.")
-    if dataset.skipped:
-        print(
-            f"{len(dataset.skipped)} pictures could not be decoded and were left out: "
-            + ", ".join(dataset.skipped)
-        )
 
 
 def _figure(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """What formats with annotations share: names of classes, and what was left out on opening."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,13 +32,19 @@ class Tally:
     def sentences(self) -> tuple[str, ...]:
         """As "2 boxes of no area were left out (a.jpg, b.jpg)": up to three names each."""
         return tuple(
-            f"{count} {reason.one if count == 1 else reason.several} ({self._listed(reason)})"
+            f"{count} {reason.one if count == 1 else reason.several} "
+            f"({_shortened(list(self._names[reason]))})"
             for reason, count in self._counts.items()
         )
 
-    def _listed(self, reason: Reason) -> str:
-        names = list(self._names[reason])
-        return ", ".join(names[:_NAMES_SHOWN] + ["..."] * (len(names) > _NAMES_SHOWN))
+
+def listed(names: Iterable[str]) -> str:
+    """As "'cat', 'dog', 'cow', ...": up to three, quoted."""
+    return _shortened([repr(name) for name in names])
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names[:_NAMES_SHOWN] + ["..."] * (len(names) > _NAMES_SHOWN))
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

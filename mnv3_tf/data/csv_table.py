@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.picture_files import PictureFile, hold_out, open_splits
+from mnv3_tf.data.file_datasets import open_files
+from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
@@ -45,8 +46,9 @@ def open_csv(asked: Opening) -> Dataset:
     class_names = tuple(names.get(index, str(index)) for index in range(max(names) + 1))
     if asked.training and "split" not in rows[0]:
         files = hold_out([files["val"]], asked.seed, table)
-    splits, skipped = open_splits(files)
-    return Dataset(f"csv:{table}", class_names, splits.get("train"), splits.get("val"), skipped)
+    from_one = sorted(names) == list(range(1, len(class_names)))
+    cause = "its class_index begins at 1, but must count from 0" if from_one else ""
+    return open_files(f"csv:{table}", class_names, files, cause=cause)
 
 
 def _read_rows(table: str) -> list[dict[str, str]]:

@@ -1,8 +1,8 @@
 """A dataset as two splits, and a split as batches."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -298,7 +298,8 @@ class Dataset:
 
     `skipped` are the pictures that cannot be decoded, by path. `task` is the name of
     one of `TASKS`; `notes` are sentences on what else was left out or changed on
-    opening, with names.
+    opening, with names. `examples` counts by split ("train", "val") what there is of each
+    class: pictures, boxes that are no crowds, or pixels; a split that is streamed may have none.
     """
 
     name: str
@@ -308,7 +309,19 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     task: str = "classify"
     notes: tuple[str, ...] = ()
+    examples: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What a user is told on opening: the notes, and which pictures cannot be decoded."""
+        if not self.skipped:
+            return self.notes
+        several = len(self.skipped) > 1
+        what, was = ("pictures", "were") if several else ("picture", "was")
+        names = ", ".join(self.skipped)
+        lost = f"{len(self.skipped)} {what} could not be decoded and {was} left out: {names}"
+        return (*self.notes, lost)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.picture_files import PictureFile, hold_out, open_splits
+from mnv3_tf.data.file_datasets import open_files
+from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
@@ -35,8 +36,7 @@ def open_folder(asked: Opening) -> Dataset:
         class_names = tuple(subfolders)
         _check_classes(root, class_names)
         files = hold_out(_by_class(_list(root, class_names), len(class_names)), asked.seed, folder)
-    splits, skipped = open_splits(files)
-    return Dataset(f"folder:{folder}", class_names, splits.get("train"), splits.get("val"), skipped)
+    return open_files(f"folder:{folder}", class_names, files)
 
 
 def _given_splits(

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from PIL import Image
 from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
 from mnv3_tf.data.dataset import Dataset, reader_of
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits
+from mnv3_tf.data.file_datasets import Labels, open_files
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT
+from mnv3_tf.ui.tables import percent
 from mnv3_tf.upright import orientation_of, read_header, turned
 
 IGNORED_NAMES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
@@ -25,6 +28,31 @@ AS_STORED = Reason(
     "picture has a mask of how it lies in its file, and was turned upright with it",
     "pictures have masks of how they lie in their files, and were turned upright with them",
 )
+ALL_IGNORED = Reason(
+    "picture was left out, for its mask ignores every pixel",
+    "pictures were left out, for their masks ignore every pixel",
+)
+
+
+@dataclass(frozen=True)
+class PackedMask:
+    """A mask as a PNG of 8 bits; of its pixels how many are of each class, int (C,).
+
+    `ignored` counts those of 255, and `others` the values that the file has beside that one.
+    """
+
+    content: bytes
+    pixels: np.ndarray
+    ignored: int
+    others: frozenset[int]
+
+
+MASKS = Labels(
+    SEGMENT.name,
+    lambda masks: reader_of([mask.content for mask in masks]),
+    lambda masks, classes: sum((m.pixels for m in masks), np.zeros(classes, np.int64)),
+    SEGMENTATION,
+)
 
 
 def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
@@ -33,14 +61,15 @@ def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     A mask is as big as its picture, upright or as its file stores it, and has its name but for the
     suffix. Its gray values, or the indices of its palette, are classes: 0 is the first of
     labels.txt. 255 is ignored, and so are classes at the end of labels.txt that are called
-    "Unlabelled", "void", "ignore" or the like, which are not among `class_names`.
+    "Unlabelled", "void", "ignore" or the like, which are not among `class_names`. Pictures of which
+    every pixel is ignored are left out.
 
     Masks are kept in memory always: re-packed, a set of a million pixels each takes some
     kilobytes for a mask.
 
     Raises:
       UserError: a folder or file that is missing, a mask that cannot be read, has another size
-        than its picture or a value that is no class, or what `open_splits` refuses.
+        than its picture or a value that is no class, or what `open_files` refuses.
     """
     folder, root = asked.rest, Path(asked.rest)
     class_names, table = _classes(root / "labels.txt")
@@ -49,16 +78,35 @@ def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
         part: _repacked(_pairs(root / part, tally), table, class_names, tally)
         for part in ("train", "val")
     }
-    splits, skipped = open_splits(files, memory_bound, reader_of, "resize", SEGMENTATION)
-    return Dataset(
-        f"masks:{folder}",
-        class_names,
-        splits["train"],
-        splits["val"],
-        skipped,
-        SEGMENT.name,
-        tally.sentences(),
+    cause = _cause([file.label for file in files["train"]])
+    files = {part: _with_pixels(some, tally) for part, some in files.items()}
+    return open_files(
+        f"masks:{folder}", class_names, files, MASKS, tally.sentences(), cause, memory_bound
     )
+
+
+def _cause(masks: Sequence[PackedMask]) -> str:
+    """Why a class may be in none of the masks: it was written as 255."""
+    ignored = sum(mask.ignored for mask in masks)
+    others = frozenset[int]().union(*(mask.others for mask in masks))
+    if not ignored:
+        return ""
+    if len(others) == 1:
+        return (
+            f"{IGNORED}, the only value of its masks beside {min(others)}, is ignored: write the "
+            f"index of the class, such as {1 if others == {0} else 0}"
+        )
+    part = ignored / sum(ignored + int(mask.pixels.sum()) for mask in masks)
+    return f"{IGNORED}, which {percent(part)} of its pixels are, is ignored"
+
+
+def _with_pixels(files: Sequence[PictureFile], tally: Tally) -> list[PictureFile]:
+    """Those of which there is something to learn or to measure; all, where that is none."""
+    kept = [file for file in files if file.label.pixels.any()]
+    for file in files if kept else ():
+        if not file.label.pixels.any():
+            tally.add(ALL_IGNORED, Path(file.path).name)
+    return kept or list(files)
 
 
 def _classes(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
@@ -75,6 +123,11 @@ def _classes(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
         )
     if not count:
         raise UserError(f"{path} has no class but {names[0]!r}, which is ignored; add some.")
+    if count == 1:
+        raise UserError(
+            f"{path} has one class only, {names[0]!r}; it takes two at least, so name the ground "
+            f"as well, as the class that its masks have it as."
+        )
     table = np.full(256, -1, np.int16)
     table[:count] = np.arange(count)
     table[count : len(names)] = IGNORED
@@ -136,7 +189,14 @@ def _repacked(
         # grays of 8 bits come out of it as they are.
         buffer = io.BytesIO()
         Image.fromarray(table[indices].astype(np.uint8)).save(buffer, "PNG", compress_level=1)
-        return PictureFile(str(picture), buffer.getvalue()), as_stored
+        counts = np.bincount(table[indices].ravel(), minlength=len(class_names))
+        packed = PackedMask(
+            buffer.getvalue(),
+            counts[: len(class_names)],
+            int((indices == IGNORED).sum()),
+            frozenset(values.tolist()) - {IGNORED},
+        )
+        return PictureFile(str(picture), packed), as_stored
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         checked = list(pool.map(check, pairs))

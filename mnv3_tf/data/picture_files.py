@@ -34,14 +34,14 @@ class PictureFile:
     label: Any
 
 
-def _reader_of_classes(labels: Sequence[int]) -> Callable[[Tensor], Tensor]:
+def reader_of_classes(labels: Sequence[int]) -> Callable[[Tensor], Tensor]:
     return reader_of(np.asarray(labels, np.int32))
 
 
 def open_splits(
     files: Mapping[str, Sequence[PictureFile]],
     memory_bound: int = MEMORY_BOUND,
-    reader_of_labels: Callable[[Sequence[Any]], Callable[[Tensor], Any]] = _reader_of_classes,
+    reader_of_labels: Callable[[Sequence[Any]], Callable[[Tensor], Any]] = reader_of_classes,
     resize: str = "resize256_crop",
     views: Views = CLASSIFICATION,
 ) -> tuple[dict[str, Split], tuple[str, ...]]:

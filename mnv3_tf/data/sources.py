@@ -103,7 +103,8 @@ def open_dataset(
     """Opens what `FORMATS` lists.
 
     `name` is the dataset, as `--dataset` gives it; `resolution` a side in pixels, or height and
-    width; `task` the name of one of `TASKS`; the others are an `Opening`'s.
+    width; `task` the name of one of `TASKS`; the others are an `Opening`'s. What `Dataset.told`
+    says is printed, a line each.
 
     Raises:
       UserError: an unknown format, one that does not serve the task, or a set that cannot be
@@ -120,4 +121,7 @@ def open_dataset(
             f"{usage(wanted.targets)}."
         )
     side = max(sides(resolution))
-    return form.open(Opening(rest, wanted, seed, side, training, data_dir))
+    dataset = form.open(Opening(rest, wanted, seed, side, training, data_dir))
+    for sentence in dataset.told:
+        print(f"{sentence}.", flush=True)
+    return dataset

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mnv3_tf.data.dataset import Dataset, Split
+from mnv3_tf.data.examples import checked
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.streaming import Host, StreamedSource
 from mnv3_tf.errors import Failure, UserError
@@ -42,7 +43,8 @@ class Index:
     """What index.json holds, besides its format.
 
     `pictures` counts those of a split; `resize` is how evaluation views them; `skipped` are those
-    that cannot be decoded, by path; `files` are a split's in their order, none before the end.
+    that cannot be decoded, by path; `files` are a split's in their order, none before the end;
+    `examples` is that of `Dataset`, which older ones lack.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class Index:
     seed: int
     skipped: tuple[str, ...]
     files: dict[str, tuple[Shard, ...]] = field(default_factory=dict)
+    examples: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         write_json(path, self.as_json())
@@ -73,7 +76,8 @@ class Index:
                 for split, shards in known.pop("files", {}).items()
             }
             names, skipped = (tuple(known.pop(name)) for name in ("class_names", "skipped"))
-            return cls(class_names=names, skipped=skipped, files=files, **known)
+            examples = {part: tuple(own) for part, own in known.pop("examples", {}).items()}
+            return cls(class_names=names, skipped=skipped, files=files, examples=examples, **known)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(
                 f"There is no readable {path}; make it with `python -m mnv3_tf.data.shards "
@@ -94,12 +98,15 @@ def open_shards(asked: Opening) -> Dataset:
     splits = {
         name: Split(_source(path, shards), index.resize) for name, shards in index.files.items()
     }
-    return Dataset(
-        f"shards:{folder}",
-        index.class_names,
-        splits.get("train"),
-        splits.get("val"),
-        index.skipped,
+    return checked(
+        Dataset(
+            f"shards:{folder}",
+            index.class_names,
+            splits.get("train"),
+            splits.get("val"),
+            index.skipped,
+            examples=index.examples,
+        )
     )
 
 
@@ -150,6 +157,7 @@ def write_shards(
         pictures_per_shard,
         seed,
         dataset.skipped,
+        examples=dict(dataset.examples),
     )
     _begin(out, job)
     if (out / "index.json").exists():
@@ -176,7 +184,7 @@ def _begin(out: Path, job: Index) -> None:
             before = Index.read(out / name)
             for one in fields(job):
                 was, now = getattr(before, one.name), getattr(job, one.name)
-                if one.name != "files" and was != now:
+                if one.name not in ("files", "examples") and was != now:
                     raise UserError(
                         f"{out} holds shards of another {one.name}: {_short(was)}, not "
                         f"{_short(now)}; give another --out, or remove it."

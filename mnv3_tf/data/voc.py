@@ -8,6 +8,7 @@ from xml.parsers import expat
 import numpy as np
 
 from mnv3_tf.data.annotations import Reason, Tally, read_class_names
+from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import Dataset
@@ -18,6 +19,10 @@ from mnv3_tf.errors import UserError
 UNKNOWN_NAME = Reason(
     "object of a class that labels.txt does not have was left out",
     "objects of classes that labels.txt does not have were left out",
+)
+FROM_0 = Reason(
+    "box begins at pixel 0, where Pascal VOC counts from 1, so it may be one to the upper left",
+    "boxes begin at pixel 0, where Pascal VOC counts from 1, so all may be one to the upper left",
 )
 
 
@@ -70,7 +75,7 @@ def open_voc(asked: Opening) -> Dataset:
         ]
         for part, names in keys.items()
     }
-    return open_boxes(f"voc:{folder}", class_names, files, tally)
+    return open_boxes(f"voc:{folder}", class_names, files, VOC, tally)
 
 
 def _keys(root: Path, seed: int) -> dict[str, list[str]]:
@@ -159,6 +164,7 @@ def _parse(path: Path) -> Element:
 
 def _marked(one: _Annotation, class_names: tuple[str, ...], key: str, tally: Tally) -> Marked:
     known = [name in class_names for name in one.names]
+    tally.add(FROM_0, f"{key}.xml", sum(min(corners[:2]) == -1 for corners in one.corners))
     for name in one.names:
         if name not in class_names:
             tally.add(UNKNOWN_NAME, f"{name!r} in {key}.xml")

@@ -62,7 +62,7 @@ class Detection(DenseLearner):
             found = [Detections(*picture) for picture in zip(*tally["found"], strict=True)]
             images += add(evaluator, found, tally["truth"])
         result = evaluator.result()
-        return Score({"val_map": result["map"] or 0.0, "val_map50": result["map50"] or 0.0}, images)
+        return Score({f"val_{key}": result[key] for key in ("map", "map50")}, images)
 
 
 def detector_of(spec: DetectorSpec, model: tf_keras.Model) -> Detect:

@@ -66,7 +66,6 @@ def train(settings: TrainSettings) -> RunSummary:
         curves.draw(rows, title, own.curves)
         summary = _summary(job, rows, wall_seconds)
         own.finish(summary)
-    _say_skipped(job.dataset)
     return summary
 
 
@@ -185,6 +184,7 @@ def _record(job: TrainingJob) -> Recorded:
             "resolution": spec.resolution,
             "resize": getattr(dataset.val, "resize", None),
         },
+        "notes": dataset.told,
         "seed": settings.seed,
         "spec_hash": spec.hash,
         "versions": {
@@ -234,14 +234,3 @@ def _summary(job: TrainingJob, rows: list[EpochRow], wall_seconds: float) -> Run
         "unreadable": rows[-1]["unreadable"],
     }
     return cast(RunSummary, as_json(tree))
-
-
-def _say_skipped(dataset: Dataset) -> None:
-    for note in dataset.notes:
-        print(f"{note}.", flush=True)
-    if dataset.skipped:
-        print(
-            f"{len(dataset.skipped)} pictures could not be decoded and were left out: "
-            + ", ".join(dataset.skipped),
-            flush=True,
-        )

@@ -52,7 +52,8 @@ class Recorded(TypedDict):
     """What run.json holds: every resolved setting, and what an export needs to know.
 
     `settings` are those of `TrainSettings.configuration`, of older versions without the later
-    ones; `recipe` the fields of `Recipe`; `started` is a date.
+    ones; `recipe` the fields of `Recipe`; `notes` what was told of the data, which older versions
+    lack; `started` is a date.
     """
 
     settings: dict[str, Any]
@@ -60,6 +61,7 @@ class Recorded(TypedDict):
     plan: RecordedPlan
     dataset: RecordedDataset
     preprocessing: Preprocessing
+    notes: list[str]
     seed: int
     spec_hash: str
     versions: dict[str, str]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
@@ -74,10 +75,92 @@ def test_crowds_are_told(twice):
 
 
 def test_pictures_without_boxes_are_kept(twice):
-    data = opened(twice([[], [], [], []]))
+    data = opened(twice([[], [DOG], [], []]))
     found = marks(data.train)
-    assert [of_picture["boxes"].shape for of_picture in found] == [(0, 4)] * 4
-    assert classes(data.val) == [[]] * 4
+    assert [len(of_picture["boxes"]) for of_picture in found] == [0, 1, 0, 0]
+    assert classes(data.val) == [[], [0], [], []]
+
+
+def rewritten(tmp_path, **changes):
+    """The annotations with other values, each a function of the one before."""
+    tree = json.loads((tmp_path / "c.json").read_text())
+    for annotation in tree["annotations"]:
+        for key, change in changes.items():
+            annotation[key] = change(annotation.get(key, 0))
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+
+
+@pytest.mark.parametrize("key", ["image_id", "category_id"])
+@pytest.mark.parametrize("write", [str, float, " {}".format])
+def test_ids_match_however_they_are_written(twice, tmp_path, key, write):
+    name = twice(PLAIN)
+    rewritten(tmp_path, **{key: write})
+    data = opened(name)
+    assert classes(data.val) == [[0, 1], [1], [], [0], [0]]
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "crowd"), [("0", False), ("1", True), (False, False), (True, True), (None, False)]
+)
+def test_a_crowd_may_be_text(twice, tmp_path, written, crowd):
+    name = twice([[DOG, CAT]] * 2)
+    tree = json.loads((tmp_path / "c.json").read_text())
+    tree["annotations"][1]["iscrowd"] = written
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    assert marks(opened(name).val)[0]["crowd"].tolist() == [False, crowd]
+
+
+def test_a_crowd_that_is_neither(twice, tmp_path):
+    name = twice([[DOG, CAT]] * 2)
+    rewritten(tmp_path, iscrowd=lambda _: "maybe")
+    with refused("c.json is built otherwise", "iscrowd is 'maybe', but must be 0 or 1"):
+        opened(name)
+
+
+def test_categories_of_one_name_are_one_class(twice):
+    name = twice(
+        [[(3, 1, 1, 9, 9), (7, 1, 1, 9, 9), (9, 1, 1, 9, 9)]] * 2,
+        categories=[{"id": i, "name": n} for i, n in ((3, "dog"), (7, "cat "), (9, "dog"))],
+    )
+    data = opened(name)
+    assert data.class_names == ("dog", "cat")
+    assert classes(data.val) == [[0, 1, 0]] * 2
+    assert data.notes == ("2 categories have the names of others and are the same classes ('dog')",)
+
+
+def test_a_picture_with_two_ids_is_one_picture(twice):
+    """With the annotations of both, those that are the same once."""
+    other = (3, 30, 20, 8, 8)
+    entries = [{"id": i, "file_name": f"{i % 3}.jpg", "height": 40, "width": 50} for i in range(4)]
+    data = opened(twice([[DOG, CAT], [CAT], [DOG], [CAT, other]], images=entries))
+    assert classes(data.val) == [[0, 1, 0], [1], [0]]
+    (note,) = data.notes
+    assert note.startswith("2 pictures have further ids, whose annotations were put to")
+    assert note.endswith("(0.jpg)")
+
+
+def test_an_entry_that_is_there_twice_is_one(twice):
+    entry = {"id": 0, "file_name": "0.jpg", "height": 40, "width": 50}
+    data = opened(twice([[DOG, CAT]], images=[entry, entry]))
+    assert (classes(data.val), data.notes) == ([[0, 1]], ())
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("image_id", "5 of the 6 annotations of .* none of its images has, such as 100"),
+        ("category_id", "5 of the 6 annotations of .* none of its categories has, such as 103"),
+    ],
+)
+def test_annotations_most_of_which_belong_nowhere(twice, tmp_path, key, sentence):
+    name = twice([[DOG, CAT]] * 3)
+    tree = json.loads((tmp_path / "c.json").read_text())
+    for annotation in tree["annotations"][:5]:
+        annotation[key] += 100
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    with pytest.raises(UserError, match=sentence):
+        opened(name)
 
 
 LEFT_OUT = {
@@ -91,16 +174,20 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize("note", LEFT_OUT)
 def test_annotations_that_cannot_be_used_are_counted(make_coco, note):
-    good = {"image_id": 0, "category_id": 3, "bbox": [0, 0, 25, 20]}
-    name = make_coco([[]] * 2, annotations=[good | LEFT_OUT[note], good])
+    good = [
+        {"image_id": index, "category_id": category, "bbox": [0, 0, 25, 20]}
+        for index in range(2)
+        for category in (3, 7)
+    ]
+    name = make_coco([[]] * 2, annotations=[good[0] | LEFT_OUT[note], *good])
     data = opened(name)
     assert data.notes == (note,)
-    assert sum(map(len, classes(data.train) + classes(data.val))) == 1
+    assert classes(data.train) + classes(data.val) == [[0, 1]] * 2
 
 
 @pytest.mark.parametrize("box", ["[NaN, 0, 5, 5]", "[0, 0, Infinity, 5]", "null", '"abcd"', "[]"])
 def test_what_is_no_box_is_counted(make_coco, box):
-    name = make_coco([[DOG]] * 2)
+    name = make_coco([[DOG, DOG, CAT]] * 2)
     path = name.removeprefix("coco:").split(",")[0]
     with open(path) as file:
         text = file.read()

@@ -180,9 +180,9 @@ def test_a_table_without_splits_is_held_out_of_for_training(make_table):
 
 
 def test_a_table_may_have_one_picture_of_each_class(make_table):
-    singles = make_table("filename,class_index\nant/000.jpg,0\nant/001.jpg,1\n")
-    data = open_dataset(singles, training=True)
-    assert (len(data.train), len(data.val)) == (1, 1)
+    rows = [f"{name}/000.jpg,{label}\n" for label, name in enumerate(PLAIN)]
+    data = open_dataset(make_table("filename,class_index\n" + "".join(rows)), training=True)
+    assert (len(data.train), len(data.val)) == (2, 1)
 
 
 def test_a_table_with_splits_and_names(make_table):

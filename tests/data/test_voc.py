@@ -29,13 +29,14 @@ def objects(split):
 
 
 def test_corners_are_counted_from_one_and_belong_to_the_box(make_voc):
-    data = opened(make_voc(PLAIN, train="ab", val="c"))
+    data = opened(make_voc(PLAIN, train="abc", val="abc"))
     assert data.class_names == ("cell", "dust")
-    ((first,), (second,)) = objects(data.train)
+    ((first,), (second,), none) = objects(data.train)
     assert first[0] == 0
     np.testing.assert_allclose(first[1], [5 / 40, 10 / 50, 20 / 40, 30 / 50], rtol=1e-6)
     assert second == (1, [0, 0, 1, 1], False)
-    assert objects(data.val) == [[]]
+    assert none == []
+    assert objects(data.val) == objects(data.train)
     assert (data.task, data.notes, data.skipped) == ("detect", (), ())
 
 
@@ -48,11 +49,12 @@ def test_the_lists_decide_also_with_a_second_column(make_voc):
 
 
 def test_labels_txt_gives_the_order_and_what_it_lacks_is_counted(make_voc):
-    root = make_voc(PLAIN, train="ab", val="c")
+    mould = ("mould", 1, 1, 9, 9)
+    root = make_voc([[CELL], [mould, ("dust", 1, 1, 50, 40)], [mould, CELL]], train="ab", val="c")
     (root / "labels.txt").write_text("mould\ncell\n")
     data = opened(root)
     assert data.class_names == ("mould", "cell")
-    assert [[label for label, *_ in one] for one in objects(data.train)] == [[1], []]
+    assert [[label for label, *_ in one] for one in objects(data.train)] == [[1], [0]]
     assert data.notes == (
         "1 object of a class that labels.txt does not have was left out ('dust' in b.xml)",
     )
@@ -90,7 +92,7 @@ def test_trainval_is_all_even_where_there_is_a_train_list(make_voc):
 
 
 def test_pictures_that_are_missing_are_left_out_and_named(make_voc):
-    root = make_voc(PLAIN, train="abc", val="c")
+    root = make_voc([[CELL], [CELL], []], train="abc", val="a")
     (root / "JPEGImages" / "b.jpg").unlink()
     data = opened(root)
     assert data.notes == ("1 picture is missing and was left out (b.jpg)",)
