@@ -47,6 +47,11 @@ def main(args: flags.FlagValues) -> None:
             f"{summary['best_epoch']}, {summary['images_per_s']:.0f} images/s, "
             f"{summary['wall_s']:.0f} s."
         )
+    if summary.get(score.test_column) is not None:
+        print(
+            f"{args.out}: test {score.title} {summary[score.test_column]:.4f} on "
+            f"{summary['test_images']} pictures, which chose nothing."
+        )
     if args.json:
         print(json.dumps(summary))
 

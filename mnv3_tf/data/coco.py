@@ -25,7 +25,7 @@ UNKNOWN_CATEGORY = Reason(
 
 
 def open_coco(asked: Opening) -> Dataset:
-    """Without a second pair of parts, a fifth is held out under the seed.
+    """Without a second pair of parts, a fifth is held out under the seed, for training alone.
 
     Classes are numbered from 0 in the order of their category ids, which may have gaps. Boxes
     are [x, y, width, height] in pixels, (0, 0) being the upper left corner of the picture
@@ -45,7 +45,7 @@ def open_coco(asked: Opening) -> Dataset:
     tally = Tally()
     categories, pictures = _read(parts[0], parts[1], tally)
     if len(parts) == 2:
-        files = hold_out([pictures], asked.seed, parts[0])
+        files = hold_out([pictures], asked, parts[0])
     else:
         val_categories, val = _read(parts[2], parts[3], tally)
         differing = sorted(set(categories.items()) ^ set(val_categories.items()))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
-from mnv3_tf.data.dataset import Dataset, reader_of
+from mnv3_tf.data.dataset import PARTS, Dataset, reader_of
 from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, open_splits, picture_size
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
@@ -23,7 +23,9 @@ NO_PICTURE = Reason("mask without a picture was left out", "masks without a pict
 
 
 def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
-    """DIR/{train,val}/images, DIR/{train,val}/masks/*.png and DIR/labels.txt.
+    """DIR/{train,val,test}/images, DIR/{train,val,test}/masks/*.png and DIR/labels.txt.
+
+    Training needs train and val; for all else any of the three is enough.
 
     A mask is as big as its picture and has its name but for the suffix. Its gray values, or the
     indices of its palette, are classes: 0 is the first of labels.txt. 255 is ignored, and so are
@@ -40,18 +42,23 @@ def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     folder, root = asked.rest, Path(asked.rest)
     class_names, table = _classes(root / "labels.txt")
     tally = Tally()
+    present = [part for part in PARTS if (root / part).is_dir()]
+    needed = ("train", "val") if asked.training or not present else ()
     files = {
-        part: _repacked(_pairs(root / part, tally), table, class_names) for part in ("train", "val")
+        part: _repacked(_pairs(root / part, tally), table, class_names)
+        for part in PARTS
+        if part in needed or part in present
     }
     splits, skipped = open_splits(files, memory_bound, reader_of, "resize", SEGMENTATION)
     return Dataset(
         f"masks:{folder}",
         class_names,
-        splits["train"],
-        splits["val"],
+        splits.get("train"),
+        splits.get("val"),
         skipped,
         SEGMENT.name,
         tally.sentences(),
+        splits.get("test"),
     )
 
 

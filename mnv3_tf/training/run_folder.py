@@ -5,8 +5,9 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
+from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.tasks import TASKS, Metric
@@ -43,7 +44,7 @@ class Recorded(TypedDict):
     """What run.json holds: every resolved setting, and what an export needs to know.
 
     `settings` are those of `TrainSettings.configuration`, of older versions without the later
-    ones; `recipe` the fields of `Recipe`; `started` is a date.
+    ones; `recipe` the fields of `Recipe`; `started` is a date; `place` is `Origin.place`.
     """
 
     settings: dict[str, Any]
@@ -55,12 +56,14 @@ class Recorded(TypedDict):
     spec_hash: str
     versions: dict[str, str]
     started: str
+    place: NotRequired[str]
 
 
 class RunSummary(TypedDict):
     """What summary.json holds besides the task's `val_columns`: those of the best epoch.
 
-    They are from 0 to 1 but for val_loss, and None without a validation set.
+    They are from 0 to 1 but for val_loss, and None without a validation set. Where there is a test
+    set, the best epoch's figures on it stand beside them as `test_columns`, and `test_images`.
     """
 
     task: str
@@ -155,8 +158,9 @@ class RunFolder:
     def copied_to(self, path: str | Path) -> "RunFolder":
         """Another folder with all that a run goes on from."""
         other = RunFolder(path)
-        if self.metrics.exists():
-            shutil.copy(self.metrics, other.metrics)
+        for path, copy in ((self.metrics, other.metrics), (self.best_weights, other.best_weights)):
+            if path.exists():
+                shutil.copy(path, copy)
         if self.checkpoints.exists():
             shutil.copytree(self.checkpoints, other.checkpoints)
         return other
@@ -197,6 +201,13 @@ def as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
     """As it will be read back (tuples become lists), so that the two can be compared."""
     found: dict[str, Any] = json.loads(json.dumps(tree))
     return found
+
+
+def origin_of(recorded: Recorded) -> Origin:
+    """The set that the run was trained on."""
+    settings = recorded["settings"]
+    place = recorded.get("place") or place_of(settings["dataset"])
+    return Origin(settings["dataset"], place, settings["data_dir"], recorded["seed"])
 
 
 def score_of(row: Mapping[str, Any]) -> Metric:
