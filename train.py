@@ -39,7 +39,8 @@ def main(args: flags.FlagValues) -> None:
 
     summary = train(asked)
     score = score_of(summary)
-    best = by_column(summary)[score.column]
+    figures = by_column(summary)
+    best, tested = figures[score.column], figures.get(score.test_column)
     if best is None:
         print(f"{args.out}: trained, without a validation set.")
     else:
@@ -47,6 +48,11 @@ def main(args: flags.FlagValues) -> None:
             f"{args.out}: val {score.title} {best:.4f} in epoch "
             f"{summary['best_epoch']}, {summary['images_per_s']:.0f} images/s, "
             f"{summary['wall_s']:.0f} s."
+        )
+    if tested is not None:
+        print(
+            f"{args.out}: test {score.title} {tested:.4f} on "
+            f"{figures['test_images']} pictures, which chose nothing."
         )
     if args.json:
         print(json.dumps(summary))

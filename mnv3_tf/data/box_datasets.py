@@ -36,7 +36,7 @@ def open_boxes(
     tally: Tally,
     memory_bound: int = MEMORY_BOUND,
 ) -> Dataset:
-    """`files` are the pictures of "train" and "val", the label of each a `box_targets.Marked`.
+    """`files` are the pictures of some of `dataset.PARTS`, labelled with a `box_targets.Marked`.
 
     Raises:
       UserError: a part of which there are no pictures, or what `box_conventions.check` or

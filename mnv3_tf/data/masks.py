@@ -12,7 +12,7 @@ from PIL import Image
 
 from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
-from mnv3_tf.data.dataset import Dataset, reader_of
+from mnv3_tf.data.dataset import PARTS, Dataset, reader_of
 from mnv3_tf.data.file_datasets import Labels, open_files
 from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile
 from mnv3_tf.data.sources import Opening
@@ -56,7 +56,9 @@ MASKS = Labels(
 
 
 def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
-    """DIR/{train,val}/images, DIR/{train,val}/masks/*.png and DIR/labels.txt.
+    """DIR/{train,val,test}/images, DIR/{train,val,test}/masks/*.png and DIR/labels.txt.
+
+    Training needs train and val; for all else any of the three is enough.
 
     A mask is as big as its picture, upright or as its file stores it, and has its name but for the
     suffix. Its gray values, or the indices of its palette, are classes: 0 is the first of
@@ -74,11 +76,14 @@ def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     folder, root = asked.rest, Path(asked.rest)
     class_names, table = _classes(root / "labels.txt")
     tally = Tally()
+    present = [part for part in PARTS if (root / part).is_dir()]
+    needed = ("train", "val") if asked.training or not present else ()
     files = {
         part: _repacked(_pairs(root / part, tally), table, class_names, tally)
-        for part in ("train", "val")
+        for part in PARTS
+        if part in needed or part in present
     }
-    cause = _cause([file.label for file in files["train"]])
+    cause = _cause([file.label for file in files.get("train", ())])
     files = {part: _with_pixels(some, tally) for part, some in files.items()}
     return open_files(
         f"masks:{folder}", class_names, files, MASKS, tally.sentences(), cause, memory_bound

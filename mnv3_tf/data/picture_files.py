@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mnv3_tf import upright
 from mnv3_tf.data.dataset import IndexedSource, Split, on_cpu, reader_of
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
 from mnv3_tf.upright import NoPictureError
@@ -129,9 +130,14 @@ def _reader_of_files(paths: Sequence[str]) -> Callable[[Tensor], Tensor]:
 
 
 def hold_out(
-    groups: Sequence[Sequence[PictureFile]], seed: int, where: str
+    groups: Sequence[Sequence[PictureFile]], asked: Opening, where: str
 ) -> dict[str, list[PictureFile]]:
-    """Holds a fifth of every group out as "val": at least one picture, and never all of them."""
+    """For training, a fifth of every group is "val": at least one picture, and never all of them.
+
+    For all else "val" is everything.
+    """
+    if not asked.training:
+        return {"val": [file for group in groups for file in group]}
     split: dict[str, list[PictureFile]] = {"train": [], "val": []}
     for number, group in enumerate(groups):
         if len(group) == 1:
@@ -139,7 +145,7 @@ def hold_out(
                 f"{where} has a single picture, {group[0].path}, of which to train and validate; "
                 "add at least one more."
             )
-        order = np.random.default_rng([seed, number]).permutation(len(group))
+        order = np.random.default_rng([asked.seed, number]).permutation(len(group))
         val = set(order[: max(1, round(VALIDATION_PART * len(group)))].tolist())
         for index, file in enumerate(group):
             split["val" if index in val else "train"].append(file)

@@ -11,7 +11,7 @@ from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
-from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
@@ -34,11 +34,12 @@ class _Annotation(NamedTuple):
 
 
 def open_voc(asked: Opening) -> Dataset:
-    """ImageSets/Main/train.txt and val.txt say what is for what.
+    """ImageSets/Main/train.txt, val.txt and test.txt say what is for what.
 
-    Without val.txt, a fifth of trainval.txt is held out under the seed, or of train.txt, or of all
-    that is annotated. The classes are those of DIR/labels.txt, else the names in the annotations,
-    sorted. "difficult" objects count as crowds: they are neither trained nor evaluated on.
+    For training without val.txt, a fifth of trainval.txt is held out under the seed, or of
+    train.txt, or of all else that is annotated. A test.txt of which nothing is annotated is passed
+    over. The classes are those of DIR/labels.txt, else the names in the annotations, sorted.
+    "difficult" objects count as crowds: they are neither trained nor evaluated on.
 
     Pixels are counted from 1, and a box's last pixel belongs to it (VOC devkit, section 4.2), so
     that a box of all of a picture is 1, 1, width, height. Of sets that count from 0 the boxes are
@@ -55,7 +56,7 @@ def open_voc(asked: Opening) -> Dataset:
             )
     labels = root / "labels.txt"
     class_names = read_class_names(labels) if labels.exists() else None
-    keys = _keys(root, asked.seed)
+    keys = _keys(root, asked)
     annotations = {
         key: _read(root / "Annotations" / f"{key}.xml") for part in keys.values() for key in part
     }
@@ -78,20 +79,26 @@ def open_voc(asked: Opening) -> Dataset:
     return open_boxes(f"voc:{folder}", class_names, files, VOC, tally)
 
 
-def _keys(root: Path, seed: int) -> dict[str, list[str]]:
+def _keys(root: Path, asked: Opening) -> dict[str, list[str]]:
     """Names of pictures without a suffix, by split."""
-    sets = {part: root / "ImageSets" / "Main" / f"{part}.txt" for part in ("train", "val")}
-    if sets["val"].exists():
-        return {part: _listed(path) for part, path in sets.items() if path.exists()}
-    every = sets["train"].with_name("trainval.txt")
-    if every.exists() or sets["train"].exists():
-        keys = _listed(every if every.exists() else sets["train"])
-    else:
-        keys = sorted(path.stem for path in (root / "Annotations").glob("*.xml"))
-        if not keys:
-            raise UserError(f"{root / 'Annotations'} holds no XML files; add one for each picture.")
-    parts = hold_out([[PictureFile(key, None) for key in keys]], seed, str(root))
-    return {part: [file.path for file in files] for part, files in parts.items()}
+
+    def listed(part: str) -> list[str]:
+        path = root / "ImageSets" / "Main" / f"{part}.txt"
+        return _listed(path) if path.exists() else []
+
+    annotated = sorted(path.stem for path in (root / "Annotations").glob("*.xml"))
+    given = {"val": listed("val"), "test": listed("test")}
+    if not set(given["test"]) & set(annotated):
+        given["test"] = []
+    given["train"] = listed("train") if given["val"] else listed("trainval") or listed("train")
+    parts = {part: given[part] for part in PARTS if given[part]}
+    if "val" in parts or (parts and not asked.training):
+        return parts
+    left = given["train"] or sorted(set(annotated) - set(given["test"]))
+    if not left:
+        raise UserError(f"{root / 'Annotations'} holds no XML files; add one for each picture.")
+    held = hold_out([[PictureFile(key, None) for key in left]], asked, str(root))
+    return parts | {part: [file.path for file in files] for part, files in held.items()}
 
 
 def _listed(path: Path) -> list[str]:

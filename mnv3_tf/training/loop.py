@@ -16,6 +16,7 @@ from mnv3_tf.tasks import Spec
 from mnv3_tf.training.checkpoints import Checkpoints, RunState
 from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.optimizers import Phase, phases
+from mnv3_tf.training.outcome import FinalSet
 from mnv3_tf.training.progress import Progress, ScalarWriter
 from mnv3_tf.training.run_folder import EpochRow, RunFolder, best_row
 from mnv3_tf.training.settings import TrainSettings
@@ -56,7 +57,8 @@ class Plan:
 class TrainingJob:
     """What is trained on what: a network of `spec` on `train`, a part of `dataset`.
 
-    Of `settings` the loop reads the seed, and what says where to compute and when to save.
+    Of `settings` the loop reads the seed, and what says where to compute and when to save; `test`
+    it never sees.
     """
 
     spec: Spec
@@ -66,6 +68,7 @@ class TrainingJob:
     train: Split
     settings: TrainSettings
     strategy: tf.distribute.Strategy
+    test: FinalSet | None = None
 
 
 class Trainer:

@@ -5,8 +5,9 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
+from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, read_object, write_json
 from mnv3_tf.tasks import TASKS, Metric
@@ -53,7 +54,7 @@ class Recorded(TypedDict):
 
     `settings` are those of `TrainSettings.configuration`, of older versions without the later
     ones; `recipe` the fields of `Recipe`; `notes` what was told of the data, which older versions
-    lack; `started` is a date.
+    lack; `started` is a date; `place` is `Origin.place`.
     """
 
     settings: dict[str, Any]
@@ -66,12 +67,14 @@ class Recorded(TypedDict):
     spec_hash: str
     versions: dict[str, str]
     started: str
+    place: NotRequired[str]
 
 
 class RunSummary(TypedDict):
     """What summary.json holds besides the task's `val_columns`: those of the best epoch.
 
-    They are from 0 to 1 but for val_loss, and None without a validation set.
+    They are from 0 to 1 but for val_loss, and None without a validation set. Where there is a test
+    set, the best epoch's figures on it stand beside them as `test_columns`, and `test_images`.
     """
 
     task: str
@@ -166,8 +169,9 @@ class RunFolder:
     def copied_to(self, path: str | Path) -> "RunFolder":
         """Another folder with all that a run goes on from."""
         other = RunFolder(path)
-        if self.metrics.exists():
-            shutil.copy(self.metrics, other.metrics)
+        for path, copy in ((self.metrics, other.metrics), (self.best_weights, other.best_weights)):
+            if path.exists():
+                shutil.copy(path, copy)
         if self.checkpoints.exists():
             shutil.copytree(self.checkpoints, other.checkpoints)
         return other
@@ -202,6 +206,13 @@ def as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
 def by_column(row: EpochRow | RunSummary) -> Mapping[str, float | None]:
     """The figures, those of the task's `val_columns` among them."""
     return cast(Mapping[str, float | None], row)
+
+
+def origin_of(recorded: Recorded) -> Origin:
+    """The set that the run was trained on."""
+    settings = recorded["settings"]
+    place = recorded.get("place") or place_of(settings["dataset"])
+    return Origin(settings["dataset"], place, settings["data_dir"], recorded["seed"])
 
 
 def score_of(row: EpochRow | RunSummary) -> Metric:

@@ -38,6 +38,15 @@ def test_gray_values_and_palette_indices_are_the_classes(make_masks):
     np.testing.assert_array_equal(masks(data.val), [INDICES, INDICES])
 
 
+def test_which_parts_there_are(make_masks):
+    root = make_masks([gray(INDICES)])
+    (root / "val").rename(root / "test")
+    data = opened(root)
+    assert [split and len(split) for split in (data.train, data.val, data.test)] == [1, None, 1]
+    with pytest.raises(UserError, match=r"no folder .*val/images"):
+        open_dataset(f"masks:{root}", task="segment", training=True)
+
+
 def few_bits(bits, palette):
     """Indices and a PNG of them, written byte by byte: Pillow has no such grays."""
     indices = np.minimum(INDICES, 2**bits - 1)
