@@ -13,7 +13,7 @@ from artefacts import STORES, Artefacts
 from needs import missing
 from random_network import randomise
 
-pytest_plugins = ["budget", "pytester", "small_files", "undrawn"]
+pytest_plugins = ["budget", "phones.plugged_in", "pytester", "small_files", "undrawn"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # as `cli.call` does

@@ -8,8 +8,8 @@ import numpy as np
 import tf_keras
 from random_network import noise, randomise, relative_error, settle
 
-from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build, load_model
+from mnv3_tf.networks.activations import Lowering
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.quantization.equalization import channel_gains
 from mnv3_tf.quantization.lowering import lower_weights, lowered_model
@@ -155,6 +155,8 @@ def check_file(spec: Spec, out: Path, labels: tuple[str, ...] | None = None) -> 
         spec.task,
         spec.hash,
     )
+    without = report["hard_swish_reason"] == "the network has no h-swish"
+    assert without == (report["hard_swish"] == "none")
     assert report["input"]["shape"] == [1, *spec.image_size, 3]
     assert report["layers"]
     assert {*report["layers"][0]} == {"name", "sqnr_db"}

@@ -7,7 +7,7 @@ from typing import Any
 from artefacts import Artefacts
 from making import load_network, network, pictures
 
-from mnv3_tf.layers import Lowering
+from mnv3_tf.networks.activations import Lowering
 
 
 def int8_file(made: Artefacts, folder: Path, lowering: Lowering) -> None:

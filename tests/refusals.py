@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from commands import call
 
 from mnv3_tf.errors import Failure, UserError
-from mnv3_tf.ui import cli
 
 
 @contextlib.contextmanager
@@ -41,8 +41,7 @@ def check_command(
     `arguments` are those after the command's name.
     """
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    words = [command.__name__, *map(str, arguments)]
-    found = cli.call(command.main, command.define_flags, words, getattr(command, "BARE", None))
+    found = call(command, *arguments)
     printed = capsys.readouterr()
     assert found == status, printed
     assert printed.out == ""

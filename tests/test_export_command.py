@@ -1,42 +1,31 @@
-"""export_tflite.py as a user meets it."""
+"""export_tflite.py as a user meets it: what it asks of the toolkit, prints and refuses."""
 
 import json
 import shlex
-import subprocess
-import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import commands
 import pytest
+import tensorflow as tf
 import tiny
-from making import LABELS, exported, load_network, network, photos, quick_timing, trained_run
+from commands import last_json
 from refusals import check_command
 
 import export_tflite
-from mnv3_tf import evaluate
+from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.export import exporter, pictures
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.quantization.pipeline import Training
-from mnv3_tf.tflite.inspection import inspect
 from mnv3_tf.training import recipe
 from mnv3_tf.training.trained import Trained
-from mnv3_tf.ui import cli, settings
+from mnv3_tf.ui import settings
 
-ROOT = Path(__file__).parents[1]
-SPLIT = (18, 6)
-"""How many of `photos` train, and how many are evaluated on."""
-
-
-def call(*arguments: object) -> int:
-    argv = ["export_tflite.py", *map(str, arguments)]
-    return cli.call(export_tflite.main, export_tflite.define_flags, argv)
-
-
-def last_json(text: str) -> dict:
-    return json.loads(text.strip().splitlines()[-1])
+call = partial(commands.call, export_tflite)
 
 
 def of_the_file(options: ExportOptions) -> ExportOptions:
@@ -78,6 +67,15 @@ class Asked(NamedTuple):
     calibration: Any
     evaluation: Any
     training: Any
+    trained_on: Any
+
+
+class Batches(tuple):
+    """What they are asked, and what becomes of the classes 0, 1 and 2."""
+
+    def map(self, renumbered: Any) -> tuple:
+        _, classes = renumbered(None, tf.constant([0, 1, 2]))
+        return (*self, tuple(classes.numpy().tolist()))
 
 
 class Split:
@@ -93,7 +91,10 @@ class Split:
         return ("images", *asked)
 
     def eval_batches(self, *asked: Any) -> tuple:
-        return ("batches", *asked)
+        return Batches(("batches", *asked))
+
+
+OWN = Origin("folder:own", place_of("folder:own"), "/data", 7)
 
 
 class Toolkit:
@@ -103,14 +104,14 @@ class Toolkit:
         self.asked: dict[str, Any] = {}
         self.report: dict[str, Any] = REPORT
         self.spec, self.shared, self.run_names = tiny.CLASSIFIER, False, ("r", "u", "n")
-        self.evaluation_set = SimpleNamespace(num_classes=3, class_names=("j", "u", "d"))
+        self.evaluation_set = Dataset("d", ("n", "u", "r"), None, None, numbered=True)
         for name in ("load_run", "load_weights", "open_pictures", "training_on", "export"):
             patch.setattr(exporter, name, getattr(self, name))
 
     def load_run(self, path: str) -> Trained:
         self.asked["load"] = path
         drawn = json.loads(json.dumps(asdict(recipe.load("quick"))))
-        recorded = {"settings": RUN, "recipe": drawn}
+        recorded = {"settings": RUN, "seed": 7, "recipe": drawn}
         model: Any = "the run's"
         return Trained(self.spec, model, self.run_names, recorded)
 
@@ -146,7 +147,7 @@ def test_a_network_without_more_words(toolkit):
     assert toolkit.asked["pictures"] == ([], None, 32, None, 0, None, "classify")
     spec, model, options, *rest = toolkit.asked["export"]
     assert (spec, model, of_the_file(options)) == (toolkit.spec, "the file's", ExportOptions())
-    assert rest == [Path("x/m.tflite"), None, None, (), None]
+    assert rest == [Path("x/m.tflite"), None, None, (), None, None]
 
 
 def test_every_option(toolkit):
@@ -177,7 +178,8 @@ def test_pictures_of_a_run(flags, sources, judged, data_dir, toolkit):
     assert call("--run=r", "--out=m.tflite", *flags) == 0
     assert toolkit.asked["load"] == "r"
     found = toolkit.asked["pictures"]
-    assert found == (sources, judged, 32, data_dir, 7, "folder:own", "classify")
+    assert found == (sources, judged, 32, data_dir, 7, OWN, "classify")
+    assert toolkit.asked["export"].trained_on == OWN
 
 
 TWO = ["--calibration=a", "--calibration=b"]
@@ -230,10 +232,25 @@ def test_whose_names_travel(toolkit, tmp_path):
     labels = f"--labels={tmp_path}/labels.txt"
     assert names("--run=r", labels) == ("x", "y", "z")
     assert names("--run=r", "--dataset=a") == ("r", "u", "n")
-    assert names("--weights=w", "--dataset=a") == ("j", "u", "d")
+    assert names("--weights=w", "--dataset=a") == ("n", "u", "r")
     assert names("--weights=w") is None
-    toolkit.evaluation_set.num_classes = 4
+    toolkit.spec = tiny.CLASSIFIER.replace(num_classes=4)
     assert names("--weights=w", "--dataset=a") is None
+
+
+def test_pictures_of_other_classes(toolkit, capsys):
+    """Judge nothing where they are there to calibrate on, and are refused where they shall."""
+    toolkit.evaluation_set = replace(toolkit.evaluation_set, numbered=False)
+    assert call("--run=r", "--dataset=a", "--out=m.tflite") == 0
+    assert toolkit.asked["export"].evaluation == ("batches", 32, 32, (2, 1, 0))
+    toolkit.run_names = ("r", "u")
+    assert call("--run=r", "--dataset=a", "--out=m.tflite") == 2
+    assert "d has the class n, but tiny knows r, u" in capsys.readouterr().err
+    int8 = ["--quantize=int8", "--calibration=a", "--num_classes=4"]
+    toolkit.spec = tiny.CLASSIFIER.replace(num_classes=4)
+    assert call("--weights=w", *int8, "--out=m.tflite") == 0
+    assert toolkit.asked["export"].evaluation == ("batches", 32, 32, (-1, -1, -1))
+    assert "No accuracy on d: d has 3 classes, but tiny has 4" in capsys.readouterr().out
 
 
 def test_from_python_as_with_flags(toolkit):
@@ -298,8 +315,7 @@ def test_what_is_not_always_there(toolkit, capsys):
     for title in ("mAP", "mAP at IoU 0.5", "mIoU"):
         assert f"{title} 0.2500, network 0.5000" in lines
     assert "divergence 0.0000 nats from the network" in lines
-    assert "agreement 0.0000 on 9 pictures" in lines
-    assert not any(line.startswith("top-1") for line in lines)
+    assert not any(line.startswith(("top-1", "agreement")) for line in lines)
     assert err == "Warning: few pictures.\n"
 
 
@@ -313,104 +329,6 @@ def test_without_pictures_nothing_is_said_of_them(toolkit, capsys):
 def test_the_report_as_json(toolkit, capsys):
     assert call("--weights=w", "--out=m.tflite", "--json") == 0
     assert last_json(capsys.readouterr().out) == REPORT
-
-
-# -- real files ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def weights(made) -> list[str]:
-    folder = made(network, "classify")
-    return [f"--model={folder / 'spec.json'}", f"--weights={folder / 'network.weights.h5'}"]
-
-
-def test_float_on_pictures_with_names_of_its_own(weights, made, tmp_path, capsys):
-    names = [f"name {index}" for index in range(3)]
-    (tmp_path / "labels.txt").write_text("\n".join(names) + "\n")
-    out = tmp_path / "new" / "m.tflite"
-    labels, dataset = f"--labels={tmp_path}/labels.txt", f"--dataset=folder:{made(photos)}"
-    with quick_timing():
-        assert call(*weights, dataset, labels, f"--out={out}", "--threads=2", "--json") == 0
-    report = last_json(capsys.readouterr().out)
-    assert sorted(path.name for path in out.parent.iterdir()) == ["m.report.json", "m.tflite"]
-    assert json.loads(out.with_suffix(".report.json").read_text()) == report
-    assert (report["quantize"], report["agreement"]) == ("none", 1.0)
-    assert report["images"] == SPLIT[1]
-    assert report["xnnpack"]["delegated"] == report["xnnpack"]["nodes"]
-    assert report["latency_ms"]["threads"] == 2
-    assert inspect(out)["labels"] == names
-
-
-QAT = ["--quantize=int8", "--qat_steps=3", "--hard_swish=composite"]
-
-
-def test_a_run_holds_what_its_export_needs(made):
-    recorded = json.loads((made(trained_run) / "run" / "run.json").read_text())["dataset"]
-    assert (recorded["train_images"], recorded["val_images"]) == SPLIT
-    assert recorded["class_names"] == sorted(LABELS)
-
-
-def test_a_run_is_given_its_own_pictures(made, monkeypatch, tmp_path):
-    """Those that trained it calibrate and train; those that judged it judge."""
-    found = []
-    monkeypatch.setattr(exporter, "export", lambda *asked: found.append(Asked(*asked)) or REPORT)
-    assert call(f"--run={made(trained_run)}/run", *QAT, f"--out={tmp_path}/m.tflite") == 0
-    (asked,) = found
-    assert asked.spec.replace(name="") == tiny.SHALLOW.replace(name="")
-    assert asked.class_names == tuple(sorted(LABELS))
-    assert asked.calibration.shape == (SPLIT[0], 32, 32, 3)
-    ((shown, labels),) = asked.evaluation
-    assert (shown.shape, labels.shape) == ((SPLIT[1], 32, 32, 3), (SPLIT[1],))
-    batch = next(asked.training.batches(0))
-    assert batch.shape == (SPLIT[0], 32, 32, 3)
-    every = {picture.tobytes() for picture in (*asked.calibration, *shown.numpy())}
-    assert len(every) == sum(SPLIT)
-    assert asked.training.steps == 3
-    assert asked.model(asked.calibration, training=False).shape == (SPLIT[0], 3)
-
-
-@pytest.mark.slow
-def test_a_run_is_trained_in_int8(made, tmp_path, capsys):
-    out, run = tmp_path / "m.tflite", made(trained_run) / "run"
-    with quick_timing():
-        assert call(f"--run={run}", *QAT, f"--out={out}", "--json") == 0
-    printed = capsys.readouterr().out
-    report = last_json(printed)
-    assert (report["method"], report["qat_steps"], report["images"]) == ("qat", 3, SPLIT[1])
-    assert report["xnnpack"]["partitions"] == 1
-    assert f"training, 3 steps on {SPLIT[0]} pictures" in printed
-    assert "step 3/3  divergence" in printed
-    assert inspect(out)["labels"] == sorted(LABELS)
-    # The checkpoints are gone.
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.report.json", "m.tflite"]
-
-
-@pytest.mark.slow
-def test_int8_in_a_process_of_its_own(weights, made, tmp_path, capsys):
-    """What is printed last is the report, and evaluate reads the file."""
-    out, source = tmp_path / "m.tflite", f"folder:{made(photos)}"
-    flags = [*weights, "--quantize=int8", f"--calibration={source}", f"--out={out}", "--json"]
-    command = [sys.executable, "export_tflite.py", *flags]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    report = last_json(done.stdout)
-    assert json.loads(out.with_suffix(".report.json").read_text()) == report
-    said = words(done.stdout)
-    assert "int8 by post-training quantisation on up to 512 pictures" in said
-    assert f"Warning: Calibrated on {SPLIT[0]} pictures" in done.stderr
-    assert "XNNPACK has no int8 HARD_SWISH" in said
-    assert (report["quantize"], report["method"]) == ("int8", "ptq")
-    assert "qat_steps" not in report
-    assert report["xnnpack"]["partitions"] == 1
-    assert report["float_islands"] == 0
-    # A fourth is held out, and what calibrates never judges.
-    assert report["images"] == SPLIT[1]
-
-    judge = ["evaluate", f"--model_file={out}", f"--dataset={source}", "--json"]
-    assert cli.call(evaluate.main, evaluate.define_flags, judge) == 0
-    found = last_json(capsys.readouterr().out)
-    assert found["top1"] == report["top1"]["exported"]
-    assert found["images"] == report["images"]
 
 
 # -- what is refused -------------------------------------------------------------------------
@@ -451,22 +369,3 @@ def test_bounds_of_flags(name, toolkit, capsys):
     assert not toolkit.asked
     more = ["--method=qat"] if name == "qat_steps" else []
     assert call(*INT8, *more, f"--{name}=1") == 0
-
-
-def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, capsys):
-    content = (made(exported, "classify") / "m.tflite").read_bytes()
-    monkeypatch.setattr(exporter, "convert", lambda *_: content)
-    loaded = Trained(*load_network(made(network, "classify")))
-    (tmp_path / "labels.txt").write_text("cat\ndog\n")
-    (tmp_path / "file").write_text("")
-    out = f"--out={tmp_path}/m.tflite"
-    assert call(*weights, "--num_classes=4", out) == 2
-    assert "no head of 4 classes" in capsys.readouterr().err
-    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights: loaded)
-    for arguments, named in (
-        (["--labels=/nowhere/l.txt", out], "--labels=/nowhere/l.txt does not exist"),
-        (["--dataset=folder:/nowhere", out], "/nowhere"),
-        ([f"--labels={tmp_path}/labels.txt", out], "2 class names for 3 classes"),
-        ([f"--out={tmp_path}/file/m.tflite"], f"Cannot write {tmp_path}/file/m.tflite"),
-    ):
-        check_command(export_tflite, [*weights, *arguments], named, capsys, tmp_path)

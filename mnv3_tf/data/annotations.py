@@ -47,6 +47,17 @@ def _shortened(names: list[str]) -> str:
     return ", ".join(names[:_NAMES_SHOWN] + ["..."] * (len(names) > _NAMES_SHOWN))
 
 
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The lines of a file of --labels. Raises UserError for a file that is absent or no text."""
+    try:
+        return tuple(path.read_text(encoding="utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise UserError(
+            f"Cannot read --labels={path}: {reason}; write the name of a class on each line."
+        ) from None
+
+
 def read_class_names(path: Path) -> tuple[str, ...]:
     """`labels.txt`: the name of a class on each line, in their order.
 

@@ -9,14 +9,19 @@ import numpy as np
 from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.augment_boxes import DETECTION
 from mnv3_tf.data.box_conventions import Convention, Size, check
-from mnv3_tf.data.box_targets import Objects, reader_of_objects, usable
+from mnv3_tf.data.box_targets import Marked, Objects, reader_of_objects, usable
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.file_datasets import Labels, open_files
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, picture_size
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import DETECT
+from mnv3_tf.upright import read_header, turned_boxes
 
 MISSING = Reason("picture is missing and was left out", "pictures are missing and were left out")
+AS_STORED = Reason(
+    "picture is annotated as it lies in its file, and was turned upright with its boxes",
+    "pictures are annotated as they lie in their files, and were turned upright with their boxes",
+)
 OTHER_SIZE = Reason(
     "picture has another size than its annotation says, which its boxes are taken by",
     "pictures have another size than their annotations say, which their boxes are taken by",
@@ -31,7 +36,7 @@ def open_boxes(
     tally: Tally,
     memory_bound: int = MEMORY_BOUND,
 ) -> Dataset:
-    """`files` are the pictures of "train" and "val", the label of each a `box_targets.Marked`.
+    """`files` are the pictures of some of `dataset.PARTS`, labelled with a `box_targets.Marked`.
 
     Raises:
       UserError: a part of which there are no pictures, or what `box_conventions.check` or
@@ -50,19 +55,15 @@ def open_boxes(
         for file in marked:
             if not Path(file.path).is_file():
                 tally.add(MISSING, Path(file.path).name)
-        sizes = [_sizes(file, tally) for file in present]
+        placed = [_placed(file, tally) for file in present]
         check(
             f"{name} for {part}",
-            [
-                (file.label.corners, taken, actual)
-                for file, (taken, actual) in zip(present, sizes, strict=True)
-                if actual
-            ],
+            [(file.label.corners, taken, actual) for file, taken, actual in placed if actual],
             convention,
         )
         usable_files[part] = [
             replace(file, label=usable(file.label, taken, Path(file.path).name, tally))
-            for file, (taken, _) in zip(present, sizes, strict=True)
+            for file, taken, _ in placed
         ]
     notes = tally.sentences()
     return open_files(
@@ -88,10 +89,19 @@ def _cause(files: Mapping[str, Sequence[PictureFile]], notes: tuple[str, ...]) -
     return "; ".join([*notes, *([told] if crowds else [])])
 
 
-def _sizes(file: PictureFile, tally: Tally) -> tuple[Size, Size | None]:
-    """What the boxes are taken by, and what the picture has; None where it is no picture."""
-    actual, annotated = picture_size(file.path), file.label.size
-    # A phone's picture that its viewer turns is the usual cause.
-    if actual and annotated and actual != annotated:
-        tally.add(OTHER_SIZE, Path(file.path).name)
-    return annotated or actual or (1, 1), actual
+def _placed(file: PictureFile, tally: Tally) -> tuple[PictureFile, Size, Size | None]:
+    """With boxes of the upright picture; what they are taken by, and what the picture has.
+
+    Boxes are of the upright picture, which viewers show, unless the annotation's size is not. The
+    last is None where it is no picture.
+    """
+    header, name = read_header(file.path), Path(file.path).name
+    marked: Marked = file.label
+    if header and marked.size == header.stored != header.size:
+        tally.add(AS_STORED, name)
+        corners = turned_boxes(marked.corners, header)
+        marked = replace(marked, corners=corners, size=header.size)
+    elif header and marked.size not in (None, header.size):
+        tally.add(OTHER_SIZE, name)
+    actual = header.size if header else None
+    return replace(file, label=marked), marked.size or actual or (1, 1), actual

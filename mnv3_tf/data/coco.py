@@ -47,7 +47,7 @@ class _Mark(NamedTuple):
 
 
 def open_coco(asked: Opening) -> Dataset:
-    """Without a second pair of parts, a fifth is held out under the seed.
+    """Without a second pair of parts, a fifth is held out under the seed, for training alone.
 
     Classes are numbered from 0 in the order of their category ids, which may have gaps;
     categories of one name are one class. Ids are the same whether they are written 7 or "7".
@@ -70,7 +70,7 @@ def open_coco(asked: Opening) -> Dataset:
     tally = Tally()
     categories, pictures = _read(parts[0], parts[1], tally)
     if len(parts) == 2:
-        files = hold_out([pictures], asked.seed, parts[0])
+        files = hold_out([pictures], asked, parts[0])
     else:
         val_categories, val = _read(parts[2], parts[3], tally)
         differing = sorted(set(categories.items()) ^ set(val_categories.items()))

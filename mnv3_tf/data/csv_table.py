@@ -2,9 +2,10 @@
 
 import csv
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
-from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.file_datasets import open_files
 from mnv3_tf.data.listing import Finder
 from mnv3_tf.data.picture_files import PictureFile, hold_out
@@ -17,9 +18,10 @@ MAX_CLASSES = 100_000
 def open_csv(asked: Opening) -> Dataset:
     """Columns `filename` and `class_index`, and if present `class_name` and `split`.
 
-    Paths are relative to the table. `split` says "train" or "val" for each row; without it the
-    whole table is `val`, and with `training` a fifth of it, whatever the classes: a table may
-    have few pictures of each. There are as many classes as the largest index says.
+    Paths are relative to the table. `split` says "train", "val" or "test" for each row; without it
+    the whole table is `val`. For training a fifth is held out where no row says "val" and not all
+    say "train", whatever the classes: a table may have few pictures of each. There are as many
+    classes as the largest index says.
 
     Raises:
       UserError: no such table, a missing column or file, or a value that cannot be; it names
@@ -46,15 +48,17 @@ def open_csv(asked: Opening) -> Dataset:
                 f"{where} names {written}, which is not there; correct or remove the row."
             )
         split = row.get("split", "val")
-        if split not in ("train", "val"):
-            raise UserError(f"{where} has the split {split!r}; write train or val.")
+        if split not in PARTS:
+            raise UserError(f"{where} has the split {split!r}; write train, val or test.")
         files.setdefault(split, []).append(PictureFile(str(path), label))
     class_names = tuple(names.get(index, str(index)) for index in range(max(names) + 1))
     if asked.training and "split" not in rows[0]:
-        files = hold_out([files["val"]], asked.seed, table)
+        files = hold_out([files["val"]], asked, table)
+    elif asked.training and files.keys() == {"train", "test"}:
+        files |= hold_out([files["train"]], asked, table)
     from_one = sorted(names) == list(range(1, len(class_names)))
     cause = "its class_index begins at 1, but must count from 0" if from_one else ""
-    return open_files(f"csv:{table}", class_names, files, cause=cause)
+    return replace(open_files(f"csv:{table}", class_names, files, cause=cause), numbered=True)
 
 
 def _read_rows(table: str) -> list[dict[str, str]]:

@@ -292,14 +292,21 @@ def _batches(
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
+PARTS = ("train", "val", "test")
+"""Of a dataset."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What `--dataset` names.
 
     `skipped` are the pictures that cannot be decoded, by path. `task` is the name of
     one of `TASKS`; `notes` are sentences on what else was left out or changed on
-    opening, with names. `examples` counts by split ("train", "val") what there is of each
+    opening, with names. `examples` counts by split what there is of each
     class: pictures, boxes that are no crowds, or pixels; a split that is streamed may have none.
+    `test` are pictures that choose nothing, not even an epoch.
+    `numbered` says that pictures come with the index of their class, as in a table:
+    a class called by its own index has no name.
     """
 
     name: str
@@ -310,6 +317,8 @@ class Dataset:
     task: str = "classify"
     notes: tuple[str, ...] = ()
     examples: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    test: Split | None = None
+    numbered: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -325,3 +334,19 @@ class Dataset:
         names = ", ".join(self.skipped)
         lost = f"{len(self.skipped)} {what} could not be decoded and {was} left out: {names}"
         return (*self.notes, lost)
+
+    def part(
+        self, wanted: str | None = None, order: Sequence[str] = ("val", "test", "train")
+    ) -> tuple[str, Split]:
+        """The name and the pictures of the wanted part, or of the first of `order` that there is.
+
+        Raises UserError where there is none.
+        """
+        parts = {name: getattr(self, name) for name in ([wanted] if wanted else order)}
+        for name, split in parts.items():
+            if split:
+                return name, split
+        if wanted:
+            others = ", ".join(name for name in PARTS if getattr(self, name)) or "no pictures"
+            raise UserError(f"--split={wanted}: {self.name} has {others} alone; give another.")
+        raise UserError(f"{self.name} holds no pictures.")

@@ -17,37 +17,38 @@ _COUNTED: dict[Targets, tuple[str, int]] = {
 """What is counted, and how many classes must have some: it takes two to tell classes apart, but
 a box is told from the ground."""
 
+_JUDGE = {"val": "validation", "test": "test"}
+
 
 def checked(dataset: Dataset, cause: str = "") -> Dataset:
     """The dataset with notes on the classes of which it has no `examples`.
 
     `cause` says why there may be none, where that is known. A split without counts is not checked,
-    and of a set that is there to evaluate on, classes are missed only where there is a cause.
+    and a set that is there to evaluate on may lack classes, unless there is a cause.
 
     Raises UserError where too few classes have examples in training to learn anything.
     """
     unit, least = _COUNTED[find_task(dataset.task).targets]
-    names, learned, val = dataset.class_names, *map(dataset.examples.get, ("train", "val"))
     because = f" ({cause})" if cause else ""
-    notes = []
-    if learned:
-        absent = [name for name, count in zip(names, learned, strict=True) if not count]
-        if len(names) - len(absent) < least:
-            raise UserError(_nothing_to_learn(dataset, unit, absent, because))
-        if absent:
-            notes.append(f"{_have(absent)} no {unit} in training and cannot be learned{because}")
-        if val and not any(val):
-            notes.append(f"The validation set has no {unit}, so that it tells nothing{because}")
-        elif val:
-            unseen = [name for name, *own in zip(names, learned, val, strict=True) if not own[1]]
-            unseen = [name for name in unseen if name not in absent]
-            if unseen:
-                them = "it" if len(unseen) == 1 else "them"
-                told = f"no {unit} in validation, which says nothing of {them}"
-                notes.append(f"{_have(unseen)} {told}")
-    elif val and cause:
-        absent = [name for name, count in zip(names, val, strict=True) if not count]
-        notes += [f"{_have(absent)} no {unit}{because}"] if absent else []
+    missing = {
+        part: [name for name, count in zip(dataset.class_names, counts, strict=True) if not count]
+        for part, counts in dataset.examples.items()
+    }
+    learned, notes = "train" in missing, []
+    absent = missing.pop("train", [])
+    if learned and len(dataset.class_names) - len(absent) < least:
+        raise UserError(_nothing_to_learn(dataset, unit, absent, because))
+    if absent:
+        notes.append(f"{_have(absent)} no {unit} in training and cannot be learned{because}")
+    for part, unseen in missing.items():
+        judges = f"the {_JUDGE[part]} set"
+        only_unseen = [name for name in unseen if name not in absent]
+        if len(unseen) == len(dataset.class_names):
+            notes.append(f"{judges.capitalize()} has no {unit}, so that it tells nothing{because}")
+        elif only_unseen and (learned or cause):
+            them = "it" if len(only_unseen) == 1 else "them"
+            told = f"no {unit} in {judges}, which says nothing of {them}"
+            notes.append(f"{_have(only_unseen)} {told}{'' if learned else because}")
     return replace(dataset, notes=(*dataset.notes, *notes))
 
 

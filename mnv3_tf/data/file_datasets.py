@@ -51,7 +51,7 @@ def open_files(
     cause: str = "",
     memory_bound: int = MEMORY_BOUND,
 ) -> Dataset:
-    """`files` are those of "train" and "val"; `cause` is that of `examples.checked`.
+    """`files` are those of some of `dataset.PARTS`; `cause` is that of `examples.checked`.
 
     Raises:
       UserError: what `open_splits` or `examples.checked` refuses.
@@ -73,7 +73,8 @@ def open_files(
             skipped,
             labels.task,
             notes,
-            {part: tuple(counts.tolist()) for part, counts in examples.items()},
+            test=splits.get("test"),
+            examples={part: tuple(counts.tolist()) for part, counts in examples.items()},
         ),
         cause,
     )

@@ -1,9 +1,9 @@
 """`folder:DIR`: a folder for each class."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.file_datasets import open_files
 from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
@@ -13,9 +13,11 @@ _NOT_PICTURES = ("Thumbs.db", "desktop.ini")
 
 
 def open_folder(asked: Opening) -> Dataset:
-    """DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/* with a fifth held out under the seed.
+    """DIR/train/CLASS/* and DIR/val/CLASS/*, or DIR/CLASS/*, and DIR/test/CLASS/* if there are.
 
-    Classes are sorted by name. Hidden files and folders are passed over.
+    For training a fifth of DIR/CLASS/*, or of DIR/train where there are but train and test, is held
+    out under the seed. For all else DIR/val or DIR/test may be alone, and may lack classes. Classes
+    are sorted by name. Hidden files and folders are passed over.
 
     Raises:
       UserError: no such folder, nothing in it, one class only, a class without pictures, other
@@ -30,45 +32,68 @@ def open_folder(asked: Opening) -> Dataset:
             f"{folder} holds no folders; expected {folder}/CLASS/* or {folder}/train/CLASS/* and "
             f"{folder}/val/CLASS/*."
         )
-    if "train" in subfolders or "val" in subfolders:
-        class_names, files = _given_splits(root, subfolders)
+    if "train" in subfolders or "val" in subfolders or subfolders == ["test"]:
+        class_names, files = _given_parts(root, subfolders, asked)
     else:
         class_names = tuple(subfolders)
-        _check_classes(root, class_names)
-        files = hold_out(_by_class(_list(root, class_names), len(class_names)), asked.seed, folder)
+        _check_classes(root, class_names, asked)
+        files = _held_out(_list(root, class_names), class_names, asked)
     return open_files(f"folder:{folder}", class_names, files)
 
 
-def _given_splits(
-    root: Path, subfolders: list[str]
+def _given_parts(
+    root: Path, subfolders: list[str], asked: Opening
 ) -> tuple[tuple[str, ...], dict[str, list[PictureFile]]]:
-    for name in ("train", "val"):
-        if name not in subfolders:
+    classes = {name: _subfolders(root / name) for name in PARTS if name in subfolders}
+    # Of train and test alone; with a third folder, val may be there under another name.
+    without_val = "test" in classes and (not asked.training or len(subfolders) == 2)
+    for name in ["train"] * asked.training + ["val"] * (not without_val):
+        if name not in classes:
             others = ", ".join(subfolders)
             raise UserError(
                 f"{root} has no folder {name!r}, only {others}; name its two parts train and val."
             )
-    classes = {name: _subfolders(root / name) for name in ("train", "val")}
-    differing = sorted(set(classes["train"]) ^ set(classes["val"]))
-    if differing:
+    trained = classes.get("train", [])
+    differing = sorted(set(trained) ^ set(classes.get("val", trained)))
+    if trained and differing:
         raise UserError(
             f"{root}/train and {root}/val have different classes: "
             f"{', '.join(differing)} in one of them only; both need the same folders."
         )
-    class_names = tuple(classes["train"])
-    _check_classes(root / "train", class_names)
-    return class_names, {name: _list(root / name, class_names) for name in ("train", "val")}
+    class_names = tuple(trained or sorted({name for found in classes.values() for name in found}))
+    if unknown := [name for name in classes.get("test", []) if name not in class_names]:
+        raise UserError(
+            f"{root}/test has the class {unknown[0]}, which {root}/train does not have; both need "
+            "the same folders."
+        )
+    _check_classes(root / "train" if trained else root, class_names, asked)
+    files = {name: _list(root / name, class_names, found) for name, found in classes.items()}
+    if asked.training and "val" not in files:
+        files |= _held_out(files["train"], class_names, asked)
+    return class_names, files
 
 
-def _check_classes(root: Path, class_names: tuple[str, ...]) -> None:
-    if len(class_names) < 2:
+def _held_out(
+    files: list[PictureFile], class_names: Sequence[str], asked: Opening
+) -> dict[str, list[PictureFile]]:
+    by_class = [[file for file in files if file.label == k] for k in range(len(class_names))]
+    return hold_out(by_class, asked, asked.rest)
+
+
+def _check_classes(root: Path, class_names: tuple[str, ...], asked: Opening) -> None:
+    if len(class_names) < (2 if asked.training else 1):
         found = f"one class only, {class_names[0]}" if class_names else "no classes"
         raise UserError(f"{root} holds {found}; a classifier needs at least two class folders.")
 
 
-def _list(root: Path, class_names: tuple[str, ...]) -> list[PictureFile]:
+def _list(
+    root: Path, class_names: Sequence[str], present: Collection[str] | None = None
+) -> list[PictureFile]:
+    """The pictures of the classes that are `present`, None for all."""
     files = []
     for label, class_name in enumerate(class_names):
+        if present is not None and class_name not in present:
+            continue
         paths = sorted(
             str(path)
             for path in (root / class_name).iterdir()
@@ -82,7 +107,3 @@ def _list(root: Path, class_names: tuple[str, ...]) -> list[PictureFile]:
 
 def _subfolders(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _by_class(files: Sequence[PictureFile], num_classes: int) -> list[list[PictureFile]]:
-    return [[file for file in files if file.label == label] for label in range(num_classes)]

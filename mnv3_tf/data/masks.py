@@ -12,18 +12,23 @@ from PIL import Image
 
 from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
-from mnv3_tf.data.dataset import Dataset, reader_of
+from mnv3_tf.data.dataset import PARTS, Dataset, reader_of
 from mnv3_tf.data.file_datasets import Labels, open_files
 from mnv3_tf.data.listing import by_name, files, only, pictures
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, hold_out, picture_size
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT
 from mnv3_tf.ui.tables import percent
+from mnv3_tf.upright import orientation_of, read_header, turned
 
 IGNORED_NAMES = ("unlabelled", "unlabeled", "void", "ignore", "ignored")
 
 NO_PICTURE = Reason("mask without a picture was left out", "masks without a picture were left out")
+AS_STORED = Reason(
+    "picture has a mask of how it lies in its file, and was turned upright with it",
+    "pictures have masks of how they lie in their files, and were turned upright with them",
+)
 ALL_IGNORED = Reason(
     "picture was left out, for its mask ignores every pixel",
     "pictures were left out, for their masks ignore every pixel",
@@ -52,14 +57,16 @@ MASKS = Labels(
 
 
 def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
-    """DIR/{train,val}/images, DIR/{train,val}/masks/*.png and DIR/labels.txt.
+    """DIR/{train,val,test}/images, DIR/{train,val,test}/masks/*.png and DIR/labels.txt.
 
-    Without DIR/val a fifth of DIR/train is held out under the seed.
+    For training without DIR/val a fifth of DIR/train is held out under the seed; for all else any
+    of the three is enough.
 
-    A mask is as big as its picture and has its name but for the suffix. Its gray values, or the
-    indices of its palette, are classes: 0 is the first of labels.txt. 255 is ignored, and so are
-    classes at the end of labels.txt that are called "Unlabelled", "void", "ignore" or the like,
-    which are not among `class_names`. Pictures of which every pixel is ignored are left out.
+    A mask is as big as its picture, upright or as its file stores it, and has its name but for the
+    suffix. Its gray values, or the indices of its palette, are classes: 0 is the first of
+    labels.txt. 255 is ignored, and so are classes at the end of labels.txt that are called
+    "Unlabelled", "void", "ignore" or the like, which are not among `class_names`. Pictures of which
+    every pixel is ignored are left out.
 
     Masks are kept in memory always: re-packed, a set of a million pixels each takes some
     kilobytes for a mask.
@@ -71,15 +78,17 @@ def open_masks(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
     folder, root = asked.rest, Path(asked.rest)
     class_names, table = _classes(root / "labels.txt")
     tally = Tally()
+    present = [part for part in PARTS if (root / part).is_dir()]
+    if not present or asked.training:
+        present = ["train", *(part for part in present if part != "train")]
     masked = {
-        part: _repacked(_pairs(root / part, tally), table, class_names)
-        for part in ("train", "val")
-        if part == "train" or (root / part).exists()
+        part: _repacked(_pairs(root / part, tally), table, class_names, tally) for part in present
     }
-    cause = _cause([file.label for file in masked["train"]])
+    told = ["train"] if "train" in masked else list(masked)
+    cause = _cause([file.label for part in told for file in masked[part]])
     masked = {part: _with_pixels(some, tally) for part, some in masked.items()}
-    if "val" not in masked:
-        masked = hold_out([masked["train"]], asked.seed, folder)
+    if asked.training and "val" not in masked:
+        masked |= hold_out([masked["train"]], asked, folder)
     return open_files(
         f"masks:{folder}", class_names, masked, MASKS, tally.sentences(), cause, memory_bound
     )
@@ -167,16 +176,21 @@ def _mask(picture: Path, found: Sequence[Path], expected: Path) -> Path:
 
 
 def _repacked(
-    pairs: Sequence[tuple[Path, Path]], table: np.ndarray, class_names: Sequence[str]
+    pairs: Sequence[tuple[Path, Path]],
+    table: np.ndarray,
+    class_names: Sequence[str],
+    tally: Tally,
 ) -> list[PictureFile]:
-    def check(pair: tuple[Path, Path]) -> PictureFile:
+    def check(pair: tuple[Path, Path]) -> tuple[PictureFile, bool]:
         picture, mask = pair
-        indices = _indices(mask)
-        size = picture_size(str(picture))
-        if size and size != indices.shape:
+        indices, header = _indices(mask), read_header(picture)
+        as_stored = bool(header and header.stored == indices.shape != header.size)
+        if header and as_stored:
+            indices = turned(indices, header.orientation)
+        elif header and indices.shape != header.size:
             raise UserError(
                 f"{mask} has {indices.shape[1]} x {indices.shape[0]} pixels, its picture "
-                f"{picture} has {size[1]} x {size[0]}; make them of one size."
+                f"{picture} has {header.size[1]} x {header.size[0]}; make them of one size."
             )
         values = np.flatnonzero(np.bincount(indices.ravel()))
         unknown = values[(values > IGNORED) | (table[np.minimum(values, IGNORED)] < 0)]
@@ -196,17 +210,20 @@ def _repacked(
             int((indices == IGNORED).sum()),
             frozenset(values.tolist()) - {IGNORED},
         )
-        return PictureFile(str(picture), packed)
+        return PictureFile(str(picture), packed), as_stored
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(check, pairs))
+        checked = list(pool.map(check, pairs))
+    for file, as_stored in checked:
+        tally.add(AS_STORED, Path(file.path).name, as_stored)
+    return [file for file, _ in checked]
 
 
 def _indices(path: Path) -> np.ndarray:
-    """The mask's values, (H, W): palette indices or gray values as the file stores them."""
+    """The mask's values, upright, (H, W): palette indices or gray values as the file has them."""
     try:
         with Image.open(path, formats=["PNG"]) as mask:
-            mode, values = mask.mode, np.asarray(mask)
+            mode, values = mask.mode, turned(np.asarray(mask), orientation_of(mask))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as a PNG ({error}); write it anew.") from None
     if values.ndim != 2:

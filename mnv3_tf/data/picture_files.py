@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from mnv3_tf import upright
 from mnv3_tf.data.dataset import IndexedSource, Split, on_cpu, reader_of
+from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
+from mnv3_tf.upright import NoPictureError
 
 Tensor = Any
 
@@ -56,11 +58,16 @@ def open_splits(
     paths = [file.path for split in files.values() for file in split]
     keep = sum(os.path.getsize(path) for path in paths) <= memory_bound
     contents = _contents(paths, keep)
-    skipped = [path for path, content in zip(paths, contents, strict=True) if content is None]
-    if len(skipped) > LARGEST_UNREADABLE_PART * len(paths):
+    faults = [
+        (path, content)
+        for path, content in zip(paths, contents, strict=True)
+        if isinstance(content, NoPictureError)
+    ]
+    if len(faults) > LARGEST_UNREADABLE_PART * len(paths):
+        path, fault = faults[0]
         raise UserError(
-            f"{len(skipped)} of {len(paths)} pictures cannot be decoded, the first is "
-            f"{skipped[0]}; replace or remove them (JPEG, PNG, GIF, BMP and WebP are read)."
+            f"{len(faults)} of {len(paths)} pictures cannot be decoded; the first, {path}, "
+            f"{fault}, or remove it."
         )
     remaining, splits = iter(contents), {}
     for name, split in files.items():
@@ -68,27 +75,25 @@ def open_splits(
         kept: list[bytes] = []
         for file in split:
             content = next(remaining)
-            if content is not None:
+            if not isinstance(content, NoPictureError):
                 usable.append(file)
                 kept.append(content)
         read = reader_of(kept) if keep else _reader_of_files([file.path for file in usable])
         read_label = reader_of_labels([file.label for file in usable])
         splits[name] = Split(IndexedSource(len(usable), read, read_label), resize, views)
-    return splits, tuple(skipped)
+    return splits, tuple(path for path, _ in faults)
 
 
-def _contents(paths: Sequence[str], keep: bool) -> list[bytes | None]:
-    """Each file's bytes (b"" unless `keep`), or None where it is no picture."""
+def _contents(paths: Sequence[str], keep: bool) -> list[bytes | NoPictureError]:
+    """Each file's bytes (b"" unless `keep`), or why it is no picture."""
 
-    def check(path: str) -> bytes | None:
+    def check(path: str) -> bytes | NoPictureError:
         try:
             with open(path, "rb") as file:
                 content = file.read()
         except OSError as error:
             raise UserError(f"Cannot read {path}: {error.strerror}; check the file.") from None
-        if not is_picture(content):
-            return None
-        return content if keep else b""
+        return fault_of(content) or (content if keep else b"")
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         checked = pool.map(check, paths)
@@ -103,16 +108,20 @@ def _contents(paths: Sequence[str], keep: bool) -> list[bytes | None]:
         )
 
 
-def is_picture(content: bytes) -> bool:
-    """Whether all of `content` decodes; a file that is cut short does not."""
+def fault_of(content: bytes) -> NoPictureError | None:
+    """Why not all of `content` decodes, as of a file that is cut short; None where it does."""
     try:
-        if content[:3] == b"\xff\xd8\xff":
+        if not upright.turn_after_tensorflow(content):
+            upright.pixels(content)
+        elif tf.io.is_jpeg(content):
             tf.io.decode_jpeg(content, channels=3, ratio=8)
         else:
-            tf.io.decode_image(content, channels=3, expand_animations=False)
-    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-        return False
-    return True
+            tf.io.decode_png(content, channels=3)
+    except NoPictureError as error:
+        return error
+    except tf.errors.InvalidArgumentError:
+        return NoPictureError("is cut short or damaged; copy it again")
+    return None
 
 
 def _reader_of_files(paths: Sequence[str]) -> Callable[[Tensor], Tensor]:
@@ -120,19 +129,15 @@ def _reader_of_files(paths: Sequence[str]) -> Callable[[Tensor], Tensor]:
     return lambda index: tf.io.read_file(tf.gather(kept, index))
 
 
-def picture_size(path: str) -> tuple[int, int] | None:
-    """Height and width in pixels, as decoding gives them; None where it is no picture."""
-    try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-
-
 def hold_out(
-    groups: Sequence[Sequence[PictureFile]], seed: int, where: str
+    groups: Sequence[Sequence[PictureFile]], asked: Opening, where: str
 ) -> dict[str, list[PictureFile]]:
-    """Holds a fifth of every group out as "val": at least one picture, and never all of them."""
+    """For training, a fifth of every group is "val": at least one picture, and never all of them.
+
+    For all else "val" is everything.
+    """
+    if not asked.training:
+        return {"val": [file for group in groups for file in group]}
     split: dict[str, list[PictureFile]] = {"train": [], "val": []}
     for number, group in enumerate(groups):
         if len(group) == 1:
@@ -140,7 +145,7 @@ def hold_out(
                 f"{where} has a single picture, {group[0].path}, of which to train and validate; "
                 "add at least one more."
             )
-        order = np.random.default_rng([seed, number]).permutation(len(group))
+        order = np.random.default_rng([asked.seed, number]).permutation(len(group))
         val = set(order[: max(1, round(VALIDATION_PART * len(group)))].tolist())
         for index, file in enumerate(group):
             split["val" if index in val else "train"].append(file)

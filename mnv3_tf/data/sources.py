@@ -7,6 +7,7 @@ No TensorFlow here, so that help is instant.
 import os
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnv3_tf.errors import UserError
@@ -26,8 +27,8 @@ class Opening:
       task: what the dataset is for.
       seed: of a random split, and of procedural pictures.
       side: in pixels, at which procedural formats draw.
-      training: whether `train` is needed. It matters to a csv without a `split` column: its
-        `val` is the whole file, unless a fifth has to be held out for training.
+      training: whether `train` is needed. Only then a fifth of a set that has no parts is held
+        out; otherwise its `val` is all of it.
       data_dir: where tensorflow_datasets keeps its sets; None is its default.
     """
 
@@ -62,6 +63,30 @@ class Format:
         module, _, function = self.opener.partition(":")
         dataset: Dataset = getattr(import_module(module), function)(asked)
         return dataset
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The set that a network was trained on: what divides it again as training did.
+
+    `dataset` is what --dataset was; `place` the same with its paths in full, by which it is known
+    from other folders too.
+    """
+
+    dataset: str
+    place: str
+    data_dir: str | None
+    seed: int
+
+    def is_of(self, name: str) -> bool:
+        """Whether --dataset=`name` is that set."""
+        return name == self.dataset or place_of(name) == self.place
+
+
+def place_of(name: str) -> str:
+    """A value of --dataset with its paths in full, without links or detours."""
+    kind, colon, rest = name.partition(":")
+    return kind + colon + ",".join(str(Path(part).resolve()) for part in rest.split(",") if part)
 
 
 FORMATS = (

@@ -105,6 +105,7 @@ def open_shards(asked: Opening) -> Dataset:
             splits.get("train"),
             splits.get("val"),
             index.skipped,
+            test=splits.get("test"),
             examples=index.examples,
         )
     )
@@ -147,7 +148,7 @@ def write_shards(
       Failure: the disk is full.
     """
     out = Path(out)
-    parts = {"train": dataset.train, "val": dataset.val}
+    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     splits = {name: split for name, split in parts.items() if split}
     job = Index(
         dataset.name,

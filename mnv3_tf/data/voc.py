@@ -13,7 +13,7 @@ from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
-from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.listing import SUFFIXES, by_name, composed, files, only, pictures
 from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
@@ -57,11 +57,12 @@ class _Files(NamedTuple):
 
 
 def open_voc(asked: Opening) -> Dataset:
-    """ImageSets/Main/train.txt and val.txt say what is for what.
+    """ImageSets/Main/train.txt, val.txt and test.txt say what is for what.
 
-    Without val.txt, a fifth of trainval.txt is held out under the seed, or of train.txt, or of all
-    that is annotated. The classes are those of DIR/labels.txt, else the names in the annotations,
-    sorted. "difficult" objects count as crowds: they are neither trained nor evaluated on.
+    For training without val.txt, a fifth of trainval.txt is held out under the seed, or of
+    train.txt, or of all else that is annotated. A test.txt of which nothing is annotated is passed
+    over. The classes are those of DIR/labels.txt, else the names in the annotations, sorted.
+    "difficult" objects count as crowds: they are neither trained nor evaluated on.
 
     Without a folder Annotations the XML files are beside the pictures, which are in JPEGImages, or
     without that in DIR. Lines of lists may be quoted, and have a suffix, a folder or a second
@@ -79,7 +80,7 @@ def open_voc(asked: Opening) -> Dataset:
     found = _find(root, tally)
     labels = root / "labels.txt"
     class_names = read_class_names(labels) if labels.exists() else None
-    names = _names(root, found, asked.seed, tally)
+    names = _names(root, found, asked, tally)
     annotations = {name: _read(found.annotation(name)) for part in names.values() for name in part}
     if class_names is None:
         class_names = tuple(sorted({name for one in annotations.values() for name in one.names}))
@@ -120,21 +121,28 @@ def _find(root: Path, tally: Tally) -> _Files:
     )
 
 
-def _names(root: Path, found: _Files, seed: int, tally: Tally) -> dict[str, list[str]]:
-    """Of pictures, by split."""
-    known = found.annotations.keys()
-    sets = {part: root / "ImageSets" / "Main" / f"{part}.txt" for part in ("train", "val")}
-    if sets["val"].exists():
-        return {part: _listed(path, known) for part, path in sets.items() if path.exists()}
-    every = sets["train"].with_name("trainval.txt")
-    if every.exists() or sets["train"].exists():
-        names = _listed(every if every.exists() else sets["train"], known)
-    else:
-        names = sorted(known)
-        for name in sorted(found.pictures.keys() - known):
+def _names(root: Path, found: _Files, asked: Opening, tally: Tally) -> dict[str, list[str]]:
+    """Of pictures, by part."""
+    annotated = found.annotations.keys()
+
+    def listed(part: str) -> list[str]:
+        path = root / "ImageSets" / "Main" / f"{part}.txt"
+        return _listed(path, annotated) if path.exists() else []
+
+    given = {"val": listed("val"), "test": listed("test")}
+    if not annotated & set(given["test"]):
+        given["test"] = []
+    given["train"] = listed("train") if given["val"] else listed("trainval") or listed("train")
+    parts = {part: given[part] for part in PARTS if given[part]}
+    if "val" in parts or (parts and not asked.training):
+        return parts
+    left = given["train"]
+    if not left:
+        left = sorted(annotated - set(given["test"]))
+        for name in sorted(found.pictures.keys() - annotated):
             tally.add(NOT_ANNOTATED, found.pictures[name][0].name)
-    parts = hold_out([[PictureFile(name, None) for name in names]], seed, str(root))
-    return {part: [file.path for file in some] for part, some in parts.items()}
+    held = hold_out([[PictureFile(name, None) for name in left]], asked, str(root))
+    return parts | {part: [file.path for file in some] for part, some in held.items()}
 
 
 def _listed(path: Path, known: Collection[str]) -> list[str]:

@@ -1,21 +1,18 @@
 """What a user asks of an export: the flags of `export_tflite.py`."""
 
 from dataclasses import MISSING, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.activations import Lowering
 from mnv3_tf.tasks import TASKS, Spec
 from mnv3_tf.tasks.specs import NamedNetwork, make_spec
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui.settings import Checked, setting
 
-if TYPE_CHECKING:
-    from mnv3_tf.layers import Lowering
-
 Quantize = Literal["none", "float16", "dynamic", "int8"]
 Method = Literal["ptq", "qat"]
 InputType = Literal["uint8", "int8", "float32"]
-HardSwish = Literal["auto", "fused", "composite", "equalized"]
 Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
 
 _OUTPUTS = {task.name: " or ".join(task.outputs) for task in TASKS.values()}
@@ -26,7 +23,7 @@ class ExportOptions(Checked):
     """What the file shall be. Raises UserError for what does not go together."""
 
     quantize: Quantize = setting("none", "none, float16, dynamic or int8.")
-    hard_swish: HardSwish = setting(
+    hard_swish: Literal["auto", Lowering] = setting(
         "auto",
         "fused (one operator), composite (two), equalized (composite, and a more exact stem that "
         "takes longer), or auto: by --target, and by what the stem is worth.",
@@ -54,7 +51,7 @@ class ExportOptions(Checked):
     def stored_input(self) -> InputType:
         return self.input_type or ("uint8" if self.quantize == "int8" else "float32")
 
-    def lowering(self) -> "tuple[Lowering, str]":
+    def lowering(self) -> tuple[Lowering, str]:
         """How h-swish is written, and why."""
         if self.hard_swish != "auto":
             return self.hard_swish, "asked for"

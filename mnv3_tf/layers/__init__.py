@@ -1,7 +1,7 @@
 """The parts of MobileNetV3 as real Keras layers: nothing inside a model is a bare operator."""
 
 from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
-from mnv3_tf.layers.factory import STEM, LayerFactory, Lowering
+from mnv3_tf.layers.factory import STEM, LayerFactory
 from mnv3_tf.layers.resize import Resize
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "HardSigmoid",
     "HardSwish",
     "LayerFactory",
-    "Lowering",
     "Resize",
     "ShiftedReLU6",
 ]

@@ -5,13 +5,13 @@ Layers are named as in keras.applications (`expanded_conv_3_depthwise`, `..._dep
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import tf_keras
 
 from mnv3_tf.layers import resize
 from mnv3_tf.layers.activations import LAYERS, ShiftedReLU6
-from mnv3_tf.networks.activations import LINEAR, activation
+from mnv3_tf.networks.activations import LINEAR, Lowering, activation
 from mnv3_tf.networks.graph import (
     Add,
     AveragePool,
@@ -27,13 +27,6 @@ from mnv3_tf.networks.graph import (
     Resize,
 )
 from mnv3_tf.networks.spec import NetworkSpec
-
-Lowering = Literal["fused", "composite", "equalized"]
-"""How h-swish is written for TFLite: one HARD_SWISH operator, or ADD with RELU6 and then MUL.
-
-"equalized" is "composite" with another gate in the stem: a 1x1 depthwise convolution in place of
-the ADD, which lets the stem's channels be scaled each by itself (see `quantization.lowering`).
-"""
 
 STEM = "conv"
 """The name of a network's first convolution."""

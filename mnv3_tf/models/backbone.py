@@ -6,7 +6,8 @@ from typing import Any
 import tf_keras
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.layers import LayerFactory, Lowering
+from mnv3_tf.layers import LayerFactory
+from mnv3_tf.networks.activations import Lowering
 from mnv3_tf.networks.graph import IMAGE, Operator, OperatorGraph
 from mnv3_tf.networks.spec import NetworkSpec
 

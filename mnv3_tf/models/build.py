@@ -2,8 +2,9 @@
 
 import tf_keras
 
-from mnv3_tf.layers import LayerFactory, Lowering
+from mnv3_tf.layers import LayerFactory
 from mnv3_tf.models.backbone import apply
+from mnv3_tf.networks.activations import Lowering
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import IMAGE
 from mnv3_tf.tasks import Spec, task_of

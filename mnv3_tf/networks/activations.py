@@ -5,8 +5,16 @@ The Keras layers of the same names are in `mnv3_tf.layers.activations`. No Tenso
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mnv3_tf.errors import UserError
+
+Lowering = Literal["fused", "composite", "equalized"]
+"""How h-swish is written for TFLite: one HARD_SWISH operator, or ADD with RELU6 and then MUL.
+
+"equalized" is "composite" with another gate in the stem: a 1x1 depthwise convolution in place of
+the ADD, which lets the stem's channels be scaled each by itself (see `quantization.lowering`).
+"""
 
 
 @dataclass(frozen=True)

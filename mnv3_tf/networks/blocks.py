@@ -1,6 +1,7 @@
 """The stem, inverted residuals, and what every kind of block has."""
 
 import dataclasses
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -34,7 +35,7 @@ class Stem:
     activation: str = "hard_swish"
 
 
-class Block:
+class Block(ABC):
     """A base of frozen dataclasses, one for each kind of block, all with these fields.
 
     Each has a `kind` too, by which JSON knows it. `filters` are the channels of the output.
@@ -45,9 +46,9 @@ class Block:
     stride: int
 
     @property
+    @abstractmethod
     def kernels(self) -> tuple[int, ...]:
         """Sides of the spatial convolutions, in their order."""
-        raise NotImplementedError
 
     @property
     def widest(self) -> int:
@@ -66,9 +67,9 @@ class Block:
         """Channels of the squeeze-excite bottleneck, a multiple of `divisor`; 0 means none."""
         return 0
 
+    @abstractmethod
     def add_to(self, graph: OperatorGraph, source: str, placed: "PlacedBlock") -> str:
         """Adds the block's operators, and returns the last one's name."""
-        raise NotImplementedError
 
     def check(self, check: Check, where: str) -> None:
         """Checks every field, of the block `where`."""

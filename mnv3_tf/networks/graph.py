@@ -7,6 +7,7 @@ timing from it, and `mnv3_tf.cost` adds it up. No TensorFlow here.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar, Literal
@@ -78,7 +79,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Convolution(Operator):
+class Convolution(Operator, ABC):
     """A convolution with a `bias`, or else with BatchNorm (two trainable parameters a filter).
 
     Raises UserError for an unknown activation.
@@ -94,9 +95,9 @@ class Convolution(Operator):
         activation(self.activation)
 
     @property
+    @abstractmethod
     def kernel_shape(self) -> tuple[int, int, int, int]:
         """In Keras' layout: (k, k, in, out), for depthwise (k, k, in, 1)."""
-        raise NotImplementedError
 
     @property
     def params(self) -> int:

@@ -1,6 +1,7 @@
 """What the specs of detectors and of segmentation networks have in common."""
 
 import dataclasses
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 from mnv3_tf.networks import spec_json
@@ -8,7 +9,7 @@ from mnv3_tf.networks.graph import OperatorGraph
 from mnv3_tf.networks.spec import NetworkSpec
 
 
-class OnBackbone:
+class OnBackbone(ABC):
     """A base of frozen dataclasses that have a `backbone`, whose classes are theirs."""
 
     task: ClassVar[str]
@@ -18,9 +19,9 @@ class OnBackbone:
     def num_classes(self) -> int:
         return self.backbone.num_classes
 
+    @abstractmethod
     def graph(self, output_stride: int = 32) -> OperatorGraph:
         """The operators; the output stride is that of the task, whatever is asked for."""
-        raise NotImplementedError
 
     def with_backbone(self, backbone: NetworkSpec) -> Self:
         return self.replace(backbone=backbone)

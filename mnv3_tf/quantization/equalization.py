@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mnv3_tf.layers import STEM, Lowering
+from mnv3_tf.layers import STEM
 from mnv3_tf.layers.factory import last_layer
-from mnv3_tf.networks.activations import activation
+from mnv3_tf.networks.activations import Lowering, activation
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import Add
 from mnv3_tf.networks.spec import NetworkSpec

@@ -17,9 +17,9 @@ import tf_keras
 
 from mnv3_tf import weights as weight_files
 from mnv3_tf.errors import UserError
-from mnv3_tf.layers import STEM, Lowering
+from mnv3_tf.layers import STEM
 from mnv3_tf.models import build
-from mnv3_tf.networks.activations import activation
+from mnv3_tf.networks.activations import Lowering, activation
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import IMAGE, Add, Convolution, Depthwise, Multiply
 from mnv3_tf.tasks.specs import Spec, for_phones

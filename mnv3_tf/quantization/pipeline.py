@@ -14,8 +14,8 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf import weights as weight_files
-from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build
+from mnv3_tf.networks.activations import Lowering
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.quantization import aware_training, post_training
 from mnv3_tf.quantization.calibration import calibrate

@@ -37,8 +37,8 @@ from mnv3_tf.tasks import Spec, task_of
 from mnv3_tf.tflite.packing import pack_model
 
 Precision = Literal["none", "int8"]
-HardSwish = Literal["fused", "composite", "naive"]
-FASTEST: dict[Precision, HardSwish] = {"none": "fused", "int8": "composite"}
+HardSwishForm = Literal["fused", "composite", "naive"]
+FASTEST: dict[Precision, HardSwishForm] = {"none": "fused", "int8": "composite"}
 """The lowering of h-swish that an export chooses by itself for XNNPACK."""
 
 ACTIVATION_SCALE, WEIGHT_SCALE = 0.05, 0.01
@@ -50,7 +50,9 @@ INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "HARD_SWISH": 1, "RESHAPE
 """Of operators; the others' int8 came with version 2."""
 
 
-def network(spec: Spec, quantize: Precision = "none", hard_swish: HardSwish | None = None) -> bytes:
+def network(
+    spec: Spec, quantize: Precision = "none", hard_swish: HardSwishForm | None = None
+) -> bytes:
     """The file of a network of any task, float32 or int8 at both ends.
 
     A classifier answers with probabilities (1, classes), a detector with "box_codes" (1, A, 4) and
@@ -69,7 +71,7 @@ def network(spec: Spec, quantize: Precision = "none", hard_swish: HardSwish | No
 def single(
     op: Operator,
     quantize: Precision = "none",
-    hard_swish: HardSwish | None = None,
+    hard_swish: HardSwishForm | None = None,
     reads: Sequence[Shape] | None = None,
 ) -> bytes:
     """A file of one operator of a network, its activation included.
@@ -97,7 +99,7 @@ def _shapes_read(op: Operator) -> list[Shape]:
 class FileBuilder:
     """A .tflite under construction; tensors are numbers. All shapes are without the batch of 1."""
 
-    def __init__(self, quantize: Precision, hard_swish: HardSwish | None = None) -> None:
+    def __init__(self, quantize: Precision, hard_swish: HardSwishForm | None = None) -> None:
         from ai_edge_litert import schema_py_generated as schema
 
         self._schema = schema

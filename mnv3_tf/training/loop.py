@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import tensorflow as tf
 
@@ -16,8 +16,9 @@ from mnv3_tf.tasks import Spec
 from mnv3_tf.training.checkpoints import Checkpoints, RunState
 from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.optimizers import Phase, phases
+from mnv3_tf.training.outcome import FinalSet
 from mnv3_tf.training.progress import Progress, ScalarWriter
-from mnv3_tf.training.run_folder import Row, RunFolder, best_row
+from mnv3_tf.training.run_folder import EpochRow, RunFolder, best_row
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.strategies import distributed, filled, has_gpu, workers
 
@@ -56,7 +57,8 @@ class Plan:
 class TrainingJob:
     """What is trained on what: a network of `spec` on `train`, a part of `dataset`.
 
-    Of `settings` the loop reads the seed, and what says where to compute and when to save.
+    Of `settings` the loop reads the seed, and what says where to compute and when to save; `test`
+    it never sees.
     """
 
     spec: Spec
@@ -66,6 +68,7 @@ class TrainingJob:
     train: Split
     settings: TrainSettings
     strategy: tf.distribute.Strategy
+    test: FinalSet | None = None
 
 
 class Trainer:
@@ -101,11 +104,11 @@ class Trainer:
             state=self.state,
             **tracked,
         )
-        self._rows: list[Row] = []
+        self._rows: list[EpochRow] = []
         self._steps = {phase.name: self._compile_step(phase) for phase in self._phases}
         self._tally = self._compile_tally()
 
-    def fit(self) -> tuple[list[Row], float]:
+    def fit(self) -> tuple[list[EpochRow], float]:
         """Returns the rows of metrics.jsonl and the seconds that the run has taken, stops left out.
 
         On KeyboardInterrupt a checkpoint is saved, unless there are other workers.
@@ -258,29 +261,30 @@ class Trainer:
 
         return tally
 
-    def _finish_epoch(self) -> Row:
+    def _finish_epoch(self) -> EpochRow:
         """Evaluates, and writes the row, a checkpoint, and the weights if they are the best."""
         state, batch_size = self.state, self.learner.recipe.batch_size
         epoch, step = int(state.epochs) + 1, int(state.step)
         steps = self.plan.steps_in(epoch)
-        row: Row = {
-            "epoch": epoch,
-            "step": step,
-            "train_loss": float(state.loss_sum) / steps,
-            **dict.fromkeys(self.learner.task.val_columns),
-            "lr": self._phase(step - 1).learning_rate(step - 1),
-            "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
-            "unreadable": int(state.unreadable),
-        }
-        if row["unreadable"] > LARGEST_UNREADABLE_PART * steps * batch_size:
+        measured, unreadable = dict.fromkeys(self.learner.task.val_columns), int(state.unreadable)
+        if unreadable > LARGEST_UNREADABLE_PART * steps * batch_size:
             raise Failure(
-                f"{row['unreadable']} of the {steps * batch_size} pictures of epoch {epoch} could "
+                f"{unreadable} of the {steps * batch_size} pictures of epoch {epoch} could "
                 "not be decoded, more than 1 %; make the dataset anew."
             )
         if self.job.dataset.val is not None:
             score = self.learner.score(self._tally(*batch) for batch in self._val_batches())
-            row |= score.metrics
-            row["unreadable"] += len(self.job.dataset.val) - score.images
+            measured |= score.metrics
+            unreadable += len(self.job.dataset.val) - score.images
+        row: EpochRow = {
+            "epoch": epoch,
+            "step": step,
+            "train_loss": float(state.loss_sum) / steps,
+            "lr": self._phase(step - 1).learning_rate(step - 1),
+            "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
+            "unreadable": unreadable,
+        }
+        row = cast(EpochRow, {**row, **measured})
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)
         state.finish_epoch()

@@ -15,7 +15,7 @@ import tf_keras
 
 import mnv3_tf
 from mnv3_tf.data.dataset import Dataset, Split
-from mnv3_tf.data.sources import open_dataset
+from mnv3_tf.data.sources import open_dataset, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import load_model
@@ -26,8 +26,17 @@ from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.loop import Plan, Trainer, TrainingJob
+from mnv3_tf.training.outcome import final_figures, open_test_set
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.run_folder import Recorded, Row, RunFolder, RunSummary, as_json, best_row
+from mnv3_tf.training.run_folder import (
+    EpochRow,
+    Recorded,
+    RunFolder,
+    RunSummary,
+    as_json,
+    best_row,
+    by_column,
+)
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.trained import load_teacher
 
@@ -56,7 +65,7 @@ def train(settings: TrainSettings) -> RunSummary:
         rows, wall_seconds = Trainer(job, own).fit()
         title = f"{job.spec.name} on {job.dataset.name}, recipe {settings.recipe_name}"
         curves.draw(rows, title, own.curves)
-        summary = _summary(job, rows, wall_seconds)
+        summary = _summary(job, rows, wall_seconds, final_figures(job, own))
         own.finish(summary)
     return summary
 
@@ -83,6 +92,7 @@ def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
     split = _require_train(dataset)
     if settings.held_out:
         split, _ = split.divided(settings.held_out, settings.seed)
+    test = open_test_set(dataset, settings, spec.resolution)
     steps_per_epoch = split.steps_per_epoch(recipe.batch_size)
     plan = Plan(steps_per_epoch, settings.steps or recipe.epochs * steps_per_epoch)
     tf_keras.utils.set_random_seed(settings.seed)
@@ -90,7 +100,7 @@ def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
         tf.config.experimental.enable_op_determinism()
     spec = task_of(spec).for_training(spec.replace(num_classes=dataset.num_classes), recipe)
     spec, learner = _learner(spec, recipe, settings, strategy)
-    return TrainingJob(spec, learner, plan, dataset, split, settings, strategy)
+    return TrainingJob(spec, learner, plan, dataset, split, settings, strategy, test)
 
 
 def _learner(
@@ -184,6 +194,7 @@ def _record(job: TrainingJob) -> Recorded:
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("tensorflow", "tf_keras", "numpy")},
         },
+        "place": place_of(settings.dataset),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     return cast(Recorded, as_json(tree))
@@ -205,7 +216,10 @@ def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wan
         raise UserError(f"{folder.path} was started with another {part}; {remedy}.")
 
 
-def _summary(job: TrainingJob, rows: list[Row], wall_seconds: float) -> RunSummary:
+def _summary(
+    job: TrainingJob, rows: list[EpochRow], wall_seconds: float, figures: Mapping[str, Any]
+) -> RunSummary:
+    """`figures` are those of the best weights, made once at the end."""
     spec = job.spec
     total, best = cost(spec), best_row(rows)
     assert best is not None
@@ -219,7 +233,8 @@ def _summary(job: TrainingJob, rows: list[Row], wall_seconds: float) -> RunSumma
         "epochs": job.plan.epochs,
         "steps": job.plan.total_steps,
         "best_epoch": best["epoch"],
-        **{name: best[name] for name in job.learner.task.val_columns},
+        **{name: by_column(best)[name] for name in job.learner.task.val_columns},
+        **figures,
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "wall_s": round(wall_seconds, 1),
         "skipped": len(job.dataset.skipped),

@@ -43,6 +43,11 @@ class TrainSettings(Checked):
     )
     task: str = setting(CLASSIFY.name, f"What the network is for: {', '.join(TASKS)}.")
     head: Head = field(default_factory=Head)
+    test: str | None = setting(
+        None,
+        "A dataset that is evaluated on once, with the best weights, and chooses nothing; that of "
+        "--dataset if not given, where it has one.",
+    )
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     recipe: str | None = setting(
         None,

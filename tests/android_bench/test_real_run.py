@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fake_phone import write_stand_in
+from phones.fake_phone import write_stand_in
 
 from android_bench import run
 from mnv3_tf.networks.named import resolve

@@ -14,7 +14,7 @@ PLAIN = [[DOG, CAT], [CAT], [], [DOG], [DOG]]
 
 
 def opened(name, seed=0):
-    return open_dataset(name, task="detect", seed=seed)
+    return open_dataset(name, task="detect", seed=seed, training=True)
 
 
 def marks(split):
@@ -60,6 +60,8 @@ def test_a_fifth_is_held_out_under_the_seed(make_coco):
     assert sorted(left(data.train) + left(data.val)) == list(range(10))
     assert left(opened(name).val) == left(data.val)
     assert left(opened(name, 1).val) != left(data.val)
+    whole = open_dataset(name, task="detect")
+    assert (whole.train, left(whole.val)) == (None, list(range(10)))
 
 
 def test_crowds_are_told(twice):

@@ -40,7 +40,7 @@ def test_classes_without_examples_are_said():
     )
     assert told({"train": (4, 0, 4), "val": (9, 0, 0)}, "segment") == (
         "The class 'bee' has no pixels in training and cannot be learned",
-        "The class 'cow' has no pixels in validation, which says nothing of it",
+        "The class 'cow' has no pixels in the validation set, which says nothing of it",
     )
     assert told({"train": (1, 1, 1), "val": (0, 0, 0)}) == (
         "The validation set has no pictures, so that it tells nothing",
@@ -49,8 +49,11 @@ def test_classes_without_examples_are_said():
 
 def test_nothing_is_missed_where_nothing_is_counted_or_learned():
     assert told({}) == told({"val": (0, 9, 0)}) == ()
-    assert told({"val": (0, 9, 9)}, cause="it begins at 1") == (
-        "The class 'ant' has no pictures (it begins at 1)",
+    assert told({"val": (0, 9, 9)}, cause="why") == (
+        "The class 'ant' has no pictures in the validation set, which says nothing of it (why)",
+    )
+    assert told({"val": (9, 9, 9), "test": (0, 0, 0)}) == (
+        "The test set has no pictures, so that it tells nothing",
     )
 
 
@@ -188,7 +191,7 @@ def test_masks_of_one_class(make_masks):
 
 
 def test_shards_keep_the_counts(make_classes, tmp_path):
-    data = open_dataset(f"folder:{make_classes(['ant', 'bee'], count=10)}")
+    data = open_dataset(f"folder:{make_classes(['ant', 'bee'], count=10)}", training=True)
     index = write_shards(data, tmp_path / "shards")
     assert open_dataset(f"shards:{tmp_path / 'shards'}").examples == data.examples
     assert index.examples == {"train": (8, 8), "val": (2, 2)}

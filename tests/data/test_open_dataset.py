@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnv3_tf.data.dataset import Split
-from mnv3_tf.data.picture_files import PictureFile, is_picture, open_splits
+from mnv3_tf.data.picture_files import PictureFile, fault_of, open_splits
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
 
@@ -40,14 +40,40 @@ def test_a_folder_with_train_and_val(make_classes):
 
 def test_a_folder_of_classes_is_split_by_class_and_seed(make_classes):
     name = f"folder:{make_classes(PLAIN, count=10)}"
-    data = open_dataset(name, seed=1)
+    data = open_dataset(name, seed=1, training=True)
     assert labels_of(data.val) == [0, 0, 1, 1, 2, 2]
     assert np.bincount(labels_of(data.train)).tolist() == [8, 8, 8]
 
     ours, others = files_of(data.val), set(files_of(data.train))
-    assert files_of(open_dataset(name, seed=1).val) == ours
-    assert files_of(open_dataset(name, seed=2).val) != ours
+    assert files_of(open_dataset(name, seed=1, training=True).val) == ours
+    assert files_of(open_dataset(name, seed=2, training=True).val) != ours
     assert (len(set(ours)), len(others), others & set(ours)) == (6, 24, set())
+
+
+TEST = [f"test/{name}" for name in PLAIN]
+
+
+@pytest.mark.parametrize(
+    ("folders", "training", "sizes"),
+    [
+        # Nothing is held out but for training.
+        (PLAIN, False, (None, 30, None)),
+        (["ant"], False, (None, 10, None)),
+        # A fifth is held out of train where there is no val.
+        (SPLIT + TEST, True, (30, 30, 30)),
+        (SPLIT[:3] + TEST, True, (24, 6, 30)),
+        (SPLIT[:3] + TEST, False, (30, None, 30)),
+        # Any part can judge alone, and need not have all classes.
+        (TEST, False, (None, None, 30)),
+        (SPLIT[3:], False, (None, 30, None)),
+        ([*SPLIT, "test/bee"], False, (30, 30, 10)),
+    ],
+)
+def test_which_parts_there_are(make_classes, folders, training, sizes):
+    data = open_dataset(f"folder:{make_classes(folders, count=10)}", training=training)
+    assert tuple(split and len(split) for split in (data.train, data.val, data.test)) == sizes
+    if "test/bee" in folders and "test/ant" not in folders:
+        assert labels_of(data.test) == [1] * 10
 
 
 def test_hidden_and_system_files_are_passed_over(make_classes):
@@ -67,7 +93,8 @@ FOLDERS_REFUSED = {
         *("train/ant", "train/bee", "train/cow"),
         *("val/ant", "val/bee", "val/dog"),
     ],
-    r"no folder 'val', only test, train": ["train/ant", "train/bee", "test/ant", "test/bee"],
+    r"no folder 'val', only train, valid": ["train/ant", "train/bee", "valid/ant", "valid/bee"],
+    r"test has the class dog, which .*train does not have": [*SPLIT, "test/ant", "test/dog"],
     r"no folder 'train', only val": ["val/ant", "val/bee"],
 }
 
@@ -76,7 +103,7 @@ FOLDERS_REFUSED = {
 def test_a_folder_that_cannot_be_used(make_classes, sentence):
     root = make_classes(FOLDERS_REFUSED[sentence])
     with pytest.raises(UserError, match=sentence):
-        open_dataset(f"folder:{root}")
+        open_dataset(f"folder:{root}", training=True)
 
 
 def test_a_missing_folder(tmp_path):
@@ -98,7 +125,7 @@ def test_a_class_without_pictures(make_classes):
 
 def test_a_class_with_a_single_picture_cannot_be_split(make_classes):
     with pytest.raises(UserError, match="has a single picture"):
-        open_dataset(f"folder:{make_classes(PLAIN, count=1)}")
+        open_dataset(f"folder:{make_classes(PLAIN, count=1)}", training=True)
 
 
 def test_pictures_that_cannot_be_decoded_are_left_out_and_named(make_classes):
@@ -122,9 +149,9 @@ def test_too_many_pictures_that_cannot_be_decoded(make_classes):
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "WEBP", "GIF"])
 def test_a_picture_cut_short_anywhere_is_no_picture(make_photo, encode_photo, form):
     whole = encode_photo(make_photo(), form)
-    assert is_picture(whole)
+    assert fault_of(whole) is None
     for part in (0.0, 0.02, 0.3, 0.6, 0.9):
-        assert not is_picture(whole[: int(part * len(whole))]), f"{form} cut to {part}"
+        assert fault_of(whole[: int(part * len(whole))]), f"{form} cut to {part}"
 
 
 def test_sets_that_are_not_kept_in_memory_are_the_same(make_classes):
@@ -198,6 +225,16 @@ def test_a_table_with_splits_and_names(make_table):
     assert labels_of(data.val) == [2]
 
 
+def test_a_table_with_a_test_split(make_table):
+    rows = EVERY.replace("class_index\n", "class_index,split\n").replace(".jpg,0", ".jpg,0,test")
+    name = make_table(re.sub(r"(jpg,[12])", r"\1,train", rows))
+    data = open_dataset(name, training=True)
+    assert [len(split) for split in (data.train, data.val, data.test)] == [8, 2, 5]
+    data = open_dataset(name)
+    assert (len(data.train), data.val, len(data.test)) == (10, None, 5)
+    assert data.part()[0] == "test"
+
+
 TABLES_REFUSED = {
     r"no column 'class_index', only filename, label": "filename,label\nant/000.jpg,0\n",
     r"no column 'filename', only nothing": "",
@@ -210,7 +247,7 @@ TABLES_REFUSED = {
     r"Row 2 .*class_index '1\.5'": "filename,class_index\nant/000.jpg,1.5\n",
     r"Row 2 .*class_index ''": "filename,class_index\nant/000.jpg\n",
     r"Row 2 .*class_index '1000000000'": "filename,class_index\nant/000.jpg,1000000000\n",
-    r"Row 2 .*split 'test'": "filename,class_index,split\nant/000.jpg,0,test\n",
+    r"Row 2 .*split 'all'": "filename,class_index,split\nant/000.jpg,0,all\n",
     r"Row 3 .*class 0 'bug', a row before it 'ant'": (
         "filename,class_index,class_name\nant/000.jpg,0,ant\nant/001.jpg,0,bug\n"
     ),

@@ -11,7 +11,7 @@ PLAIN = [[CELL], [("dust", 1, 1, 50, 40)], []]
 
 
 def opened(root, seed=0):
-    return open_dataset(f"voc:{root}", task="detect", seed=seed)
+    return open_dataset(f"voc:{root}", task="detect", seed=seed, training=True)
 
 
 def objects(split):
@@ -89,6 +89,26 @@ def test_without_a_val_list_a_fifth_is_held_out_under_the_seed(make_voc, lists):
 def test_trainval_is_all_even_where_there_is_a_train_list(make_voc):
     data = opened(make_voc([[CELL]] * 8, train="abcdef", trainval="abcdefgh"))
     assert (len(data.train), len(data.val)) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("lists", "training", "sizes"),
+    [
+        ({}, False, (None, 8, None)),
+        ({"train": "abcdef"}, False, (6, None, None)),
+        ({"trainval": "abcdef", "train": "ab", "test": "gh"}, False, (6, None, 2)),
+        ({"trainval": "abcde", "test": "gh"}, True, (4, 1, 2)),
+        ({"train": "abcd", "val": "e", "test": "gh"}, True, (4, 1, 2)),
+        ({"test": "gh"}, True, (5, 1, 2)),
+        ({"test": "gh"}, False, (None, None, 2)),
+        # A list of pictures that nobody has annotated.
+        ({"trainval": "abcde", "test": "xyz"}, True, (4, 1, None)),
+    ],
+)
+def test_which_parts_there_are(make_voc, lists, training, sizes):
+    root = make_voc([[CELL]] * 8, **lists)
+    data = open_dataset(f"voc:{root}", task="detect", training=training)
+    assert tuple(split and len(split) for split in (data.train, data.val, data.test)) == sizes
 
 
 def test_pictures_that_are_missing_are_left_out_and_named(make_voc):

@@ -9,8 +9,8 @@ import tf_keras
 import tiny
 from random_network import noise, randomise, settle
 
-from mnv3_tf.layers import Lowering
 from mnv3_tf.models import build
+from mnv3_tf.networks.activations import Lowering
 from mnv3_tf.networks.blocks import Stem
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.quantization import equalization

@@ -35,7 +35,7 @@ def test_notes_come_first_and_figures_of_nothing_are_absent(dense_model, tmp_pat
         summary = train(settings)
     notes = [
         "The class 'cat' has no pixels in training and cannot be learned",
-        "The class 'dog' has no pixels in validation, which says nothing of it",
+        "The class 'dog' has no pixels in the validation set, which says nothing of it",
     ]
     printed = capsys.readouterr().out.splitlines()
     assert printed[:2] == [f"{note}." for note in notes]

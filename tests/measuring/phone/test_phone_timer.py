@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fake_phone import write_binary
+from phones.fake_phone import write_binary
 from refusals import refused
 
 from mnv3_tf.errors import Failure

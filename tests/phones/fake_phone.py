@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import printed
-from adb_protocol import Connection, properties_banner
+from phones import printed
+from phones.adb_protocol import Connection, properties_banner
 
 from mnv3_tf.measuring.phone.adb import Adb
 

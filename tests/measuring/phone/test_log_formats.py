@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from known_logs import NAMES, ONE, SUMMARY, numbers, read
+from phones.known_logs import NAMES, ONE, SUMMARY, numbers, read
 
 from mnv3_tf.measuring.phone import log
 

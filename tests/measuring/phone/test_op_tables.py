@@ -1,19 +1,18 @@
 """The operator profile in every layout."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from phones.known_logs import read
 
 from mnv3_tf.measuring.phone import op_tables
 
-LOGS = Path(__file__).parent / "logs"
 HEAD = "\t[node type]\t[first]\t[avg ms]\t[%]\t[cdf%]\t[mem KB]\t[times called]\t[Name]"
 ORDER = "===== Run Order ====="
 
 
 def rows_of(name: str) -> list:
-    return op_tables.parse((LOGS / name).read_text().splitlines())
+    return op_tables.parse(read(name).splitlines())
 
 
 def test_reads_the_regular_runs_and_the_insides_of_a_delegate():
@@ -38,7 +37,7 @@ def test_reads_the_regular_runs_and_the_insides_of_a_delegate():
 
 
 def test_spaces_for_tabs_change_nothing():
-    text = (LOGS / "profile.txt").read_text()
+    text = read("profile.txt")
     assert op_tables.parse(text.expandtabs(8).splitlines()) == rows_of("profile.txt")
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from known_logs import NAMES, numbers, read
+from phones.known_logs import NAMES, numbers, read
 
 from mnv3_tf.measuring.phone import log, log_lines
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fake_phone import FakePhone
+from phones.fake_phone import FakePhone
 
 from mnv3_tf.journal import Journal
 from mnv3_tf.measuring.phone import binary, models, plan

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from fake_phone import Clock
+from phones.fake_phone import Clock
 
 from mnv3_tf.measuring.phone import state
 from mnv3_tf.measuring.phone.state import PhoneState
