@@ -111,12 +111,13 @@ def _contents(paths: Sequence[str], keep: bool) -> list[bytes | NoPictureError]:
 def fault_of(content: bytes) -> NoPictureError | None:
     """Why not all of `content` decodes, as of a file that is cut short; None where it does."""
     try:
-        if not upright.turn_after_tensorflow(content):
-            upright.pixels(content)
-        elif tf.io.is_jpeg(content):
+        *_, reader = upright.look(content)
+        if upright.READERS[reader] == "JPEG":
             tf.io.decode_jpeg(content, channels=3, ratio=8)
-        else:
+        elif upright.READERS[reader] == "PNG":
             tf.io.decode_png(content, channels=3)
+        else:
+            upright.pixels(content)
     except NoPictureError as error:
         return error
     except tf.errors.InvalidArgumentError:
