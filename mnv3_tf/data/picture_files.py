@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,11 @@ def open_splits(
             if not isinstance(content, NoPictureError):
                 usable.append(file)
                 kept.append(content)
-        read = reader_of(kept) if keep else _reader_of_files([file.path for file in usable])
+        own = [file.path for file in usable]
+        read = reader_of(kept) if keep else _reader_of_files(own)
         read_label = reader_of_labels([file.label for file in usable])
-        splits[name] = Split(IndexedSource(len(usable), read, read_label), resize, views)
+        source = IndexedSource(len(usable), read, read_label, partial(_first_fault, own))
+        splits[name] = Split(source, resize, views)
     return splits, tuple(path for path, _ in faults)
 
 
@@ -122,6 +125,19 @@ def fault_of(content: bytes) -> NoPictureError | None:
         return error
     except tf.errors.InvalidArgumentError:
         return NoPictureError("is cut short or damaged; copy it again")
+    return None
+
+
+def _first_fault(paths: Sequence[str]) -> str | None:
+    """Of files that were pictures when they were opened, the first that is none any more."""
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                fault = fault_of(file.read())
+        except OSError as error:
+            return f"Cannot read {path} any more ({error.strerror}); put it back"
+        if fault:
+            return f"{path}, which was a picture at first, {fault}"
     return None
 
 
