@@ -113,7 +113,8 @@ def evaluate(scorer: Scorer, dataset: Dataset, batch_size: int, part: str | None
     name, split = dataset.part(part)
     matching = class_matching.match(dataset, scorer.class_names, scorer.num_classes, scorer.name)
     batches = matching.applied(split.eval_batches(batch_size, scorer.resolution))
-    measured = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
+    with split.explained():
+        measured = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
     notes = (matching.note,) if matching.note else ()
     names = scorer.class_names or dataset.class_names
     return Evaluation(scorer, dataset, name, measured, names, notes)

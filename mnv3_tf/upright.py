@@ -1,7 +1,7 @@
 """What a picture is: the upright RGB pixels of a file, whoever asks for them.
 
 Pillow reads here, without TensorFlow. `data.decode` gives the same pixels inside of pipelines: by
-TensorFlow where it can (`turn_after_tensorflow`), else from here.
+TensorFlow where that is known to (`look`), else from here.
 """
 
 import io
@@ -41,6 +41,10 @@ ROWS_REVERSED = (3, 4, 7, 8)
 """those whose rows then stand upside down,"""
 COLUMNS_REVERSED = (2, 3, 6, 7)
 """and those whose columns go from right to left."""
+
+READERS = ("Pillow", "JPEG", "PNG", "JPEG", "Pillow")
+"""Who gives a file's pixels: Pillow, or TensorFlow's reader of JPEG or PNG. A JPEG's place is the
+number of its channels; of four, TensorFlow makes a negative where Adobe's mark is missing."""
 
 READ = "JPEG, PNG, GIF, BMP, WebP or TIFF"
 
@@ -117,17 +121,21 @@ def read_picture(path: str | Path) -> Array:
         raise UserError(f"{path} {error}.") from None
 
 
-def pixels(content: bytes) -> Array:
-    """Of a whole file, upright, uint8 (H, W, 3), RGB; of several frames the first.
+def pixels(content: bytes, window: Array | None = None, shrink: int = 1) -> Array:
+    """Of a file's whole content, upright, uint8 (H, W, 3), RGB; of several frames the first.
 
-    Transparency is dropped, 16-bit channels are cut to 8. Raises NoPictureError.
+    Transparency is dropped, 16-bit channels are cut to 8. `window` is a part of the picture: top,
+    left, height, width in pixels. A JPEG is decoded at one of `SHRINKS`, which is `shrink` or, for
+    `MOST_PIXELS`, a larger one. Raises NoPictureError.
     """
     file = io.BytesIO(content)
     image = _opened(file)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         count = image.width * image.height
-        shrink = next(by for by in SHRINKS if count <= MOST_PIXELS * by**2)
+        shrink = next(by for by in SHRINKS if by >= shrink and count <= MOST_PIXELS * by**2)
         image.draft(None, (image.width // shrink, image.height // shrink))
+    else:
+        shrink = 1
     try:
         image.load()
         image.info.pop("transparency", None)  # of which Pillow would warn
@@ -140,26 +148,36 @@ def pixels(content: bytes) -> Array:
             grey = (np.asarray(image) >> 8).astype(np.uint8)
             rgb = np.repeat(grey[..., np.newaxis], 3, axis=2)
         else:
-            rgb = np.asarray(image.convert("RGB"))
+            rgb = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except NoPictureError:
         raise
     except Exception as error:  # Pillow's decoders let many kinds out
         raise _damaged(error) from None
-    return np.ascontiguousarray(turned(rgb, _orientation(image, file)))
+    upright = turned(rgb, _orientation(image, file))
+    if window is not None:
+        top, left, height, width = window // shrink
+        upright = upright[top : top + height, left : left + width]
+    return np.ascontiguousarray(upright)
 
 
-def turn_after_tensorflow(content: bytes) -> int:
-    """The orientation to which TensorFlow's pixels of a file have to be turned to be `pixels`.
+def look(content: bytes) -> tuple[int, int, int]:
+    """Height and width of a file's upright picture, and the number of one of `READERS`.
 
-    0 where TensorFlow cannot read it, or reads something else. Raises NoPictureError.
+    Raises NoPictureError.
     """
     file = io.BytesIO(content)
     image = _opened(file)
-    if isinstance(image, PngImagePlugin.PngImageFile):
-        return _orientation(image, file)
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.mode != "CMYK":
-        return _orientation(image, file)
-    return 0
+    header = Header((image.height, image.width), _orientation(image, file))
+    reader = "Pillow"
+    if header.orientation == 1 and isinstance(image, PngImagePlugin.PngImageFile):
+        reader = "PNG"
+    if (
+        header.orientation == 1
+        and isinstance(image, JpegImagePlugin.JpegImageFile)
+        and image.mode != "CMYK"
+    ):
+        reader = "JPEG"
+    return *header.size, READERS.index(reader)
 
 
 def turned(values: Array, orientation: int) -> Array:

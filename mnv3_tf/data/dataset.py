@@ -1,7 +1,8 @@
 """A dataset as two splits, and a split as batches."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from mnv3_tf.data.streaming import ALONE, Host, batches_with_gaps
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
-from mnv3_tf.errors import UserError
+from mnv3_tf.errors import LostPicturesError, UserError
 from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any
@@ -52,6 +53,12 @@ class Source(Protocol):
         The label is an int32 scalar, or what the task's views take (see `Views`).
         """
 
+    def fault(self) -> str | None:
+        """What cannot be read of its files now, as "FILE is ...; what to do"; None for nothing.
+
+        It takes as long as reading all of them, and is asked once something went wrong.
+        """
+
 
 class IndexedSource:
     """Pictures that can be read by their index, in any order."""
@@ -59,10 +66,15 @@ class IndexedSource:
     checked = True
 
     def __init__(
-        self, count: int, read: Callable[[Tensor], Tensor], read_label: Callable[[Tensor], Any]
+        self,
+        count: int,
+        read: Callable[[Tensor], Tensor],
+        read_label: Callable[[Tensor], Any],
+        fault: Callable[[], str | None] = lambda: None,
     ):
-        """Both take an index (int64 scalar) and return what `load` does for it."""
+        """Both readers take an index (int64 scalar) and return what `load` does for it."""
         self._count, self._read, self._read_label = count, read, read_label
+        self._fault = fault
 
     def __len__(self) -> int:
         return self._count
@@ -93,10 +105,14 @@ class IndexedSource:
             len(indices),
             lambda index: self._read(whole(index)),
             lambda index: self._read_label(whole(index)),
+            self._fault,
         )
 
     def load(self, key: Tensor) -> tuple[Tensor, Any]:
         return self._read(key), self._read_label(key)
+
+    def fault(self) -> str | None:
+        return self._fault()
 
 
 class Split:
@@ -128,6 +144,16 @@ class Split:
             )
         rest, held = self._source.divided(count, seed)
         return Split(rest, self.resize, self._views), Split(held, self.resize, self._views)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Within it, what fails because a file cannot be read any more raises LostPicturesError."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if fault := self._source.fault():
+                raise LostPicturesError(f"{fault}, and start the same command again.") from error
+            raise
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Full batches in an epoch. Raises UserError where there is not even one."""
@@ -235,11 +261,12 @@ class Split:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
         keys = self._source.sample(count, seed)
         batches = _batches(self._source, keys, self._evaluation_view(resolution, None), 32)
-        parts = [
-            # Only streams have gaps, and they have classes alone.
-            pictures if self._source.checked else pictures[targets >= 0]
-            for pictures, targets in batches.as_numpy_iterator()
-        ]
+        with self.explained():
+            parts = [
+                # Only streams have gaps, and they have classes alone.
+                pictures if self._source.checked else pictures[targets >= 0]
+                for pictures, targets in batches.as_numpy_iterator()
+            ]
         return np.concatenate(parts)
 
     def _evaluation_view(self, resolution: Resolution, resize: str | None) -> View:

@@ -5,6 +5,7 @@ PNG, which gives the same pixels faster, and of a JPEG no more than is wanted.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from mnv3_tf.tasks.specs import EVALUATION_MARGIN, Resolution
 
 Tensor = Any
 
-RESIZES = ("resize256_crop", "resize")
+_PLAIN_JPEG = (
+    r"(?s)\xFF\xD8"
+    r"\xFF\xE0\x00\x10.{14}"  # JFIF without a thumbnail
+    r"(\xFF\xFE\x00[^\xFF]*)?"  # a comment
+    r"\xFF\xDB.*"  # tables, after which come no metadata
+)
 
-_TABLES = [bytes((0xFF, marker)) for marker in (0xDB, 0xC0, 0xC1, 0xC2, 0xC4, 0xDD)]
-"""Markers of a JPEG's segments that come after those of metadata."""
-_NO_EXIF = [bytes((0xFF, marker)) for marker in (0xE0, *range(0xE2, 0xF0), 0xFE)]
-"""Those of metadata, but for the one of EXIF and XMP."""
-_MOST_SKIPPED = 4
+RESIZES = ("resize256_crop", "resize")
 
 
 def decode(content: Tensor) -> Tensor:
@@ -63,36 +65,29 @@ def _decode_placed_window(
     if content.dtype != tf.string:
         return _cut(content, choose_window)
 
-    def jpeg() -> tuple[Tensor, Tensor, Tensor]:
-        stored = tf.io.extract_jpeg_shape(content)[:2]
-        shape = tf.where(_one_of(orientation, upright.TRANSPOSED), stored[::-1], stored)
+    def plain() -> tuple[Tensor, Tensor, Tensor]:
+        shape = tf.io.extract_jpeg_shape(content)[:2]
         window = choose_window(shape)
-        there = _as_stored(window, shape, orientation)
-        pixels = tf.switch_case(
-            _shrinking(window[2:], least),
-            [
-                lambda ratio=ratio: tf.image.decode_and_crop_jpeg(
-                    content, there // ratio, channels=3, ratio=ratio, dct_method=method
-                )
-                for ratio in upright.SHRINKS
-            ],
-        )
-        return _turned(pixels, orientation), window, shape
+        return _jpeg_window(content, window, _shrinking(window[2:], least), method), window, shape
 
-    def other() -> tuple[Tensor, Tensor, Tensor]:
-        picture = tf.cond(
-            orientation > 0,
-            lambda: _turned(tf.io.decode_png(content, channels=3), orientation),
-            lambda: _ask(upright.pixels, content, tf.uint8),
-        )
-        return _cut(tf.ensure_shape(picture, (None, None, 3)), choose_window)
+    # Inlined it would cost the plain ones time: TensorFlow passes through what it does not take.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def looked_at() -> tuple[Tensor, Tensor, Tensor]:
+        looked = tf.ensure_shape(_ask(upright.look, tf.int32, content), (3,))
+        shape, reader = looked[:2], looked[2]
+        window = tf.ensure_shape(choose_window(shape), (4,))
+        shrinking = _shrinking(window[2:], least)
+        readers = {
+            "Pillow": lambda: _ask(
+                upright.pixels, tf.uint8, content, window, tf.gather(upright.SHRINKS, shrinking)
+            ),
+            "JPEG": lambda: _jpeg_window(content, window, shrinking, method),
+            "PNG": lambda: cut_window(tf.io.decode_png(content, channels=3), window),
+        }
+        pixels = tf.switch_case(reader, [readers[name] for name in upright.READERS])
+        return pixels, window, shape
 
-    orientation = tf.cond(
-        _is_plain_jpeg(content),
-        lambda: 1,
-        lambda: _ask(upright.turn_after_tensorflow, content, tf.int32),
-    )
-    pixels, window, shape = tf.cond(tf.io.is_jpeg(content) & (orientation > 0), jpeg, other)
+    pixels, window, shape = tf.cond(_is_plain_jpeg(content), plain, looked_at)
     return tf.ensure_shape(pixels, (None, None, 3)), window, shape
 
 
@@ -102,86 +97,46 @@ def _cut(picture: Tensor, choose_window: Any) -> tuple[Tensor, Tensor, Tensor]:
     return cut_window(picture, window), window, shape
 
 
-def _ask(function: Callable[[bytes], Any], content: Tensor, dtype: tf.DType) -> Tensor:
-    """What a function of `upright` says of a file. While Python runs, no other thread does."""
-    return tf.numpy_function(
-        lambda given: np.asarray(function(given), dtype.as_numpy_dtype),
-        [content],
-        dtype,
-        stateful=False,
-    )
+def _jpeg_window(content: Tensor, window: Tensor, shrinking: Tensor, method: str) -> Tensor:
+    def shrunk(by: int) -> Tensor:
+        return tf.image.decode_and_crop_jpeg(
+            content, window // by, channels=3, ratio=by, dct_method=method
+        )
+
+    return tf.switch_case(shrinking, [partial(shrunk, by) for by in upright.SHRINKS])
 
 
 def _is_plain_jpeg(content: Tensor) -> Tensor:
-    """Whether this is a JPEG, not of CMYK, whose EXIF data need no look: it has none."""
+    """Whether this is a JPEG that surely has no EXIF data: JFIF's head, maybe a comment, tables.
 
-    def plain_from(place: Tensor, skipped: int = 0) -> Tensor:
-        marker = tf.strings.substr(content, place, 2)
-        plain = tf.reduce_any(marker == _TABLES)
-        if skipped == _MOST_SKIPPED:
-            return plain
+    Others are looked at by Python, which takes ten times as long.
+    """
+    # Regular expressions are of characters: each byte becomes one.
+    start = tf.strings.unicode_transcode(
+        tf.strings.substr(content, 0, 128), "ISO-8859-1", "UTF-8", errors="replace"
+    )
+    return tf.strings.regex_full_match(start, _PLAIN_JPEG)
 
-        def after() -> Tensor:
-            length = tf.strings.substr(content, place + 2, 2)
-            length = tf.io.decode_raw(length, tf.uint16, little_endian=False)[0]
-            return plain_from(place + 2 + tf.cast(length, tf.int32), skipped + 1)
 
-        return tf.cond(tf.reduce_any(marker == _NO_EXIF), after, lambda: plain)
+def _ask(function: Callable[..., Any], dtype: tf.DType, content: Tensor, *others: Tensor) -> Tensor:
+    """What a function of `upright` says of a file."""
 
-    def plain() -> Tensor:
-        # Nearly all begin with JFIF's segment, which is passed over without a condition.
-        jfif = tf.strings.substr(content, 2, 4) == b"\xff\xe0\0\x10"
-        has_plain_colours = tf.io.extract_jpeg_shape(content)[2] < 4
-        return has_plain_colours & plain_from(tf.where(jfif, 20, 2))
+    def answer(given: Any, *arguments: Any) -> np.ndarray:
+        whole = np.asarray(given, object).item()  # eagerly it comes in an array
+        return np.asarray(function(whole, *arguments), dtype.as_numpy_dtype)
 
-    return tf.cond(tf.io.is_jpeg(content), plain, lambda: False)
+    return tf.numpy_function(answer, [content, *others], dtype, stateful=False)
 
 
 def _shrinking(size: Tensor, least: Resolution | None) -> Tensor:
     """The number of one of `SHRINKS`, for a window of `size` (height, width) in a JPEG."""
-    count = tf.reduce_prod(tf.cast(size, tf.int64))
-    must = [count > upright.MOST_PIXELS * by**2 for by in upright.SHRINKS[:-1]]
-    may = [tf.reduce_all(size >= by * np.asarray(least)) for by in upright.SHRINKS[1:] if least]
-    return tf.reduce_max(
-        [tf.reduce_sum(tf.cast(every, tf.int32)) for every in (must, may) if every]
-    )
-
-
-def _reversed(orientation: Tensor) -> Tensor:
-    """Whether an upright picture has the file's rows, and columns, in reverse: bool (2,)."""
-    return tf.stack(
-        [_one_of(orientation, some) for some in (upright.ROWS_REVERSED, upright.COLUMNS_REVERSED)]
-    )
-
-
-def _one_of(orientation: Tensor, some: tuple[int, ...]) -> Tensor:
-    return tf.reduce_any(orientation == some)
-
-
-def _as_stored(window: Tensor, shape: Tensor, orientation: Tensor) -> Tensor:
-    """Where a window of an upright picture of `shape` lies in its file: int32 (4,) both."""
-
-    def found() -> Tensor:
-        corner, size = window[:2], window[2:]
-        corner = tf.where(_reversed(orientation), shape - corner - size, corner)
-        there = tf.concat([corner, size], 0)
-        lies = _one_of(orientation, upright.TRANSPOSED)
-        return tf.where(lies, tf.gather(there, (1, 0, 3, 2)), there)
-
-    return tf.cond(orientation == 1, lambda: window, found)
-
-
-def _turned(pixels: Tensor, orientation: Tensor) -> Tensor:
-    """(H, W, 3) as a file stores it, upright."""
-
-    def turned() -> Tensor:
-        lies = _one_of(orientation, upright.TRANSPOSED)
-        there = tf.cond(lies, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
-        return tf.raw_ops.Reverse(
-            tensor=there, dims=tf.concat([_reversed(orientation), [False]], 0)
-        )
-
-    return tf.cond(orientation == 1, lambda: pixels, turned)
+    by = np.array(upright.SHRINKS[1:])
+    # Half of it would be too many pixels.
+    shrinks = tf.reduce_prod(tf.cast(size, tf.int64)) > upright.MOST_PIXELS * (by // 2) ** 2
+    if least is not None:
+        enough = by[:, np.newaxis] * np.broadcast_to(least, 2)
+        shrinks |= tf.reduce_all(size >= enough.astype(np.int32), 1)
+    return tf.reduce_sum(tf.cast(shrinks, tf.int32))
 
 
 def cut_window(picture: Tensor, window: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,11 @@ def open_splits(
             if not isinstance(content, NoPictureError):
                 usable.append(file)
                 kept.append(content)
-        read = reader_of(kept) if keep else _reader_of_files([file.path for file in usable])
+        own = [file.path for file in usable]
+        read = reader_of(kept) if keep else _reader_of_files(own)
         read_label = reader_of_labels([file.label for file in usable])
-        splits[name] = Split(IndexedSource(len(usable), read, read_label), resize, views)
+        source = IndexedSource(len(usable), read, read_label, partial(_first_fault, own))
+        splits[name] = Split(source, resize, views)
     return splits, tuple(path for path, _ in faults)
 
 
@@ -111,16 +114,30 @@ def _contents(paths: Sequence[str], keep: bool) -> list[bytes | NoPictureError]:
 def fault_of(content: bytes) -> NoPictureError | None:
     """Why not all of `content` decodes, as of a file that is cut short; None where it does."""
     try:
-        if not upright.turn_after_tensorflow(content):
-            upright.pixels(content)
-        elif tf.io.is_jpeg(content):
+        *_, reader = upright.look(content)
+        if upright.READERS[reader] == "JPEG":
             tf.io.decode_jpeg(content, channels=3, ratio=8)
-        else:
+        elif upright.READERS[reader] == "PNG":
             tf.io.decode_png(content, channels=3)
+        else:
+            upright.pixels(content)
     except NoPictureError as error:
         return error
     except tf.errors.InvalidArgumentError:
         return NoPictureError("is cut short or damaged; copy it again")
+    return None
+
+
+def _first_fault(paths: Sequence[str]) -> str | None:
+    """Of files that were pictures when they were opened, the first that is none any more."""
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                fault = fault_of(file.read())
+        except OSError as error:
+            return f"Cannot read {path} any more ({error.strerror}); put it back"
+        if fault:
+            return f"{path}, which was a picture at first, {fault}"
     return None
 
 

@@ -1,5 +1,6 @@
 """`tfds:NAME`: a set that tensorflow_datasets has prepared on this machine."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from mnv3_tf.data.dataset import Dataset, Source, Split, in_memory
 from mnv3_tf.data.examples import checked
 from mnv3_tf.data.picture_files import MEMORY_BOUND
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.streaming import ALONE, Host, StreamedSource
+from mnv3_tf.data.streaming import Host, StreamedSource, records_fault
 from mnv3_tf.errors import UserError
 
 
@@ -93,8 +94,11 @@ def _open_split(
         )
 
     info = builder.info.splits[split]
+    fault = partial(records_fault, info.filepaths)
+    source = StreamedSource(open_stream, info.num_examples, info.num_shards, fault=fault)
     if info.num_bytes > memory_bound:
-        return StreamedSource(open_stream, info.num_examples, info.num_shards), None
-    pictures = list(open_stream(ALONE).as_numpy_iterator())
+        return source, None
+    with Split(source).explained():
+        pictures = list(source.in_order().as_numpy_iterator())
     labels = np.array([picture["label"] for picture in pictures])
     return in_memory([picture["content"] for picture in pictures], labels), labels

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rich.progress import track
 from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.examples import checked
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.streaming import Host, StreamedSource
+from mnv3_tf.data.streaming import Host, StreamedSource, records_fault
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write, write_json
 
@@ -133,7 +134,12 @@ def _source(folder: Path, shards: Sequence[Shard]) -> StreamedSource:
         counts = tf.constant([shard.pictures for shard in own], tf.int64)
         return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read)
 
-    return StreamedSource(open_stream, sum(shard.pictures for shard in shards), len(shards))
+    return StreamedSource(
+        open_stream,
+        sum(shard.pictures for shard in shards),
+        len(shards),
+        fault=partial(records_fault, [folder / shard.name for shard in shards]),
+    )
 
 
 def write_shards(
@@ -209,8 +215,13 @@ def _write_split(
     sizes = [min(per_shard, len(split) - number * per_shard) for number in range(count)]
     # A file that is there is whole: it had another name until then.
     done = next((number for number, path in enumerate(paths) if not path.exists()), count)
+
+    def read() -> Iterator[tuple[bytes, Any]]:
+        with split.explained():
+            yield from split.encoded(seed).skip(done * per_shard).as_numpy_iterator()
+
     if done < count:
-        pictures = split.encoded(seed).skip(done * per_shard).as_numpy_iterator()
+        pictures = read()
         for number in track(
             range(done, count),
             f"Writing {name}",

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,17 +48,18 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
         calibration = pictures.calibration(asked.calibration_images, spec.resolution)
         training = _training(asked, trained, pictures.sources)
     names = _class_names(asked, trained, pictures.evaluation_set)
-    return export(
-        spec,
-        trained.model,
-        asked,
-        Path(asked.out),
-        names,
-        calibration,
-        _evaluation(asked, spec, pictures, trained.class_names or names),
-        training,
-        origin_of(trained.recorded) if trained.recorded else None,
-    )
+    with pictures.evaluation.explained() if pictures.evaluation else nullcontext():
+        return export(
+            spec,
+            trained.model,
+            asked,
+            Path(asked.out),
+            names,
+            calibration,
+            _evaluation(asked, spec, pictures, trained.class_names or names),
+            training,
+            origin_of(trained.recorded) if trained.recorded else None,
+        )
 
 
 def _evaluation(

@@ -96,7 +96,9 @@ def training_on(
     def batches(start_step: int) -> Any:
         streams = [views(number, start_step) for number in range(len(splits))]
         for step in itertools.count(start_step):
-            pictures, _ = next(streams[step % len(splits)])
+            turn = step % len(splits)
+            with splits[turn].explained():
+                pictures, _ = next(streams[turn])
             yield pictures
 
     sizes = ", ".join(f"{len(split)} pictures" for split in splits)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.picture_files import LARGEST_UNREADABLE_PART
 from mnv3_tf.data.streaming import Host
-from mnv3_tf.errors import Failure
+from mnv3_tf.errors import Failure, LostPicturesError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.tasks import Spec
 from mnv3_tf.training.checkpoints import Checkpoints, RunState
@@ -111,11 +111,13 @@ class Trainer:
     def fit(self) -> tuple[list[EpochRow], float]:
         """Returns the rows of metrics.jsonl and the seconds that the run has taken, stops left out.
 
-        On KeyboardInterrupt a checkpoint is saved, unless there are other workers.
+        On KeyboardInterrupt, and where pictures are lost, a checkpoint is saved, unless there are
+        other workers.
 
         Raises:
           Diverged: the loss is not finite, or a weight when a checkpoint is due; those before
             have finite weights.
+          LostPicturesError: a file of pictures cannot be read any more.
           Failure: a checkpoint cannot be written or read, or more than 1 % of an epoch's pictures
             cannot be decoded.
         """
@@ -134,7 +136,9 @@ class Trainer:
                         clock.rested()
                     if step == plan.total_steps:
                         break
-                    loss = self._step(step, *next(batches))
+                    with self.job.train.explained():
+                        images, targets = next(batches)
+                    loss = self._step(step, images, targets)
                     step += 1
                     clock.trained()
                     progress.step(
@@ -142,6 +146,10 @@ class Trainer:
                     )
                     if self._checkpoints.due(step):
                         self._save()
+        except LostPicturesError:
+            if self._alone:
+                self._save()
+            raise
         except KeyboardInterrupt:
             if self._alone:
                 self._save()
@@ -273,7 +281,8 @@ class Trainer:
                 "not be decoded, more than 1 %; make the dataset anew."
             )
         if self.job.dataset.val is not None:
-            score = self.learner.score(self._tally(*batch) for batch in self._val_batches())
+            with self.job.dataset.val.explained():
+                score = self.learner.score(self._tally(*batch) for batch in self._val_batches())
             measured |= score.metrics
             unreadable += len(self.job.dataset.val) - score.images
         row: EpochRow = {

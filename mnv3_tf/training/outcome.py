@@ -60,8 +60,9 @@ def final_figures(job: "TrainingJob", folder: RunFolder) -> dict[str, Any]:
     spec, task = job.spec, job.learner.task
     model = load_weights(spec, str(folder.best_weights)).model
     batches = job.test.split.eval_batches(job.learner.recipe.batch_size, spec.resolution)
-    measured = task.measure(
-        task.keras_predictor(spec, model), job.test.matching.applied(batches), spec.num_classes
-    )
+    with job.test.split.explained():
+        measured = task.measure(
+            task.keras_predictor(spec, model), job.test.matching.applied(batches), spec.num_classes
+        )
     figures = {metric.test_column: measured[metric.key] for metric in task.metrics}
     return {**figures, "test_images": measured["images"]}
