@@ -111,4 +111,6 @@ def test_which_file_of_records_is_cut_short(tmp_path):
         assert fault == (None if size % 1016 == 0 else f"{paths[1]} is cut short, or damaged; "
                          "make or copy it anew")  # fmt: skip
     paths[0].unlink()
-    assert records_fault(paths) == f"Cannot read {paths[0]} (No such file or directory); put it back"
+    assert (
+        records_fault(paths) == f"Cannot read {paths[0]} (No such file or directory); put it back"
+    )
