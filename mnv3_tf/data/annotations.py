@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from mnv3_tf.errors import UserError
 
@@ -36,6 +37,16 @@ class Tally:
             f"({_shortened(list(self._names[reason]))})"
             for reason, count in self._counts.items()
         )
+
+
+def composed(text: str) -> str:
+    """The form of Unicode in which names are compared (NFC)."""
+    return normalize("NFC", text)
+
+
+def cleaned(name: str) -> str:
+    """A class's name as it is kept: composed, without spaces around."""
+    return composed(name).strip()
 
 
 def listed(names: Iterable[str]) -> str:

@@ -9,12 +9,12 @@ from xml.parsers import expat
 
 import numpy as np
 
-from mnv3_tf.data.annotations import Reason, Tally, read_class_names
+from mnv3_tf.data.annotations import Reason, Tally, composed, read_class_names
 from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import PARTS, Dataset
-from mnv3_tf.data.listing import SUFFIXES, by_name, composed, files, only, pictures
+from mnv3_tf.data.listing import SUFFIXES, by_name, files, only, pictures
 from mnv3_tf.data.picture_files import PictureFile, hold_out
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
