@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from mnv3_tf.data.annotations import Reason, Tally, composed, read_class_names
+from mnv3_tf.data.annotations import Reason, Tally, cleaned, composed, read_class_names
 from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
@@ -184,11 +184,13 @@ def _read(path: Path) -> _Annotation:
     root = _parse(path)
     names, corners, difficult = [], [], []
     for each in root.iter("object"):
-        names.append((each.findtext("name") or "").strip())
+        names.append(cleaned(each.findtext("name") or ""))
         xmin, ymin, xmax, ymax = (
             _number(each.findtext(f"bndbox/{side}"), side, path)
             for side in ("xmin", "ymin", "xmax", "ymax")
         )
+        if not names[-1]:
+            raise UserError(f"{path} has an object without a name; write that of its class.")
         corners.append([ymin - 1, xmin - 1, ymax, xmax])
         difficult.append((each.findtext("difficult") or "").strip() == "1")
     size = tuple(root.findtext(f"size/{side}") or "0" for side in ("height", "width"))
