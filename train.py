@@ -12,6 +12,7 @@ curves.png and summary.json. The same command again goes on from the last checkp
 """
 
 import json
+from typing import Any
 
 from absl import flags
 
@@ -20,6 +21,11 @@ from mnv3_tf.tasks.task import Head
 from mnv3_tf.training.run_folder import score_of
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.ui import cli, settings
+
+ENDED = {
+    "patience": "stopped after epoch {epochs}, the last {patience} of which were no better",
+    "time_limit": "time was up after step {steps}, in epoch {epochs}",
+}
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -37,9 +43,17 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf.training.run import train
 
-    summary = dict(train(asked))
+    summary: dict[str, Any] = dict(train(asked))
     score = score_of(summary)
-    if summary[score.column] is None:
+    if (reason := summary.get("ended_by", "plan")) != "plan":
+        print(f"{args.out}: {ENDED[reason].format(**summary, patience=asked.patience)}.")
+    if summary[score.column] is None and summary.get("val_images"):
+        print(
+            f"{args.out}: no epoch has a val {score.title}, since the validation pictures hold "
+            f"nothing to measure it by; the weights kept are those of the last, epoch "
+            f"{summary['best_epoch']}."
+        )
+    elif summary[score.column] is None:
         print(f"{args.out}: trained, without a validation set.")
     else:
         print(

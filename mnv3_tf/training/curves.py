@@ -20,13 +20,13 @@ def draw(rows: list[Row], title: str, path: Path) -> None:
     loss.plot(epochs, [row["train_loss"] for row in rows], label="train", **style)
     score = score_of(rows[-1])
     column = score.column
-    if rows[-1].get("val_loss") is not None:
-        loss.plot(epochs, [row["val_loss"] for row in rows], label="val", **style)
-    if rows[-1][column] is not None:
-        percent = [100 * row[column] for row in rows]
-        accuracy.plot(epochs, percent, color="tab:orange", label="val", **style)
-        best = best_row(rows)
-        assert best is not None
+    for axes, name, colour in ((loss, "val_loss", None), (accuracy, column, "tab:orange")):
+        known = [row for row in rows if row.get(name) is not None]
+        if known:
+            values = [row[name] * (100 if axes is accuracy else 1) for row in known]
+            axes.plot([row["epoch"] for row in known], values, color=colour, label="val", **style)
+    best = best_row(rows)
+    if best and best[column] is not None:
         accuracy.plot(
             best["epoch"],
             100 * best[column],

@@ -1,6 +1,7 @@
 """The files of a run, and whether a run may start, go on or is done."""
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,7 @@ class RunSummary(TypedDict):
 
     They are from 0 to 1 but for val_loss, and None without a validation set. Where there is a test
     set, the best epoch's figures on it stand beside them as `test_columns`, and `test_images`.
+    `epochs` and `steps` were done; `ended_by` is "plan", "patience" or "time_limit".
     """
 
     task: str
@@ -79,6 +81,8 @@ class RunSummary(TypedDict):
     wall_s: float
     skipped: int
     unreadable: int
+    val_images: int
+    ended_by: str
 
 
 class RunFolder:
@@ -216,13 +220,19 @@ def score_of(row: Mapping[str, Any]) -> Metric:
 
 
 def best_row(rows: Sequence[Row]) -> Row | None:
-    """The row whose weights are the best: the highest of its score, the first of equals.
+    """The row whose weights are the best: the highest of its score, of equals that of the lower
+    val loss, of equals in this too the first.
 
-    Without a validation set the last row counts.
+    Where no row has a score, without a validation set or with one that tells nothing, the last row
+    counts.
     """
     if not rows:
         return None
     column = score_of(rows[-1]).column
-    if rows[-1][column] is None:
-        return rows[-1]
-    return max(rows, key=lambda row: row[column])
+    scored = [row for row in rows if row[column] is not None]
+    return max(scored, key=lambda row: (row[column], -_loss(row))) if scored else rows[-1]
+
+
+def _loss(row: Row) -> float:
+    loss = row.get("val_loss")
+    return math.inf if loss is None or math.isnan(loss) else float(loss)
