@@ -21,6 +21,11 @@ from mnv3_tf.training.run_folder import by_column, score_of
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.ui import cli, settings
 
+ENDED = {
+    "patience": "stopped after epoch {epochs}, the last {patience} of which were no better",
+    "time_limit": "time was up after step {steps}, in epoch {epochs}",
+}
+
 
 def define_flags(values: flags.FlagValues) -> None:
     settings.define(values, TrainSettings)
@@ -38,10 +43,17 @@ def main(args: flags.FlagValues) -> None:
     from mnv3_tf.training.run import train
 
     summary = train(asked)
-    score = score_of(summary)
-    figures = by_column(summary)
+    score, figures = score_of(summary), by_column(summary)
     best, tested = figures[score.column], figures.get(score.test_column)
-    if best is None:
+    if (reason := summary.get("ended_by", "plan")) != "plan":
+        print(f"{args.out}: {ENDED[reason].format(**summary, patience=asked.patience)}.")
+    if best is None and figures.get("val_images"):
+        print(
+            f"{args.out}: no epoch has a val {score.title}, since the validation pictures hold "
+            f"nothing to measure it by; the weights kept are those of the last, epoch "
+            f"{summary['best_epoch']}."
+        )
+    elif best is None:
         print(f"{args.out}: trained, without a validation set.")
     else:
         print(

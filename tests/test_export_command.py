@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from contextlib import nullcontext
 from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,9 @@ class Split:
 
     def images(self, *asked: Any) -> tuple:
         return ("images", *asked)
+
+    def explained(self) -> Any:
+        return nullcontext()
 
     def eval_batches(self, *asked: Any) -> tuple:
         return Batches(("batches", *asked))

@@ -20,20 +20,24 @@ def draw(rows: list[EpochRow], title: str, path: Path) -> None:
     loss.plot(epochs, [row["train_loss"] for row in rows], label="train", **style)
     score = score_of(rows[-1])
     column = score.column
-    losses = [value for row in rows if (value := by_column(row).get("val_loss")) is not None]
-    if losses:
-        loss.plot(epochs, losses, label="val", **style)
-    percent = [100 * value for row in rows if (value := by_column(row)[column]) is not None]
+    for axes, name, colour in ((loss, "val_loss", None), (accuracy, column, "tab:orange")):
+        scale = 100 if axes is accuracy else 1
+        known = [
+            (row["epoch"], scale * value)
+            for row in rows
+            if (value := by_column(row).get(name)) is not None
+        ]
+        if known:
+            axes.plot(*zip(*known, strict=True), color=colour, label="val", **style)
     best = best_row(rows)
-    if percent and best:
-        accuracy.plot(epochs, percent, color="tab:orange", label="val", **style)
+    if best and (highest := by_column(best)[column]) is not None:
         accuracy.plot(
             best["epoch"],
-            max(percent),
+            100 * highest,
             "*",
             color="tab:red",
             markersize=12,
-            label=f"best: {max(percent):.1f}% in epoch {best['epoch']}",
+            label=f"best: {100 * highest:.1f}% in epoch {best['epoch']}",
         )
         accuracy.legend(loc="lower right")
     rate.plot(epochs, [row["lr"] for row in rows], color="tab:green", **style)

@@ -1,5 +1,6 @@
 """What a user sees while training: a bar on a terminal, else lines; and TensorBoard's curves."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -51,6 +52,13 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
+
+    def expect(self, total_steps: int, steps_per_epoch: int) -> None:
+        """The run will end after so many steps, as far as is known now."""
+        self._total_steps = total_steps
+        self._epochs = math.ceil(total_steps / steps_per_epoch)
+        if self._bar:
+            self._bar.update(self._task, total=total_steps)
 
     def step(self, epoch: int, step: int, loss: float, images: int) -> None:
         """After each training step of `images` pictures."""

@@ -25,11 +25,10 @@ from mnv3_tf.tasks.specs import resolve_spec
 from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
-from mnv3_tf.training.loop import Plan, Trainer, TrainingJob
+from mnv3_tf.training.loop import Done, Plan, Trainer, TrainingJob
 from mnv3_tf.training.outcome import final_figures, open_test_set
 from mnv3_tf.training.recipe import Recipe
 from mnv3_tf.training.run_folder import (
-    EpochRow,
     Recorded,
     RunFolder,
     RunSummary,
@@ -62,10 +61,10 @@ def train(settings: TrainSettings) -> RunSummary:
         for part in ("recipe", "plan", "dataset", "spec_hash"):
             _require_same(folder, part, recorded, record[part])
     with _made_ready(folder, job, record, anew=not recorded) as own:
-        rows, wall_seconds = Trainer(job, own).fit()
+        done = Trainer(job, own).fit()
         title = f"{job.spec.name} on {job.dataset.name}, recipe {settings.recipe_name}"
-        curves.draw(rows, title, own.curves)
-        summary = _summary(job, rows, wall_seconds, final_figures(job, own))
+        curves.draw(list(done.rows), title, own.curves)
+        summary = _summary(job, done, final_figures(job, own))
         own.finish(summary)
     return summary
 
@@ -90,6 +89,16 @@ def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
         task=settings.task,
     )
     split = _require_train(dataset)
+    if settings.patience and dataset.val is None:
+        raise UserError(
+            f"--patience={settings.patience} needs epochs to be evaluated, but {dataset.name} has "
+            "no validation set; add one, or leave it out."
+        )
+    if settings.time_limit and strategies.workers(strategy) > 1:
+        raise UserError(
+            f"--time_limit={settings.time_limit:g} goes by one machine's clock, but there are "
+            f"{strategies.workers(strategy)} workers; give --steps instead."
+        )
     if settings.held_out:
         split, _ = split.divided(settings.held_out, settings.seed)
     test = open_test_set(dataset, settings, spec.resolution)
@@ -216,11 +225,9 @@ def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wan
         raise UserError(f"{folder.path} was started with another {part}; {remedy}.")
 
 
-def _summary(
-    job: TrainingJob, rows: list[EpochRow], wall_seconds: float, figures: Mapping[str, Any]
-) -> RunSummary:
+def _summary(job: TrainingJob, done: Done, figures: Mapping[str, Any]) -> RunSummary:
     """`figures` are those of the best weights, made once at the end."""
-    spec = job.spec
+    spec, rows = job.spec, done.rows
     total, best = cost(spec), best_row(rows)
     assert best is not None
     tree = {
@@ -230,13 +237,15 @@ def _summary(
         "num_classes": spec.num_classes,
         "params": total.params,
         "madds": total.madds,
-        "epochs": job.plan.epochs,
-        "steps": job.plan.total_steps,
+        "epochs": rows[-1]["epoch"],
+        "steps": rows[-1]["step"],
+        "ended_by": done.ended_by,
         "best_epoch": best["epoch"],
-        **{name: by_column(best)[name] for name in job.learner.task.val_columns},
+        **{name: by_column(best).get(name) for name in job.learner.task.val_columns},
+        "val_images": len(job.dataset.val or ()),
         **figures,
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
-        "wall_s": round(wall_seconds, 1),
+        "wall_s": round(done.wall_seconds, 1),
         "skipped": len(job.dataset.skipped),
         "unreadable": rows[-1]["unreadable"],
     }

@@ -1,6 +1,7 @@
 """The files of a run, and whether a run may start, go on or is done."""
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,7 @@ class RunSummary(TypedDict):
 
     They are from 0 to 1 but for val_loss, and None without a validation set. Where there is a test
     set, the best epoch's figures on it stand beside them as `test_columns`, and `test_images`.
+    `epochs` and `steps` were done; `ended_by` is "plan", "patience" or "time_limit".
     """
 
     task: str
@@ -90,6 +92,8 @@ class RunSummary(TypedDict):
     wall_s: float
     skipped: int
     unreadable: int
+    val_images: int
+    ended_by: str
 
 
 class RunFolder:
@@ -221,13 +225,21 @@ def score_of(row: EpochRow | RunSummary) -> Metric:
 
 
 def best_row(rows: Sequence[EpochRow]) -> EpochRow | None:
-    """The row whose weights are the best: the highest of its score, the first of equals.
+    """The row whose weights are the best: the highest of its score, of equals that of the lower
+    val loss, of equals in this too the first.
 
-    Without a validation set the last row counts.
+    Where no row has a score, without a validation set or with one that tells nothing, the last row
+    counts.
     """
     if not rows:
         return None
     column = score_of(rows[-1]).column
-    if by_column(rows[-1])[column] is None:
+    scored = [row for row in rows if by_column(row)[column] is not None]
+    if not scored:
         return rows[-1]
-    return max(rows, key=lambda row: by_column(row)[column] or 0.0)
+    return max(scored, key=lambda row: (by_column(row)[column] or 0.0, -_loss(row)))
+
+
+def _loss(row: EpochRow) -> float:
+    loss = by_column(row).get("val_loss")
+    return math.inf if loss is None or math.isnan(loss) else loss

@@ -59,6 +59,13 @@ class TrainSettings(Checked):
     steps: int | None = setting(
         None, "Training steps of the whole run, instead of epochs.", least=1
     )
+    patience: int | None = setting(None, "Stop after so many epochs without a better one.", least=1)
+    time_limit: float | None = setting(
+        None,
+        "Minutes of training and its evaluations: a plan that does not fit is shortened, its "
+        "learning rates with it.",
+        above=0,
+    )
     batch_size: int | None = setting(None, "Pictures in a step, instead of the recipe's.")
     learning_rate: float | None = setting(None, "Peak learning rate, instead of the recipe's.")
     override: tuple[str, ...] = setting(
@@ -103,6 +110,11 @@ class TrainSettings(Checked):
             raise UserError(
                 f"--teacher={self.teacher} is of no use to --task={self.task}; leave it out, or "
                 "train a classifier."
+            )
+        if self.deterministic and self.time_limit:
+            raise UserError(
+                f"--time_limit={self.time_limit:g} makes a run depend on the machine's pace, which "
+                "--deterministic forbids; give --steps instead, or leave one of them out."
             )
         if self.held_out == 1:
             raise UserError("--held_out=1 leaves nothing to train on; give a part below 1.")
