@@ -11,8 +11,9 @@ from mnv3_tf.data.box_conventions import COCO, MOST
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.held_out import hold_out
 from mnv3_tf.data.listing import Finder
-from mnv3_tf.data.picture_files import PictureFile, hold_out
+from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 

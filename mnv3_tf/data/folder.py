@@ -6,8 +6,9 @@ from pathlib import Path
 from mnv3_tf.data.annotations import Reason, Tally, cleaned, listed
 from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.file_datasets import open_files
+from mnv3_tf.data.held_out import hold_out
 from mnv3_tf.data.listing import files, pictures, subfolders
-from mnv3_tf.data.picture_files import PictureFile, hold_out
+from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 

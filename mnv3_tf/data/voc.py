@@ -14,8 +14,9 @@ from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import PARTS, Dataset
+from mnv3_tf.data.held_out import hold_out
 from mnv3_tf.data.listing import SUFFIXES, by_name, files, only, pictures
-from mnv3_tf.data.picture_files import PictureFile, hold_out
+from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
@@ -141,8 +142,8 @@ def _names(root: Path, found: _Files, asked: Opening, tally: Tally) -> dict[str,
         left = sorted(annotated - set(given["test"]))
         for name in sorted(found.pictures.keys() - annotated):
             tally.add(NOT_ANNOTATED, found.pictures[name][0].name)
-    held = hold_out([[PictureFile(name, None) for name in left]], asked, str(root))
-    return parts | {part: [file.path for file in some] for part, some in held.items()}
+    held = hold_out([[PictureFile(str(found.picture(n)), n) for n in left]], asked, str(root))
+    return parts | {part: [file.label for file in some] for part, some in held.items()}
 
 
 def _listed(path: Path, known: Collection[str]) -> list[str]:

@@ -114,7 +114,7 @@ def test_what_is_a_class_and_what_a_part(make_classes, folders):
 
 def test_pictures_within_a_classes_folders_are_of_the_class(make_classes):
     root = make_classes(["ant", "ant/red/old", "bee"])
-    (root / "dog").symlink_to(root / "bee")
+    (root / "dog").symlink_to(make_classes(["p", "q", "r", "dogs"], root="store") / "dogs")
     (root / "ant" / "notes.txt").write_text("none")
     (root / "stray.JPG").write_bytes((root / "bee" / "000.jpg").read_bytes())
     data = open_dataset(f"folder:{root}")
