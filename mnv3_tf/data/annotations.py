@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 from mnv3_tf.errors import UserError
 
@@ -38,13 +39,49 @@ class Tally:
         )
 
 
+def composed(text: str) -> str:
+    """The form of Unicode in which names are compared (NFC)."""
+    return normalize("NFC", text)
+
+
+def cleaned(name: str) -> str:
+    """A class's name as it is kept: composed, without spaces around."""
+    return composed(name).strip()
+
+
+def checked_names(names: Iterable[str], where: str) -> tuple[str, ...]:
+    """`cleaned` names of classes; raises UserError for one that is not a line of text."""
+    found = tuple(map(cleaned, names))
+    for number, name in enumerate(found):
+        if not name:
+            raise UserError(f"{where} has no name for class {number}; give it one.")
+        if len(name.splitlines()) > 1 or not is_shown(name):
+            raise UserError(
+                f"{where} has a class called {name!r}, which is not one line of text in UTF-8; "
+                f"rename it."
+            )
+    return found
+
+
+def is_shown(text: str) -> bool:
+    """Whether it has neither control characters nor bytes that are no text."""
+    return not any(category(character) in ("Cc", "Cs") for character in text)
+
+
+def shown(name: str) -> str:
+    """A file's name as it can be printed, on one line."""
+    return name if is_shown(name) else repr(name)[1:-1]
+
+
 def listed(names: Iterable[str]) -> str:
     """As "'cat', 'dog', 'cow', ...": up to three, quoted."""
     return _shortened([repr(name) for name in names])
 
 
 def _shortened(names: list[str]) -> str:
-    return ", ".join(names[:_NAMES_SHOWN] + ["..."] * (len(names) > _NAMES_SHOWN))
+    return ", ".join(
+        [shown(name) for name in names[:_NAMES_SHOWN]] + ["..."] * (len(names) > _NAMES_SHOWN)
+    )
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -67,7 +104,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
       UserError: no text, no name, a name that is there twice, or indices with gaps.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [cleaned(line) for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
         raise UserError(
             f"Cannot read {path}: {error.strerror}; write the name of a class on each line."

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mnv3_tf.data.annotations import Reason, Tally
+from mnv3_tf.data.annotations import Reason, Tally, cleaned
 from mnv3_tf.data.box_conventions import COCO, MOST
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.held_out import hold_out
 from mnv3_tf.data.listing import Finder
-from mnv3_tf.data.picture_files import PictureFile, hold_out
+from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
@@ -92,7 +93,7 @@ def _read(path: str, folder: str, tally: Tally) -> tuple[dict[int, str], list[Pi
             f"There is no folder {folder}; give the one that the names of {path} are in."
         )
     try:
-        categories = {int(_id(c["id"])): str(c["name"]).strip() for c in document["categories"]}
+        categories = {int(_id(c["id"])): _name(c["name"]) for c in document["categories"]}
         categories = dict(sorted(categories.items()))
         if len(categories) < len(document["categories"]):
             raise UserError(f"{path} has a category id twice; give each category its own.")
@@ -152,6 +153,12 @@ def _id(written: Any) -> int | str:
     text = str(written).strip()
     number = text.removesuffix(".0")
     return int(number) if number.isdecimal() else text
+
+
+def _name(written: Any) -> str:
+    if not isinstance(written, str | int | float):
+        raise ValueError(f"the name of a category is {written!r}")
+    return cleaned(str(written))
 
 
 def _images(path: str, entries: list[dict[str, Any]]) -> dict[int | str, dict[str, Any]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.file_datasets import open_files
+from mnv3_tf.data.held_out import hold_out
 from mnv3_tf.data.listing import Finder
-from mnv3_tf.data.picture_files import PictureFile, hold_out
+from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from mnv3_tf.data.annotations import shown
 from mnv3_tf.data.streaming import ALONE, Host, batches_with_gaps
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import LostPicturesError, UserError
@@ -358,7 +359,7 @@ class Dataset:
             return self.notes
         several = len(self.skipped) > 1
         what, was = ("pictures", "were") if several else ("picture", "was")
-        names = ", ".join(self.skipped)
+        names = ", ".join(map(shown, self.skipped))
         lost = f"{len(self.skipped)} {what} could not be decoded and {was} left out: {names}"
         return (*self.notes, lost)
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from mnv3_tf.data.annotations import Tally
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.examples import checked
+from mnv3_tf.data.held_out import tally_copies
 from mnv3_tf.data.picture_files import (
     MEMORY_BOUND,
     PictureFile,
@@ -59,9 +61,11 @@ def open_files(
     splits, skipped = open_splits(
         files, memory_bound, labels.reader_of, labels.resize, labels.views
     )
-    lost = set(skipped)
+    lost, tally = set(skipped), Tally()
+    files = {part: [one for one in some if one.path not in lost] for part, some in files.items()}
+    tally_copies(files, tally)
     examples = {
-        part: labels.count([one.label for one in some if one.path not in lost], len(class_names))
+        part: labels.count([one.label for one in some], len(class_names))
         for part, some in files.items()
     }
     return checked(
@@ -72,7 +76,7 @@ def open_files(
             splits.get("val"),
             skipped,
             labels.task,
-            notes,
+            (*notes, *tally.sentences()),
             test=splits.get("test"),
             examples={part: tuple(counts.tolist()) for part, counts in examples.items()},
         ),

@@ -8,9 +8,8 @@ the one that they write.
 import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from unicodedata import normalize
 
-from mnv3_tf.data.annotations import Reason, Tally
+from mnv3_tf.data.annotations import Reason, Tally, composed
 from mnv3_tf.errors import UserError
 
 SUFFIXES = (
@@ -35,22 +34,22 @@ LEADS_NOWHERE = Reason(
 )
 
 
-def files(folder: Path, tally: Tally) -> list[Path]:
-    """Those of a folder and its sub-folders, sorted; links that lead nowhere are counted.
+def files(folder: Path, tally: Tally, deep: bool = True) -> list[Path]:
+    """Those of a folder and, if `deep`, its sub-folders, sorted; counts links that lead nowhere.
 
     Raises UserError for a folder that cannot be read.
     """
-    return sorted(_walked(folder, tally, set()))
+    return sorted(_walked(folder, tally, set(), deep))
 
 
-def _walked(folder: Path, tally: Tally, seen: set[str]) -> Iterator[Path]:
+def _walked(folder: Path, tally: Tally, seen: set[str], deep: bool) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in seen:
         return
     seen.add(real)
     for entry in _entries(folder):
         if entry.is_dir():
-            yield from _walked(Path(entry.path), tally, seen)
+            yield from _walked(Path(entry.path), tally, seen, deep) if deep else ()
         elif entry.is_file():
             yield Path(entry.path)
         elif entry.is_symlink():
@@ -91,11 +90,6 @@ def _starts_as_one(path: Path) -> bool:
             return file.read(8).startswith(_STARTS)
     except OSError:
         return False
-
-
-def composed(text: str) -> str:
-    """The form of Unicode in which names are compared (NFC)."""
-    return normalize("NFC", text)
 
 
 def by_name(paths: Iterable[Path], folder: Path) -> dict[str, list[Path]]:

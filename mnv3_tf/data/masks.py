@@ -14,8 +14,9 @@ from mnv3_tf.data.annotations import Reason, Tally, read_class_names
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
 from mnv3_tf.data.dataset import PARTS, Dataset, reader_of
 from mnv3_tf.data.file_datasets import Labels, open_files
+from mnv3_tf.data.held_out import hold_out
 from mnv3_tf.data.listing import by_name, files, only, pictures
-from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile, hold_out
+from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT

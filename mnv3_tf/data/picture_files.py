@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from mnv3_tf import upright
 from mnv3_tf.data.dataset import IndexedSource, Split, on_cpu, reader_of
-from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
 from mnv3_tf.upright import NoPictureError
@@ -24,7 +23,6 @@ MEMORY_BOUND = 2**30
 """Encoded bytes up to which a set is kept in memory; larger sets are read in every epoch."""
 
 LARGEST_UNREADABLE_PART = 0.01
-VALIDATION_PART = 0.2
 _PROGRESS_FROM = 5000
 
 
@@ -144,26 +142,3 @@ def _first_fault(paths: Sequence[str]) -> str | None:
 def _reader_of_files(paths: Sequence[str]) -> Callable[[Tensor], Tensor]:
     kept = on_cpu(paths)
     return lambda index: tf.io.read_file(tf.gather(kept, index))
-
-
-def hold_out(
-    groups: Sequence[Sequence[PictureFile]], asked: Opening, where: str
-) -> dict[str, list[PictureFile]]:
-    """For training, a fifth of every group is "val": at least one picture, and never all of them.
-
-    For all else "val" is everything.
-    """
-    if not asked.training:
-        return {"val": [file for group in groups for file in group]}
-    split: dict[str, list[PictureFile]] = {"train": [], "val": []}
-    for number, group in enumerate(groups):
-        if len(group) == 1:
-            raise UserError(
-                f"{where} has a single picture, {group[0].path}, of which to train and validate; "
-                "add at least one more."
-            )
-        order = np.random.default_rng([asked.seed, number]).permutation(len(group))
-        val = set(order[: max(1, round(VALIDATION_PART * len(group)))].tolist())
-        for index, file in enumerate(group):
-            split["val" if index in val else "train"].append(file)
-    return split

@@ -5,11 +5,13 @@ No TensorFlow here, so that help is instant.
 """
 
 import os
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnv3_tf.data.annotations import checked_names, listed
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import CLASSIFY, Resolution, Task, find_task
 from mnv3_tf.tasks.task import Targets, sides
@@ -117,6 +119,15 @@ def usage(targets: Targets | None = None) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def _named(dataset: "Dataset") -> "Dataset":
+    """With the names of its classes checked."""
+    names = checked_names(dataset.class_names, dataset.name)
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    note = f"Several classes have one name ({listed(doubled)}), which does not tell them apart"
+    notes = (*dataset.notes, note) if doubled else dataset.notes
+    return replace(dataset, class_names=names, notes=notes)
+
+
 def open_dataset(
     name: str,
     *,
@@ -149,7 +160,7 @@ def open_dataset(
     side = max(sides(resolution))
     # A shell leaves the ~ of folder:~/photos as it is.
     rest = ",".join(os.path.expanduser(part) for part in rest.split(","))
-    dataset = form.open(Opening(rest, wanted, seed, side, training, data_dir))
+    dataset = _named(form.open(Opening(rest, wanted, seed, side, training, data_dir)))
     for sentence in dataset.told:
         print(f"{sentence}.", flush=True)
     return dataset

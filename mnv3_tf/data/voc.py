@@ -9,13 +9,14 @@ from xml.parsers import expat
 
 import numpy as np
 
-from mnv3_tf.data.annotations import Reason, Tally, read_class_names
+from mnv3_tf.data.annotations import Reason, Tally, cleaned, composed, read_class_names
 from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
 from mnv3_tf.data.dataset import PARTS, Dataset
-from mnv3_tf.data.listing import SUFFIXES, by_name, composed, files, only, pictures
-from mnv3_tf.data.picture_files import PictureFile, hold_out
+from mnv3_tf.data.held_out import hold_out
+from mnv3_tf.data.listing import SUFFIXES, by_name, files, only, pictures
+from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 
@@ -141,8 +142,8 @@ def _names(root: Path, found: _Files, asked: Opening, tally: Tally) -> dict[str,
         left = sorted(annotated - set(given["test"]))
         for name in sorted(found.pictures.keys() - annotated):
             tally.add(NOT_ANNOTATED, found.pictures[name][0].name)
-    held = hold_out([[PictureFile(name, None) for name in left]], asked, str(root))
-    return parts | {part: [file.path for file in some] for part, some in held.items()}
+    held = hold_out([[PictureFile(str(found.picture(n)), n) for n in left]], asked, str(root))
+    return parts | {part: [file.label for file in some] for part, some in held.items()}
 
 
 def _listed(path: Path, known: Collection[str]) -> list[str]:
@@ -184,11 +185,13 @@ def _read(path: Path) -> _Annotation:
     root = _parse(path)
     names, corners, difficult = [], [], []
     for each in root.iter("object"):
-        names.append((each.findtext("name") or "").strip())
+        names.append(cleaned(each.findtext("name") or ""))
         xmin, ymin, xmax, ymax = (
             _number(each.findtext(f"bndbox/{side}"), side, path)
             for side in ("xmin", "ymin", "xmax", "ymax")
         )
+        if not names[-1]:
+            raise UserError(f"{path} has an object without a name; write that of its class.")
         corners.append([ymin - 1, xmin - 1, ymax, xmax])
         difficult.append((each.findtext("difficult") or "").strip() == "1")
     size = tuple(root.findtext(f"size/{side}") or "0" for side in ("height", "width"))

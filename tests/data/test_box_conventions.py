@@ -100,10 +100,9 @@ def few_beyond():
 
 
 @pytest.fixture
-def write(make_coco, tmp_path):
+def write(make_coco_twice):
     def with_boxes(*boxes):
-        name = make_coco([[(3, *box) for box in boxes], [(7, 1, 1, 9, 9)]] * 2)
-        return f"{name},{name[5:]}"
+        return make_coco_twice([[(3, *box) for box in boxes], [(7, 1, 1, 9, 9)]] * 2)
 
     return with_boxes
 

@@ -111,30 +111,30 @@ def test_a_table_of_one_class(make_classes):
     assert len(open_dataset(name).val) == 10  # to be evaluated on
 
 
-def test_boxes_that_are_crowds_do_not_count(make_coco, tmp_path):
-    name = make_coco([[DOG, CAT]] * 4)
+def test_boxes_that_are_crowds_do_not_count(make_coco_twice, tmp_path):
+    name = make_coco_twice([[DOG, CAT]] * 4)
     tree = json.loads((tmp_path / "c.json").read_text())
     for mark in tree["annotations"][1::2]:
         mark["iscrowd"] = 1
     (tmp_path / "c.json").write_text(json.dumps(tree))
-    data = open_dataset(f"{name},{name[5:]}", task="detect")
+    data = open_dataset(name, task="detect")
     assert data.examples == {"train": (4, 0), "val": (4, 0)}
     assert data.notes == ("The class 'cat' has no boxes in training and cannot be learned",)
     for mark in tree["annotations"]:
         mark["iscrowd"] = 1
     (tmp_path / "c.json").write_text(json.dumps(tree))
     with refused("no boxes to learn from", "8 of training are crowds or difficult"):
-        open_dataset(f"{name},{name[5:]}", task="detect")
+        open_dataset(name, task="detect")
 
 
-def test_what_was_left_out_is_said_where_nothing_is_left(make_coco):
+def test_what_was_left_out_is_said_where_nothing_is_left(make_coco_twice):
     far = {"image_id": 77, "category_id": 3, "bbox": [0, 0, 25, 20]}
     crowd = far | {"image_id": 0, "iscrowd": 1}
-    name = make_coco([[]] * 2, annotations=[far, crowd])
+    name = make_coco_twice([[]] * 2, annotations=[far, crowd])
     with refused(
         "no boxes to learn from (2 annotations of unknown image ids were left out (77); 1"
     ):
-        open_dataset(f"{name},{name[5:]}", task="detect")
+        open_dataset(name, task="detect")
 
 
 def test_a_class_that_is_in_no_annotation(make_voc):

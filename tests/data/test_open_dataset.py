@@ -1,6 +1,7 @@
 """Folders and tables, good and bad."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -80,13 +81,71 @@ def test_hidden_and_system_files_are_passed_over(make_classes):
     root = make_classes(SPLIT)
     (root / ".cache").mkdir()
     (root / "train" / ".cache").mkdir()
-    for name in (".DS_Store", "Thumbs.db"):
+    (root / "__MACOSX" / "train").mkdir(parents=True)
+    for name in (".DS_Store", "Thumbs.db", "._000.jpg", "desktop.ini"):
         (root / "train" / "ant" / name).write_bytes(b"no picture")
     data = open_dataset(f"folder:{root}")
-    assert (len(data.train), data.skipped) == (12, ())
+    assert (len(data.train), data.skipped, data.notes) == (12, (), ())
+
+
+NAMED_AS_PARTS = {
+    # A class called train, or val.
+    ("train", "car"): (("car", "train"), ()),
+    ("train", "val", "car"): (("car", "train", "val"), ()),
+    ("train", "train/steam", "test", "car"): (("car", "test", "train"), ("train/steam",)),
+    ("train/steam", "car", "bus"): (("bus", "car", "train"), ("train/steam",)),
+    ("test", "car"): (("car", "test"), ()),
+    # Parts, with a class of their name, beside another folder, and with pictures of no class.
+    ("train/train", "train/car", "val/train", "val/car"): (("car", "train"), ()),
+    ("train/ant", "train/bee", "val/ant", "val/bee", "raw"): (("ant", "bee"), ("raw",)),
+    ("train/ant", "train/bee", "val/ant", "val/bee", "test"): (("ant", "bee"), ("test",)),
+    ("train/ant", "train/bee", "val/ant", "val/bee", "train"): (("ant", "bee"), ("000.jpg",)),
+}
+
+
+@pytest.mark.parametrize("folders", NAMED_AS_PARTS)
+def test_what_is_a_class_and_what_a_part(make_classes, folders):
+    root = make_classes(sorted(folders, key=lambda folder: folder.count("/")), count=10)
+    data = open_dataset(f"folder:{root}", training=True)
+    class_names, told = NAMED_AS_PARTS[folders]
+    assert data.class_names == class_names
+    assert [told[0] in note for note in data.notes] == [True] * len(told)
+
+
+def test_pictures_within_a_classes_folders_are_of_the_class(make_classes):
+    root = make_classes(["ant", "ant/red/old", "bee"])
+    (root / "dog").symlink_to(make_classes(["p", "q", "r", "dogs"], root="store") / "dogs")
+    (root / "ant" / "notes.txt").write_text("none")
+    (root / "stray.JPG").write_bytes((root / "bee" / "000.jpg").read_bytes())
+    data = open_dataset(f"folder:{root}")
+    assert data.examples == {"val": (8, 4, 4)}
+    assert data.notes == (
+        "1 picture is in no folder of a class and was left out (stray.JPG)",
+        "1 file is no picture by its name and was passed over (notes.txt)",
+        "4 pictures of folders within a class's were taken to be of that class (ant/red/old)",
+    )
+
+
+def test_each_class_may_have_its_pictures_in_a_folder_more(make_classes):
+    data = open_dataset(f"folder:{make_classes(['ant/images', 'bee/images'])}")
+    assert data.examples == {"val": (4, 4)}
+
+
+def test_names_in_another_form_of_unicode_are_the_same(make_classes):
+    short, long = (unicodedata.normalize(form, "\u00e9") for form in ("NFC", "NFD"))
+    folders = [f"train/{short}", "train/z", f"val/{long}", "val/z"]
+    data = open_dataset(f"folder:{make_classes(folders)}")
+    assert data.class_names == ("z", short)
+    assert data.examples["val"] == (4, 4)
 
 
 FOLDERS_REFUSED = {
+    r"The folders 'training', 'validation' of .* hold no pictures but folders, such as 'ant'": [
+        *("training/ant", "training/bee", "validation/ant", "validation/bee")
+    ],
+    r"train holds no folders of classes; put its pictures into .*train/CLASS": ["train", "val"],
+    r"val holds no folders of classes": ["train/ant", "train/bee", "val"],
+    r"two folders for the class 'ant', 'ant' and 'ant '; put them together": ["ant", "ant ", "bee"],
     "one class only, ant": ["ant"],
     r"train holds one class only, ant": ["train/ant", "val/ant"],
     r"different classes: cow, dog in one of them only": [

@@ -29,7 +29,7 @@ def objects(split):
 
 
 def test_corners_are_counted_from_one_and_belong_to_the_box(make_voc):
-    data = opened(make_voc(PLAIN, train="abc", val="abc"))
+    data = opened(make_voc(PLAIN * 2, train="abc", val="def"))
     assert data.class_names == ("cell", "dust")
     ((first,), (second,), none) = objects(data.train)
     assert first[0] == 0
@@ -112,7 +112,7 @@ def test_which_parts_there_are(make_voc, lists, training, sizes):
 
 
 def test_pictures_that_are_missing_are_left_out_and_named(make_voc):
-    root = make_voc([[CELL], [CELL], []], train="abc", val="a")
+    root = make_voc([[CELL], [CELL], [], [CELL]], train="abc", val="d")
     (root / "JPEGImages" / "b.jpg").unlink()
     data = opened(root)
     assert data.notes == ("1 picture is missing and was left out (b.jpg)",)
