@@ -176,10 +176,12 @@ def summary_rows(report: FileReport) -> list[tuple[str, str]]:
         ("input", _tensor(report["input"])),
         ("output", _tensor(report["output"])),
         ("float islands", str(report["float_islands"])),
-        ("XNNPACK", _share(share)),
+        ("XNNPACK", _share(share) if report["cause"] is None else "-"),
         ("labels", f"{len(labels)} ({', '.join(labels[:3])}, ...)" if labels else "none"),
         ("sha256", f"{report['sha256'][:16]}..."),
     ]
+    if report["cause"]:
+        rows.insert(0, ("does not run", f"it {report['cause']}"))
     return rows
 
 

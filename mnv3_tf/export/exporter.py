@@ -20,6 +20,7 @@ from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
 from mnv3_tf.tasks.task import Export, Parity, pair
 from mnv3_tf.tflite import inspection, metadata, reports, runtime
+from mnv3_tf.tflite.loading import RefusedByXnnpack
 from mnv3_tf.tflite.reports import ExportReport, Simulation
 from mnv3_tf.training import recipe
 from mnv3_tf.training.trained import Trained, load_run, load_weights
@@ -160,7 +161,8 @@ def export(
         )
         file = inspection.inspect(temporary)
         if error := file["xnnpack"]["error"]:
-            raise runtime.refusal(out, "; ".join([error, *made.notes.get("warnings", ())]))
+            reasons = "; ".join([error, *made.notes.get("warnings", ())])
+            raise RefusedByXnnpack(out, reasons, "run it without the delegate")
         exported = runtime.TFLiteModel(temporary, options.threads)
         is_int8 = options.quantize == "int8"
         simulated = made.quantized if is_int8 else None

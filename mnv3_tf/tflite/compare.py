@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tflite.loading import check_loads
 from mnv3_tf.tflite.numeric_error import decibels, divergences, softmax
 from mnv3_tf.tflite.reports import Comparison, LayerRow
-from mnv3_tf.tflite.runtime import check_loads
 from mnv3_tf.tflite.tensors import KEEP_VALUES, LayerTensor, LayerTensors, counted
 from mnv3_tf.ui import figures
 

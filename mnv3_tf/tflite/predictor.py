@@ -13,8 +13,9 @@ from mnv3_tf.detection.postprocess import Detections
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import TASKS, Spec
 from mnv3_tf.tflite import metadata, views
+from mnv3_tf.tflite.loading import check_loads
 from mnv3_tf.tflite.post_process import Suppression
-from mnv3_tf.tflite.runtime import TFLiteModel, check_loads
+from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.tflite.signature import Signature, signature_of
 
 Array = np.ndarray

@@ -55,6 +55,7 @@ class FileReport(TypedDict):
     `quantize` is "none", "float16", "dynamic" or "int8", guessed from the types. `hard_swish` is
     "fused" (HARD_SWISH operators), "composite" (ADD with RELU6, then MUL), "mixed" or "none".
     `input` and `output` are the first ones; `ops` counts operators; `labels` are None without.
+    `cause` is why nothing here runs the file as it stands, None of one that runs.
     """
 
     sha256: str
@@ -67,6 +68,7 @@ class FileReport(TypedDict):
     float_islands: int
     subgraphs: int
     labels: list[str] | None
+    cause: str | None
     xnnpack: Share
     operators: list[OperatorRow]
     compare: NotRequired["Comparison"]
