@@ -7,7 +7,9 @@
 
 A run folder knows its network and its dataset, which --dataset overrides; a weights file needs
 --model (and --task, --width, --resolution). A .tflite of ours knows its task, another's is known
-by its outputs. Where the dataset has no validation set, its training set is taken.
+by its outputs; what it wants of pixels is read from its metadata or its first operators, and where
+it does not say, --input_range, --output_name, --labels and the like do. Where the dataset has no
+validation set, its training set is taken.
 
 Classifiers get top-1 and top-5, detectors COCO's mAP, segmentation networks mIoU.
 """
@@ -22,6 +24,7 @@ from absl import flags
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
@@ -44,6 +47,7 @@ class EvaluateSettings(Checked):
 
 def define_flags(values: flags.FlagValues) -> None:
     settings.define(values, EvaluateSettings)
+    settings.define(values, Reading)
     define_network_flags(values)
     cli.define_json_flag(values)
 
@@ -73,7 +77,8 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf import evaluation
 
-    scorer = evaluation.load(asked.model_file, lambda: network_spec(args), asked.threads)
+    reading = settings.read(args, Reading)
+    scorer = evaluation.load(asked.model_file, lambda: network_spec(args), asked.threads, reading)
     dataset = evaluation.open_dataset(scorer, name, training=training, **options)
     result = evaluation.evaluate(scorer, dataset, asked.batch_size)
     _show(result)
@@ -90,7 +95,7 @@ def _show(result: "Evaluation") -> None:
     if task.per_class:
         named = zip(dataset.class_names, map(_figure, measured["per_class"]), strict=False)
         tables.show("By class", ("class", task.per_class), named)
-    for note in dataset.notes:
+    for note in (*result.scorer.notes, *dataset.notes):
         print(f"{note}.")
     if dataset.skipped:
         print(

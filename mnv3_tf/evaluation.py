@@ -9,13 +9,18 @@ from mnv3_tf.data import sources
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
+from mnv3_tf.tflite.loading import is_tflite
 from mnv3_tf.tflite.predictor import open_model
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
 from mnv3_tf.training.trained import Trained, load_run, load_weights
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Anything that can be evaluated; `predict` is what `Task.measure` takes."""
+    """Anything that can be evaluated; `predict` is what `Task.measure` takes.
+
+    `notes` are sentences, without a full stop, on what a file does not say of itself.
+    """
 
     name: str
     task: Task[Any]
@@ -23,6 +28,7 @@ class Scorer:
     num_classes: int
     predict: Callable[[Any], Any]
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,25 @@ class Evaluation:
             "resolution": self.scorer.resolution,
             "num_classes": self.scorer.num_classes,
             "class_names": self.dataset.class_names,
+            "notes": self.scorer.notes,
             "dataset": self.dataset.name,
         }
 
 
-def load(model_file: str, network: Callable[[], Spec], threads: int = 2) -> Scorer:
-    """`network` gives the spec that a weights file is of; `threads` run a .tflite."""
+def load(
+    model_file: str,
+    network: Callable[[], Spec],
+    threads: int = 2,
+    reading: Reading = AS_IT_SAYS,
+) -> Scorer:
+    """`network` gives the spec that a weights file is of; `threads` run a .tflite, known by its
+    content, of which `reading` says what it does not.
+    """
     path = Path(model_file)
     if path.is_dir():
         return _of_model(load_run(path))
-    if path.suffix == ".tflite":
-        return _of_file(path, threads)
+    if path.suffix == ".tflite" or is_tflite(path):
+        return _of_file(path, threads, reading)
     return _of_model(load_weights(network(), model_file))
 
 
@@ -86,13 +100,19 @@ def _of_model(trained: Trained) -> Scorer:
     return Scorer(spec.name, task, spec.resolution, spec.num_classes, predict, trained.class_names)
 
 
-def _of_file(path: Path, threads: int) -> Scorer:
-    model = open_model(path, threads)
+def _of_file(path: Path, threads: int, reading: Reading) -> Scorer:
+    model = open_model(path, threads, reading)
+    if others := model.signature.others:
+        raise UserError(
+            f"{path} gives {model.signature.name}, {', '.join(others)}; say by --output_name which "
+            "is to be judged."
+        )
     task, (height, width) = TASKS[model.task], model.image_size
     if task.square and height != width:
         raise UserError(f"{path} takes {height} x {width}, not one square picture.")
     resolution = task.fitted(model.image_size)
-    return Scorer(path.name, task, resolution, model.num_classes, task.file_predictor(model))
+    predict, notes = task.file_predictor(model), model.notes
+    return Scorer(path.name, task, resolution, model.num_classes, predict, notes=notes)
 
 
 def _require_same_classes(scorer: Scorer, dataset: str, names: tuple[str, ...]) -> None:

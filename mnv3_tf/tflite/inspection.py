@@ -12,10 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
 from mnv3_tf.errors import UserError
 from mnv3_tf.tflite import causes, loading, metadata, runtime
 from mnv3_tf.tflite.model_graph import Graph, OperatorNode
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
 from mnv3_tf.tflite.reports import FileReport, OperatorRow, Tensor
+from mnv3_tf.ui import settings
 
 INTEGER_ACTIVATIONS = ("int8", "uint8", "int16")
 FLOATS = ("float32", "float16")
@@ -23,14 +27,14 @@ CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 HARD_SWISH_NAMES = {(True, True): "mixed", (True, False): "fused", (False, True): "composite"}
 
 
-def inspect(path: str | Path, input_shape: Sequence[int] | None = None) -> FileReport:
-    """Everything that can be read from a file alone; what runs it sees an input of `input_shape`.
+def inspect(path: str | Path, reading: Reading = AS_IT_SAYS) -> FileReport:
+    """Everything that can be read from a file alone, and from what `reading` adds.
 
     Raises UserError for an absent, foreign, damaged or cut file.
     """
     loading.check_is_tflite(path)
     content = Path(path).read_bytes()
-    words = [] if input_shape is None else ["x".join(map(str, input_shape))]
+    words = settings.words(reading)
     lines, status, stderr = loading.run_isolated("mnv3_tf.tflite.inspection", str(path), *words)
     if not lines or "invalid" in lines[0]:
         raise UserError(f"{path} {causes.DAMAGED}.")
@@ -210,17 +214,20 @@ def _first(graph: Graph, ends: Sequence[int]) -> Tensor | None:
     return runtime.stored_as(graph.tensors[ends[0]]).to_dict() if ends else None
 
 
-def _main(path: str, *shape: str) -> None:
+def _main(path: str, *words: str) -> None:
     """Prints as it goes, and while the interpreters live: taking one down that failed may abort."""
+    values = flags.FlagValues()
+    settings.define(values, Reading)
+    values([path, *words])
+    shape = settings.read(values, Reading).input_shape
     graph, cause = loading.open_verified(path)
     described = {"invalid": True} if graph is None else _describe(path, graph)
     print(json.dumps(described), flush=True)
     if "invalid" not in described:
-        input_shape = tuple(map(int, shape[0].split("x"))) if shape else None
-        cause = cause or loading.prepare(path, False, input_shape)[1].cause
+        cause = cause or loading.prepare(path, False, shape)[1].cause
         print(json.dumps({"cause": cause}), flush=True)
         if not cause:
-            print(json.dumps(_xnnpack_share(path, input_shape)), flush=True)
+            print(json.dumps(_xnnpack_share(path, shape)), flush=True)
     os._exit(0)
 
 

@@ -3,12 +3,15 @@
 Only content that the runtime has verified must come here: the generated reader follows any offset.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+
+Layout = Literal["NHWC", "NCHW", "NHW"]
+PICTURE_CHANNELS = (1, 3)
 
 FLEX = "Flex"
 """How the names of TensorFlow's own operators begin, which are custom ones to TFLite."""
@@ -97,6 +100,13 @@ class Graph:
     def readers(self, tensor: int) -> list[OperatorNode]:
         return [op for op in self.operators if tensor in op.inputs]
 
+    def resized(self, shapes: Mapping[int, tuple[int, ...]]) -> "Graph":
+        """With the shapes that some tensors have once the input's is known."""
+        tensors = list(self.tensors)
+        for number, shape in shapes.items():
+            tensors[number] = replace(tensors[number], shape=shape, signature=())
+        return replace(self, tensors=tuple(tensors))
+
     def called(self, tensor: int) -> str:
         """The name of an end: that of the signature, or else the tensor's own."""
         for entry in self.entries:
@@ -117,6 +127,18 @@ def with_free_sides(shape: Sequence[int], signature: Sequence[int]) -> tuple[int
         -1 if size == -1 and side <= 1 and number else side
         for number, (side, size) in enumerate(sides)
     )
+
+
+def layout_of(shape: Sequence[int]) -> tuple[Layout, tuple[int, ...], int]:
+    """Layout, (height, width) and channels of an input that takes pictures, of 3 or 4 sides.
+
+    Channels stand last unless only what stands first can be some.
+    """
+    if len(shape) == 3:
+        return "NHW", tuple(shape[1:]), 1
+    if shape[3] not in PICTURE_CHANNELS and shape[1] in PICTURE_CHANNELS:
+        return "NCHW", tuple(shape[2:]), shape[1]
+    return "NHWC", tuple(shape[1:3]), shape[3]
 
 
 def read_graph(content: bytes) -> Graph:

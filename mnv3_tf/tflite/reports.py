@@ -99,7 +99,8 @@ class Comparison(TypedDict):
 
     `unmatched` are layers that the reference does not have. `agreement` is the part of the pictures
     with the same top-1, `divergence` the mean Kullback-Leibler divergence in nats; both are None
-    where the files differ in their number of classes. `dataset` is None for noise.
+    where the files differ in their number of classes. `dataset` is None for noise. `notes` tell
+    what was not certain of a file.
     """
 
     images: int
@@ -110,6 +111,7 @@ class Comparison(TypedDict):
     divergence: float | None
     reference: NotRequired[str]
     dataset: NotRequired[str | None]
+    notes: NotRequired[list[str]]
 
 
 # -- an export -------------------------------------------------------------------------------

@@ -93,6 +93,12 @@ class TFLiteModel:
         self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
         fill_inputs(self._interpreter)
 
+    @property
+    def shapes(self) -> dict[int, tuple[int, ...]]:
+        """Of inputs and outputs, by tensor."""
+        ends = (*self._interpreter.get_input_details(), *self._interpreter.get_output_details())
+        return {int(end["index"]): tuple(int(side) for side in end["shape"]) for end in ends}
+
     def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(N, H, W, 3) real values in [-1, 1] to (N, classes) real values, one by one."""
         images = np.asarray(images, np.float32)
@@ -113,8 +119,11 @@ class TFLiteModel:
 
     def answers(self, image: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Real values of all outputs, in order and with their shapes, of one (H, W, 3) picture."""
-        stored = self.input.quantize(np.asarray(image, np.float32))
-        self._interpreter.set_tensor(self._input_index, stored[np.newaxis])
+        return self.given(self.input.quantize(np.asarray(image, np.float32))[np.newaxis])
+
+    def given(self, stored: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
+        """The same of what the first input is to hold, batch included."""
+        self._interpreter.set_tensor(self._input_index, stored)
         self._interpreter.invoke()
         return [
             tensor_info(details).dequantize(self._interpreter.get_tensor(details["index"]))
