@@ -142,5 +142,5 @@ def _fitting(given: Sequence[str], count: int, signature: Signature) -> tuple[st
     labels = tuple(given)
     if signature.single and len(labels) == 1:
         return (f"not {labels[0]}", *labels)
-    without = signature.task != "segment" and len(labels) != count
+    without = signature.form in ("vector", "detections") and len(labels) != count
     return labels[1:] if without and labels[0].lower() in BACKGROUND else labels
