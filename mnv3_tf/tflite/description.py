@@ -132,9 +132,8 @@ def _written(
 
 def _has_background(count: int, labels: Sequence[str] | None) -> bool:
     """Whether the first of `count` scores is of no class."""
-    if labels is not None and len(labels) == count - 1:
-        return True
-    return count == WITH_BACKGROUND and (labels is None or labels[0].lower() in BACKGROUND)
+    named = labels is None or len(labels) == count - 1 or labels[0].lower() in BACKGROUND
+    return count == WITH_BACKGROUND and named
 
 
 def _fitting(given: Sequence[str], count: int, signature: Signature) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ three figures, and the operator that makes an output says what range its values 
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mnv3_tf.errors import UserError
@@ -44,13 +44,17 @@ COARSEST = 32  # pixels of the picture for one of a mask
 
 @dataclass(frozen=True)
 class Answer:
-    """What an output is: `form` is None unless it can be read, `told` says it in words."""
+    """What an output is: `form` is None unless it can be read, `told` says it in words.
+
+    A mask's classes may stand first, (1, classes, H, W).
+    """
 
     told: str
     form: Literal["vector", "scores", "classes"] | None = None
     num_classes: int | None = None
     scores: Scores = "unknown"
     single: bool = False
+    channels_first: bool = False
 
 
 def output_number(graph: Graph, name: str | None, path: object) -> int:
@@ -82,6 +86,9 @@ def answer_of(graph: Graph, number: int) -> Answer:
         return _vector(tensor, maker)
     if len(shape) in (3, 4) and _in_proportion(graph, shape):
         return _mask(graph, tensor, maker)
+    if len(shape) == 4 and _in_proportion(graph, last := (shape[0], *shape[2:], shape[1])):
+        mask = _mask(graph, replace(tensor, shape=last), maker)
+        return replace(mask, channels_first=True)
     return Answer(f"{_of_no_proportion(shape)} ({text})")
 
 

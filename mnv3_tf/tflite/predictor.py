@@ -59,6 +59,7 @@ class Predictor:
         self.picture, self.image_size = described.picture, described.picture.image_size
         self.task, self.labels = described.task, described.labels
         self.num_classes, self.notes = described.num_classes, (*notes, *described.notes)
+        self._channels_first = self.signature.channels_first
         self._model, self._background = model, described.background
         self._anchors = self._own_anchors() if self.signature.form == "raw" else None
 
@@ -89,7 +90,9 @@ class Predictor:
     def segment(self, images: Array) -> Array:
         """Class indices, int32 (N, H, W), of the size of the file's output."""
         masks = [self._classes(self._outputs(image)[0]) for image in images]
-        return np.stack(masks) if masks else np.empty((0, *self._model.output.shape[1:3]), np.int32)
+        shape = self._model.outputs[self.signature.order[0]].shape
+        size = shape[2:] if self._channels_first else shape[1:3]
+        return np.stack(masks) if masks else np.empty((0, *size), np.int32)
 
     def mask(self, view: Array, size: tuple[int, ...]) -> Array:
         """Class indices, int32 (H, W), of one view, but of `size`."""
@@ -104,7 +107,10 @@ class Predictor:
                 f"got {'x'.join(map(str, image.shape))}; resize them."
             )
         answers = self._model.given(self.picture.stored(np.asarray(image, np.float32)))
-        return [answers[number] for number in self.signature.order]
+        answers = [answers[number] for number in self.signature.order]
+        return (
+            [np.moveaxis(a, 1, -1) for a in answers] if self.signature.channels_first else answers
+        )
 
     def _scores(self, given: Array) -> Array:
         if self.signature.single:

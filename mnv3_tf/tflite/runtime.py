@@ -72,8 +72,8 @@ class TFLiteModel:
     """A .tflite file, loaded; batch 1.
 
     `delegate=False` runs TFLite's built-in kernels instead of XNNPACK. `input` and `output` are
-    the first ones; `input_shape` is what the former is to be, where the file leaves it open. The
-    inputs hold seeded noise, so that `invoke` can be timed at once.
+    the first ones, `outputs` all; `input_shape` is what the former is to be, where the file leaves
+    it open. The inputs hold seeded noise, so that `invoke` can be timed at once.
     """
 
     def __init__(
@@ -89,7 +89,8 @@ class TFLiteModel:
         self._interpreter.allocate_tensors()
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
-        self.input, self.output = tensor_info(inputs[0]), tensor_info(outputs[0])
+        self.input, self.outputs = tensor_info(inputs[0]), tuple(map(tensor_info, outputs))
+        self.output = self.outputs[0]
         self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
         fill_inputs(self._interpreter)
 
@@ -125,9 +126,10 @@ class TFLiteModel:
         """The same of what the first input is to hold, batch included."""
         self._interpreter.set_tensor(self._input_index, stored)
         self._interpreter.invoke()
+        details = self._interpreter.get_output_details()
         return [
-            tensor_info(details).dequantize(self._interpreter.get_tensor(details["index"]))
-            for details in self._interpreter.get_output_details()
+            info.dequantize(self._interpreter.get_tensor(each["index"]))
+            for info, each in zip(self.outputs, details, strict=True)
         ]
 
     def invoke(self) -> None:

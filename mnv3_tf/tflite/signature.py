@@ -28,7 +28,8 @@ class Signature:
     (1, N), scores (1, N) and their count (1,);
     "raw": detect, box codes (1, A, 4) and scores (1, A, 1 + classes), as `post_process.in_order`
     names them;
-    "scores": segment, (1, H, W, classes), or (1, H, W, 1) from 0 to 1 for a single figure;
+    "scores": segment, (1, H, W, classes), or (1, H, W, 1) from 0 to 1 for a single figure; with
+    `channels_first` (1, classes, H, W);
     "classes": segment, class indices (1, H, W) or (1, H, W, 1).
 
     `num_classes` is without a detector's background; None where the file does not say. `order`
@@ -43,6 +44,7 @@ class Signature:
     class_by_class: bool = False
     answered: Scores = "unknown"
     single: bool = False
+    channels_first: bool = False
     name: str = ""
     others: tuple[str, ...] = ()
 
@@ -103,6 +105,7 @@ def signature_of(
         (chosen,),
         answered=answer.scores,
         single=answer.single,
+        channels_first=answer.channels_first,
         name=called[chosen],
         others=tuple(called[i] for i in usable[1:]),
     )
