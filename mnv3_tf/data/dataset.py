@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from mnv3_tf import upright
-from mnv3_tf.data.annotations import shown
 from mnv3_tf.data.streaming import ALONE, Host, batches_with_gaps
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import LostPicturesError, UserError
+from mnv3_tf.tasks.class_names import shown
 from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any

@@ -9,7 +9,7 @@ import pytest
 from benchmark import compare
 from mnv3_tf.measuring import comparison, latency, machine, statistics
 from mnv3_tf.measuring.comparison import Change, Timing
-from mnv3_tf.tflite import inspection, runtime
+from mnv3_tf.tflite import inspection, loading, runtime
 from mnv3_tf.ui import cli
 
 REPORT = {
@@ -28,7 +28,7 @@ def few(monkeypatch):
 @pytest.fixture
 def measured(monkeypatch, tmp_path):
     """What `latency` writes about models of these medians, with rounds that spread by a percent."""
-    monkeypatch.setattr(runtime, "check_loads", lambda *_: None)
+    monkeypatch.setattr(loading, "check_loads", lambda *_: None)
     monkeypatch.setattr(runtime, "TFLiteModel", lambda *_: None)
     monkeypatch.setattr(inspection, "inspect", lambda _: REPORT)
     monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
