@@ -196,7 +196,7 @@ def _of_file(path: Path, threads: int, reading: Reading) -> Scorer:
     if others := model.signature.others:
         raise UserError(
             f"{path} gives {model.signature.name}, {', '.join(others)}; say by --output_name which "
-            "is to be judged."
+            "is to be evaluated."
         )
     task, (height, width) = TASKS[model.task], model.image_size
     if task.square and height != width:
