@@ -7,7 +7,8 @@
 
 A run folder knows its network and its dataset, which --dataset overrides; a weights file needs
 --model (and --task, --width, --resolution). A .tflite of ours knows its task, another's is known
-by its outputs.
+by its outputs; what it wants of pixels is read from its metadata or its first operators, and where
+it does not say, --input_range, --output_name, --labels and the like do.
 
 All of a dataset is evaluated on, or of one with parts the one for validation (see --split). Only of
 the set that the network was trained on, as run.json or m.report.json tells, it is the fifth that
@@ -26,6 +27,7 @@ from absl import flags
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
@@ -49,13 +51,11 @@ class EvaluateSettings(Checked):
     split: Literal["train", "val", "test"] | None = setting(
         None, "The part of the dataset; if not given val, else test, else train."
     )
-    labels: str | None = setting(
-        None, "Text file with the name of a class on each line, instead of those that are known."
-    )
 
 
 def define_flags(values: flags.FlagValues) -> None:
     settings.define(values, EvaluateSettings)
+    settings.define(values, Reading)
     define_network_flags(values)
     cli.define_json_flag(values)
 
@@ -73,7 +73,9 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf import evaluation
 
-    result = evaluation.evaluate_file(asked, lambda: network_spec(args))
+    result = evaluation.evaluate_file(
+        asked, settings.read(args, Reading), lambda: network_spec(args)
+    )
     _show(result)
     if args.json:
         print(json.dumps({**result.as_json(), "model_file": asked.model_file}))

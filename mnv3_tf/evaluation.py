@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnv3_tf.data import class_matching, sources
-from mnv3_tf.data.annotations import read_labels
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.data.sources import Origin
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
+from mnv3_tf.tasks.class_names import read_class_names
 from mnv3_tf.tflite import reports
+from mnv3_tf.tflite.loading import is_tflite
 from mnv3_tf.tflite.predictor import open_model
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
 from mnv3_tf.training.run_folder import Recorded, RunFolder, origin_of
 from mnv3_tf.training.trained import Trained, load_run, load_weights
 
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 class Scorer:
     """Anything that can be evaluated; `predict` is what `Task.measure` takes.
 
-    `num_classes` is 0 and `class_names` None where nobody knows them.
+    `num_classes` is 0 and `class_names` None where nobody knows them. `notes` are
+    sentences, without a full stop, on what a file does not say of itself.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Scorer:
     num_classes: int
     predict: Callable[[Any], Any]
     class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,45 +65,52 @@ class Evaluation:
             "resolution": self.scorer.resolution,
             "num_classes": self.scorer.num_classes,
             "class_names": self.class_names,
+            "notes": self.notes,
             "dataset": self.dataset.name,
         }
 
 
-def evaluate_file(asked: "EvaluateSettings", network: Callable[[], Spec]) -> Evaluation:
-    """What the command does; `network` is that of `load`."""
+def evaluate_file(
+    asked: "EvaluateSettings", reading: Reading, network: Callable[[], Spec]
+) -> Evaluation:
+    """What the command does; `reading` and `network` are those of `load`."""
     assert asked.model_file
     origin = origin_of_file(asked.model_file)
     if not (asked.dataset or origin):
         raise UserError("--dataset is missing; give the pictures to evaluate on.")
-    scorer = load(asked.model_file, network, asked.threads, asked.labels)
+    scorer = load(asked.model_file, network, asked.threads, reading)
     dataset = open_dataset(scorer, asked.dataset, origin, asked.data_dir, asked.seed)
     return evaluate(scorer, dataset, asked.batch_size, asked.split)
 
 
 def load(
-    model_file: str, network: Callable[[], Spec], threads: int = 2, labels: str | None = None
+    model_file: str,
+    network: Callable[[], Spec],
+    threads: int = 2,
+    reading: Reading = AS_IT_SAYS,
 ) -> Scorer:
     """`network` gives the spec that a weights file is of; `threads` run a .tflite.
 
-    `labels` is a file of class names, instead of those that are known.
+    A .tflite is known by its content. `reading` says what that does not, and of every kind of file
+    what its classes are called.
     """
     path = Path(model_file)
     if path.is_dir():
         scorer = _of_model(load_run(path))
-    elif path.suffix == ".tflite":
-        scorer = _of_file(path, threads)
+    elif path.suffix == ".tflite" or is_tflite(path):
+        return _of_file(path, threads, reading)
     else:
         trained = load_weights(network(), model_file)
         recorded = _run_of(path)
         if recorded and recorded["dataset"]["num_classes"] == trained.spec.num_classes:
             trained = replace(trained, class_names=tuple(recorded["dataset"]["class_names"]))
         scorer = _of_model(trained)
-    if labels is None:
+    if reading.labels is None:
         return scorer
-    names = read_labels(Path(labels))
-    if scorer.num_classes not in (0, len(names)):
+    names = read_class_names(reading.labels)
+    if len(names) != scorer.num_classes:
         raise UserError(
-            f"--labels={labels} names {len(names)} classes, but {scorer.name} has "
+            f"--labels={reading.labels} names {len(names)} classes, but {scorer.name} has "
             f"{scorer.num_classes}; give a name for each."
         )
     return replace(scorer, class_names=names)
@@ -115,7 +126,7 @@ def evaluate(scorer: Scorer, dataset: Dataset, batch_size: int, part: str | None
     batches = matching.applied(split.eval_batches(batch_size, scorer.resolution))
     with split.explained():
         measured = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
-    notes = (matching.note,) if matching.note else ()
+    notes = (*scorer.notes, *([matching.note] if matching.note else ()))
     names = scorer.class_names or dataset.class_names
     return Evaluation(scorer, dataset, name, measured, names, notes)
 
@@ -180,8 +191,13 @@ def _of_model(trained: Trained) -> Scorer:
     )
 
 
-def _of_file(path: Path, threads: int) -> Scorer:
-    model = open_model(path, threads)
+def _of_file(path: Path, threads: int, reading: Reading) -> Scorer:
+    model = open_model(path, threads, reading)
+    if others := model.signature.others:
+        raise UserError(
+            f"{path} gives {model.signature.name}, {', '.join(others)}; say by --output_name which "
+            "is to be evaluated."
+        )
     task, (height, width) = TASKS[model.task], model.image_size
     if task.square and height != width:
         raise UserError(f"{path} takes {height} x {width}, not one square picture.")
@@ -192,4 +208,5 @@ def _of_file(path: Path, threads: int) -> Scorer:
         model.num_classes,
         task.file_predictor(model),
         model.labels,
+        model.notes,
     )

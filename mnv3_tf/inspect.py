@@ -22,6 +22,7 @@ from absl import flags
 
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
+from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.tflite.reports import Comparison, FileReport, LayerRow, Share, Tensor
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
@@ -65,18 +66,19 @@ class InspectSettings(Checked):
 
 def define_flags(values: flags.FlagValues) -> None:
     settings.define(values, InspectSettings)
+    settings.define(values, Reading)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    asked = settings.read(args, InspectSettings)
+    asked, reading = settings.read(args, InspectSettings), settings.read(args, Reading)
     from mnv3_tf.tflite.inspection import inspect
 
-    report = inspect(asked.model_file)
+    report = inspect(asked.model_file, reading)
     if asked.compare:
         if asked.dataset:
             cli.import_tensorflow(args)
-        report["compare"] = compare_files(asked)
+        report["compare"] = compare_files(asked, reading)
     tables.show(asked.model_file, ("", ""), summary_rows(report))
     tables.show("Operators", ("operator", "count", "outside XNNPACK"), operator_rows(report))
     if asked.ops:
@@ -90,18 +92,19 @@ def main(args: flags.FlagValues) -> None:
 # -- comparing -------------------------------------------------------------------------------
 
 
-def compare_files(asked: InspectSettings) -> Comparison:
+def compare_files(asked: InspectSettings, reading: Reading) -> Comparison:
     """`model_file` against `compare`, on pictures of `dataset` or on noise.
 
     Raises UserError for files that do not load, or have no layer in common.
     """
     from mnv3_tf.tflite.compare import compare, noise, open_pair
 
-    reference, file = open_pair(str(asked.compare), asked.model_file)
-    side = reference.input.shape[1]
+    reference, file = open_pair(str(asked.compare), asked.model_file, reading)
+    side = reference.picture.image_size[0]
     images = _pictures(asked, side) if asked.dataset else noise(asked.images, side)
     compared = compare(reference, file, images, asked.per_channel)
     compared["reference"], compared["dataset"] = str(asked.compare), asked.dataset
+    compared["notes"] = [note for one in (reference, file) for note in one.picture.note(one.path)]
     return compared
 
 
@@ -128,6 +131,8 @@ def _show_comparison(asked: InspectSettings, compared: Comparison) -> None:
     tables.show(title, columns, comparison_rows(shown))
     tables.show("Where most is lost", columns, comparison_rows(largest_drops(rows, NAMED)))
     tables.show(f"Against {asked.compare}", ("", ""), agreement_rows(compared))
+    for note in compared["notes"]:
+        print(f"{note}.")
     if asked.out:
         names = f"{Path(asked.model_file).name} against {Path(str(asked.compare)).name}"
         pictures = f"{compared['images']} pictures ({asked.dataset or 'noise'})"
@@ -174,10 +179,12 @@ def summary_rows(report: FileReport) -> list[tuple[str, str]]:
         ("input", _tensor(report["input"])),
         ("output", _tensor(report["output"])),
         ("float islands", str(report["float_islands"])),
-        ("XNNPACK", _share(share)),
+        ("XNNPACK", _share(share) if report["cause"] is None else "-"),
         ("labels", f"{len(labels)} ({', '.join(labels[:3])}, ...)" if labels else "none"),
         ("sha256", f"{report['sha256'][:16]}..."),
     ]
+    if report["cause"]:
+        rows.insert(0, ("does not run", f"it {report['cause']}"))
     return rows
 
 

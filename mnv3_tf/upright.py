@@ -42,9 +42,9 @@ ROWS_REVERSED = (3, 4, 7, 8)
 COLUMNS_REVERSED = (2, 3, 6, 7)
 """and those whose columns go from right to left."""
 
-READERS = ("Pillow", "JPEG", "PNG", "JPEG", "Pillow")
-"""Who gives a file's pixels: Pillow, or TensorFlow's reader of JPEG or PNG. A JPEG's place is the
-number of its channels; of four, TensorFlow makes a negative where Adobe's mark is missing."""
+PILLOW, PNG = 0, 9
+"""Who gives a file's pixels: Pillow, or TensorFlow's decoder of PNG; 1 to 8 is its decoder of JPEG,
+whose pixels have to be turned as from this orientation."""
 
 READ = "JPEG, PNG, GIF, BMP, WebP or TIFF"
 
@@ -76,6 +76,9 @@ _NOT_READ = (
     (0, b"<svg", "SVG"),
 )
 """What is often taken for a picture that is read: where its mark is, the mark, and what it is."""
+
+LOOKED_AT = b"\xff\xfe\x00\x09upright"
+"""A comment at the beginning of a JPEG that needs no look, where nothing else says so."""
 
 _REDUCED = 254
 """TIFF's tag of what a picture is to its file. In a raw file the first is a thumbnail: bit 0."""
@@ -161,23 +164,43 @@ def pixels(content: bytes, window: Array | None = None, shrink: int = 1) -> Arra
 
 
 def look(content: bytes) -> tuple[int, int, int]:
-    """Height and width of a file's upright picture, and the number of one of `READERS`.
+    """Height and width of a file's upright picture, and who gives its pixels in a pipeline.
 
     Raises NoPictureError.
     """
     file = io.BytesIO(content)
     image = _opened(file)
     header = Header((image.height, image.width), _orientation(image, file))
-    reader = "Pillow"
-    if header.orientation == 1 and isinstance(image, PngImagePlugin.PngImageFile):
-        reader = "PNG"
-    if (
-        header.orientation == 1
-        and isinstance(image, JpegImagePlugin.JpegImageFile)
-        and image.mode != "CMYK"
-    ):
-        reader = "JPEG"
-    return *header.size, READERS.index(reader)
+    reader = PILLOW
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        # Of CMYK without Adobe's mark TensorFlow makes a negative.
+        if image.mode != "CMYK" or "adobe" in image.info:
+            reader = header.orientation
+    elif isinstance(image, PngImagePlugin.PngImageFile) and header.orientation == 1:
+        reader = PNG
+    return *header.size, reader
+
+
+def without_metadata(content: bytes) -> bytes:
+    """An upright JPEG that begins with what its pixels need, so that it need not be looked at.
+
+    Other files are as they were.
+    """
+    try:
+        *_, reader = look(content)
+    except NoPictureError:
+        return content
+    if reader != 1:
+        return content
+    kept, place = [content[:2]], 2
+    while content[place] == 0xFF and content[place + 1] in (*range(0xE0, 0xF0), 0xFE):
+        end = place + 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        if content[place + 1] in (0xE0, 0xEE):  # JFIF's and Adobe's, which tell the colours
+            kept.append(content[place:end])
+        place = end
+    if len(kept) == 1:
+        kept.append(LOOKED_AT)
+    return b"".join([*kept, content[place:]])
 
 
 def turned(values: Array, orientation: int) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mnv3_tf.data.annotations import Reason, Tally, cleaned
+from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.box_conventions import COCO, MOST
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
@@ -16,6 +16,7 @@ from mnv3_tf.data.listing import Finder
 from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.class_names import cleaned
 
 UNKNOWN_IMAGE = Reason(
     "annotation of an unknown image id was left out",

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from mnv3_tf.data.annotations import shown
+from mnv3_tf import upright
 from mnv3_tf.data.streaming import ALONE, Host, batches_with_gaps
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import LostPicturesError, UserError
+from mnv3_tf.tasks.class_names import shown
 from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any
@@ -282,6 +283,8 @@ def in_memory(
     contents: Sequence[bytes] | np.ndarray, labels: Sequence[int] | np.ndarray
 ) -> IndexedSource:
     """Pictures with a class each, encoded or uint8 (N, H, W, 3), that are kept in memory."""
+    if not isinstance(contents, np.ndarray):
+        contents = [upright.without_metadata(content) for content in contents]
     return IndexedSource(len(labels), reader_of(contents), reader_of(np.asarray(labels, np.int32)))
 
 

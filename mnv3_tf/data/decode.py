@@ -16,51 +16,43 @@ from mnv3_tf.tasks.specs import EVALUATION_MARGIN, Resolution
 
 Tensor = Any
 
+_JFIF, _ADOBE = r"\xFF\xE0\x00\x10.{14}", r"\xFF\xEE\x00\x0E.{12}"
+_COMMENT, _TABLES = r"\xFF\xFE\x00[^\xFF]*", r"\xFF\xDB"
 _PLAIN_JPEG = (
-    r"(?s)\xFF\xD8"
-    r"\xFF\xE0\x00\x10.{14}"  # JFIF without a thumbnail
-    r"(\xFF\xFE\x00[^\xFF]*)?"  # a comment
-    r"\xFF\xDB.*"  # tables, after which come no metadata
+    rf"(?s)\xFF\xD8({_JFIF}({_COMMENT})?({_ADOBE})?|{_ADOBE}|"
+    rf"{upright.LOOKED_AT.decode('latin-1')}){_TABLES}.*"
 )
+"""Its first bytes: what tells the colours, and no metadata before the first tables.
+
+JFIF's segment has no thumbnail; of four channels there is Adobe's.
+"""
 
 RESIZES = ("resize256_crop", "resize")
 
 
 def decode(content: Tensor) -> Tensor:
     """Encoded bytes (a string scalar) to the upright picture, uint8 (H, W, 3), RGB."""
-    return _decode_placed_window(
-        content, lambda shape: tf.concat([[0, 0], shape], 0), None, "INTEGER_ACCURATE"
-    )[0]
+    return decode_window(content, lambda shape: tf.concat([[0, 0], shape], 0), None)
 
 
-def decode_window(content: Tensor, choose_window: Any, least: Resolution) -> Tensor:
+def decode_window(content: Tensor, choose_window: Any, least: Resolution | None) -> Tensor:
     """The window of a picture that `choose_window` picks, uint8 (h, w, 3).
 
     `choose_window` takes the upright picture's (height, width), int32 (2,), and returns int32 (4,):
     top, left, height, width. Of a JPEG only the window is decoded, and at a half, a fourth or an
-    eighth of its size where that has still `least` pixels, or it is larger than
+    eighth of its size where that has still `least` pixels, or it has more than
     `upright.MOST_PIXELS`. A uint8 (H, W, 3) `content` is a picture already.
     """
     return decode_placed_window(content, choose_window, least)[0]
 
 
 def decode_placed_window(
-    content: Tensor, choose_window: Any, least: Resolution
+    content: Tensor, choose_window: Any, least: Resolution | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What `decode_window` gives; then the window in pixels, and the picture's (height, width).
 
     For targets that have to follow the picture: int32 (4,) and int32 (2,), both before any
     shrinking.
-    """
-    return _decode_placed_window(content, choose_window, least, "INTEGER_FAST")
-
-
-def _decode_placed_window(
-    content: Tensor, choose_window: Any, least: Resolution | None, method: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`method` is TensorFlow's for a JPEG: the accurate one is Pillow's, the fast one up to 5 off.
-
-    Without `least` nothing is shrunk that need not be.
     """
     if content.dtype != tf.string:
         return _cut(content, choose_window)
@@ -68,7 +60,7 @@ def _decode_placed_window(
     def plain() -> tuple[Tensor, Tensor, Tensor]:
         shape = tf.io.extract_jpeg_shape(content)[:2]
         window = choose_window(shape)
-        return _jpeg_window(content, window, _shrinking(window[2:], least), method), window, shape
+        return _decode_jpeg(content, window, _shrinking(window[2:], least)), window, shape
 
     # Inlined it would cost the plain ones time: TensorFlow passes through what it does not take.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
@@ -77,15 +69,21 @@ def _decode_placed_window(
         shape, reader = looked[:2], looked[2]
         window = tf.ensure_shape(choose_window(shape), (4,))
         shrinking = _shrinking(window[2:], least)
-        readers = {
-            "Pillow": lambda: _ask(
-                upright.pixels, tf.uint8, content, window, tf.gather(upright.SHRINKS, shrinking)
-            ),
-            "JPEG": lambda: _jpeg_window(content, window, shrinking, method),
-            "PNG": lambda: cut_window(tf.io.decode_png(content, channels=3), window),
-        }
-        pixels = tf.switch_case(reader, [readers[name] for name in upright.READERS])
-        return pixels, window, shape
+
+        def by_pillow() -> Tensor:
+            shrink = tf.gather(upright.SHRINKS, shrinking)
+            return _ask(upright.pixels, tf.uint8, content, window, shrink)
+
+        def jpeg() -> Tensor:
+            stored = _as_stored(window, shape, reader)
+            return _turned(_decode_jpeg(content, stored, shrinking), reader)
+
+        def png() -> Tensor:
+            return cut_window(tf.io.decode_png(content, channels=3), window)
+
+        way = tf.where(reader == upright.PILLOW, 0, tf.where(reader == upright.PNG, 1, 2))
+        ways = [by_pillow, png, jpeg]
+        return tf.switch_case(way, ways), window, shape
 
     pixels, window, shape = tf.cond(_is_plain_jpeg(content), plain, looked_at)
     return tf.ensure_shape(pixels, (None, None, 3)), window, shape
@@ -97,23 +95,58 @@ def _cut(picture: Tensor, choose_window: Any) -> tuple[Tensor, Tensor, Tensor]:
     return cut_window(picture, window), window, shape
 
 
-def _jpeg_window(content: Tensor, window: Tensor, shrinking: Tensor, method: str) -> Tensor:
-    def shrunk(by: int) -> Tensor:
-        return tf.image.decode_and_crop_jpeg(
-            content, window // by, channels=3, ratio=by, dct_method=method
+def _decode_jpeg(content: Tensor, window: Tensor, shrinking: Tensor) -> Tensor:
+    """A window, as the file stores it, at the number `shrinking` of `SHRINKS`."""
+    shrunk = window // tf.gather(upright.SHRINKS, shrinking)
+    # Pillow decodes as accurately.
+    ways = [
+        partial(
+            tf.image.decode_and_crop_jpeg,
+            content,
+            shrunk,
+            channels=3,
+            ratio=by,
+            dct_method="INTEGER_ACCURATE",
         )
+        for by in upright.SHRINKS
+    ]
+    return tf.switch_case(shrinking, ways)
 
-    return tf.switch_case(shrinking, [partial(shrunk, by) for by in upright.SHRINKS])
+
+def _as_stored(window: Tensor, shape: Tensor, orientation: Tensor) -> Tensor:
+    """Where a window of an upright picture of `shape` lies in its file: int32 (4,) both."""
+    corner, size = window[:2], window[2:]
+    corner = tf.where(_reversed(orientation), shape - corner - size, corner)
+    there = tf.concat([corner, size], 0)
+    lies = _one_of(orientation, upright.TRANSPOSED)
+    return tf.where(lies, tf.gather(there, (1, 0, 3, 2)), there)
+
+
+def _turned(pixels: Tensor, orientation: Tensor) -> Tensor:
+    """(H, W, 3) as a file stores it, upright."""
+    lies = _one_of(orientation, upright.TRANSPOSED)
+    stands = tf.cond(lies, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
+    return tf.raw_ops.Reverse(tensor=stands, dims=tf.concat([_reversed(orientation), [False]], 0))
+
+
+def _reversed(orientation: Tensor) -> Tensor:
+    """Whether an upright picture has the file's rows, and columns, in reverse: bool (2,)."""
+    sides = upright.ROWS_REVERSED, upright.COLUMNS_REVERSED
+    return tf.stack([_one_of(orientation, some) for some in sides])
+
+
+def _one_of(orientation: Tensor, some: tuple[int, ...]) -> Tensor:
+    return tf.reduce_any(orientation == some)
 
 
 def _is_plain_jpeg(content: Tensor) -> Tensor:
-    """Whether this is a JPEG that surely has no EXIF data: JFIF's head, maybe a comment, tables.
+    """Whether this is a JPEG that surely stands upright, without EXIF data.
 
-    Others are looked at by Python, which takes ten times as long.
+    What is not so plain is looked at by Python, which takes a tenth of a millisecond.
     """
     # Regular expressions are of characters: each byte becomes one.
     start = tf.strings.unicode_transcode(
-        tf.strings.substr(content, 0, 128), "ISO-8859-1", "UTF-8", errors="replace"
+        tf.strings.substr(content, 0, 96), "ISO-8859-1", "UTF-8", errors="replace"
     )
     return tf.strings.regex_full_match(start, _PLAIN_JPEG)
 

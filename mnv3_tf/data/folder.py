@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mnv3_tf.data.annotations import Reason, Tally, cleaned, listed
+from mnv3_tf.data.annotations import Reason, Tally, listed
 from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.file_datasets import open_files
 from mnv3_tf.data.held_out import hold_out
@@ -11,6 +11,7 @@ from mnv3_tf.data.listing import files, pictures, subfolders
 from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.class_names import cleaned
 
 Classes = Mapping[str, Path]
 """Folders by the names of their classes."""

@@ -9,8 +9,9 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from mnv3_tf.data.annotations import Reason, Tally, composed
+from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.class_names import composed
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff"),

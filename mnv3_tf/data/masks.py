@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mnv3_tf.data.annotations import Reason, Tally, read_class_names
+from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.augment_masks import IGNORED, SEGMENTATION
 from mnv3_tf.data.dataset import PARTS, Dataset, reader_of
 from mnv3_tf.data.file_datasets import Labels, open_files
@@ -20,6 +20,7 @@ from mnv3_tf.data.picture_files import MEMORY_BOUND, PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import SEGMENT
+from mnv3_tf.tasks.class_names import read_class_names
 from mnv3_tf.ui.tables import percent
 from mnv3_tf.upright import orientation_of, read_header, turned
 
@@ -121,7 +122,7 @@ def _with_pixels(files: Sequence[PictureFile], tally: Tally) -> list[PictureFile
 
 def _classes(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Names, and what every value of a mask becomes: int16 (256,), -1 where it is no class."""
-    names = read_class_names(path)
+    names = read_class_names(path, distinct=True)
     if len(names) > IGNORED:
         raise UserError(f"{path} has {len(names)} classes; masks of 8 bits have room for 255.")
     ignored = [name.lower() in IGNORED_NAMES for name in names]

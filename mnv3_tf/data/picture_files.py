@@ -94,36 +94,38 @@ def _contents(paths: Sequence[str], keep: bool) -> list[bytes | NoPictureError]:
                 content = file.read()
         except OSError as error:
             raise UserError(f"Cannot read {path}: {error.strerror}; check the file.") from None
-        return fault_of(content) or (content if keep else b"")
+        try:
+            kept = checked(content)
+        except NoPictureError as error:
+            return error
+        return kept if keep else b""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = pool.map(check, paths)
+        contents = pool.map(check, paths)
         if len(paths) < _PROGRESS_FROM or not sys.stderr.isatty():
-            return list(checked)
+            return list(contents)
         from rich.console import Console
         from rich.progress import track
 
         console = Console(stderr=True)
         return list(
-            track(checked, "Checking pictures", len(paths), console=console, transient=True)
+            track(contents, "Checking pictures", len(paths), console=console, transient=True)
         )
 
 
-def fault_of(content: bytes) -> NoPictureError | None:
-    """Why not all of `content` decodes, as of a file that is cut short; None where it does."""
+def checked(content: bytes) -> bytes:
+    """A picture as it is kept; raises NoPictureError where not all of it decodes."""
+    *_, reader = upright.look(content)
     try:
-        *_, reader = upright.look(content)
-        if upright.READERS[reader] == "JPEG":
-            tf.io.decode_jpeg(content, channels=3, ratio=8)
-        elif upright.READERS[reader] == "PNG":
+        if reader == upright.PILLOW:
+            upright.pixels(content)
+        elif reader == upright.PNG:
             tf.io.decode_png(content, channels=3)
         else:
-            upright.pixels(content)
-    except NoPictureError as error:
-        return error
+            tf.io.decode_jpeg(content, channels=3, ratio=8)
     except tf.errors.InvalidArgumentError:
-        return NoPictureError("is cut short or damaged; copy it again")
-    return None
+        raise NoPictureError("is cut short or damaged; copy it again") from None
+    return upright.without_metadata(content)
 
 
 def _first_fault(paths: Sequence[str]) -> str | None:
@@ -131,11 +133,11 @@ def _first_fault(paths: Sequence[str]) -> str | None:
     for path in paths:
         try:
             with open(path, "rb") as file:
-                fault = fault_of(file.read())
+                checked(file.read())
         except OSError as error:
             return f"Cannot read {path} any more ({error.strerror}); put it back"
-        if fault:
-            return f"{path}, which was a picture at first, {fault}"
+        except NoPictureError as error:
+            return f"{path}, which was a picture at first, {error}"
     return None
 
 

@@ -11,9 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnv3_tf.data.annotations import checked_names, listed
+from mnv3_tf.data.annotations import listed
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import CLASSIFY, Resolution, Task, find_task
+from mnv3_tf.tasks.class_names import checked_names
 from mnv3_tf.tasks.task import Targets, sides
 
 if TYPE_CHECKING:

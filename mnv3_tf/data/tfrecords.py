@@ -23,6 +23,7 @@ from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.streaming import Host, StreamedSource, records_fault
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.upright import without_metadata
 
 FORMAT = 1  # of index.json
 
@@ -252,7 +253,7 @@ def _write_shard(path: Path, pictures: Iterator[tuple[bytes, Any]], count: int) 
 def _encode(content: bytes, label: Any) -> bytes:
     """A record: one picture's file and its class."""
     features = {
-        CONTENT: tf.train.Feature(bytes_list=tf.train.BytesList(value=[content])),
+        CONTENT: tf.train.Feature(bytes_list=tf.train.BytesList(value=[without_metadata(content)])),
         LABEL: tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
     }
     record: bytes = tf.train.Example(

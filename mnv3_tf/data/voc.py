@@ -9,7 +9,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from mnv3_tf.data.annotations import Reason, Tally, cleaned, composed, read_class_names
+from mnv3_tf.data.annotations import Reason, Tally
 from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
@@ -19,6 +19,7 @@ from mnv3_tf.data.listing import SUFFIXES, by_name, files, only, pictures
 from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.class_names import cleaned, composed, read_class_names
 
 _FLAGS = ("-1", "0", "1")
 
@@ -80,7 +81,7 @@ def open_voc(asked: Opening) -> Dataset:
     root = Path(folder)
     found = _find(root, tally)
     labels = root / "labels.txt"
-    class_names = read_class_names(labels) if labels.exists() else None
+    class_names = read_class_names(labels, distinct=True) if labels.exists() else None
     names = _names(root, found, asked, tally)
     annotations = {name: _read(found.annotation(name)) for part in names.values() for name in part}
     if class_names is None:

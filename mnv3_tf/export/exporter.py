@@ -11,7 +11,6 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf.data import class_matching
-from mnv3_tf.data.annotations import read_labels
 from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.sources import Origin
 from mnv3_tf.errors import UserError
@@ -23,8 +22,10 @@ from mnv3_tf.files import atomic_write
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
+from mnv3_tf.tasks.class_names import read_class_names
 from mnv3_tf.tasks.task import Export, Parity, pair
 from mnv3_tf.tflite import inspection, metadata, reports, runtime
+from mnv3_tf.tflite.loading import RefusedByXnnpack
 from mnv3_tf.tflite.reports import ExportReport, Simulation
 from mnv3_tf.training import recipe
 from mnv3_tf.training.run_folder import origin_of
@@ -128,7 +129,7 @@ def _class_names(
     asked: ExportSettings, trained: Trained, evaluation: Dataset | None
 ) -> tuple[str, ...] | None:
     if asked.labels:
-        return read_labels(Path(asked.labels))
+        return read_class_names(asked.labels)
     if trained.class_names:
         return trained.class_names
     if evaluation and evaluation.num_classes == trained.spec.num_classes:
@@ -187,7 +188,8 @@ def export(
         )
         file = inspection.inspect(temporary)
         if error := file["xnnpack"]["error"]:
-            raise runtime.refusal(out, "; ".join([error, *made.notes.get("warnings", ())]))
+            reasons = "; ".join([error, *made.notes.get("warnings", ())])
+            raise RefusedByXnnpack(out, reasons, "run it without the delegate")
         exported = runtime.TFLiteModel(temporary, options.threads)
         is_int8 = options.quantize == "int8"
         simulated = made.quantized if is_int8 else None

@@ -178,7 +178,7 @@ def layer_steps(
         for layer in file.layers
         if layer.info.scale is not None and layer.name in rounded
     }
-    seen = file.input.seen(images)
+    seen = file.picture.info.seen(images)
     alone: dict[str, Any] = {}  # outputs of the Keras layers, the file's in their place if known
     together: dict[str, Any] = {}
     rows: dict[str, LayerSteps] = {}

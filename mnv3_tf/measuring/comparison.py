@@ -108,7 +108,8 @@ def compare(form: Form[R], args: flags.FlagValues) -> None:
     for text in differences:
         print(f"Warning: {text}")
     changes = [
-        judge(old, after.timings.get(key), args.bound) for key, old in before.timings.items()
+        change_between(old, after.timings.get(key), args.bound)
+        for key, old in before.timings.items()
     ]
     tables.show("Before and after, in ms", COLUMNS, [_row(change) for change in changes])
     if args.json:
@@ -146,7 +147,7 @@ def find_differences(before: Measurement, after: Measurement) -> list[str]:
     return [f"{name} is {old} and {new}" for (name, old), (_, new) in pairs if old != new]
 
 
-def judge(old: Timing, new: Timing | None, bound: float) -> Change:
+def change_between(old: Timing, new: Timing | None, bound: float) -> Change:
     """Whether a model became slower; one that does no longer work is a regression too."""
     import numpy as np
 

@@ -20,7 +20,7 @@ from mnv3_tf.measuring.machine import Made
 from mnv3_tf.measuring.plots import Bar, plot_latency
 from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, HeadlineRow, RoundFigures, Rounds
 from mnv3_tf.measuring.turns import invokes_per_burst, take_turns
-from mnv3_tf.tflite import inspection, runtime
+from mnv3_tf.tflite import inspection, loading, runtime
 from mnv3_tf.tflite.reports import FileReport
 from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.ui.settings import Checked, command, setting
@@ -107,7 +107,7 @@ def benchmark_latency(paths: Sequence[str], settings: HostSettings) -> LatencyRe
     if not paths:
         raise UserError("No model to measure; give --models=a.tflite,b.tflite.")
     # All of them first: a typing mistake in the last should not cost a measurement.
-    peaks = [runtime.check_loads(path, settings.with_xnnpack) for path in paths]
+    peaks = [loading.check_loads(path, settings.with_xnnpack) for path in paths]
     reports = [inspection.inspect(path) for path in paths]
     load_before, busy = os.getloadavg(), machine.cores_in_use()
     models = [runtime.TFLiteModel(path, settings.threads, settings.with_xnnpack) for path in paths]

@@ -85,7 +85,7 @@ class Classify(Task[NetworkSpec]):
     def answer(self, model: "Predictor", picture: Array) -> Any:
         """Probabilities, float32 (classes,)."""
         scores = model.classify(model.view(picture)[np.newaxis])[0]
-        return as_probabilities(scores)
+        return as_probabilities(scores, model.signature.answered)
 
     def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
@@ -108,10 +108,15 @@ class Classify(Task[NetworkSpec]):
         return drawing.caption(picture, lines)
 
 
-def as_probabilities(scores: Array) -> Array:
-    """float32 (C,) as it is if it lies in [0, 1], else the softmax of it."""
-    if scores.min() >= 0 and scores.max() <= 1:
+def as_probabilities(scores: Array, given: str = "unknown") -> Array:
+    """float32 (C,) of what `Signature.answered` calls "probabilities", "logarithms" or "logits".
+
+    What is unknown is taken as probabilities if it lies in [0, 1], else as logits.
+    """
+    if given == "probabilities" or (given == "unknown" and scores.min() >= 0 and scores.max() <= 1):
         return scores
+    if given == "logarithms":
+        return np.asarray(np.exp(scores), np.float32)
     powers = np.exp(scores - scores.max())
     return np.asarray(powers / powers.sum(), np.float32)
 

@@ -9,13 +9,17 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
 from mnv3_tf.errors import UserError
-from mnv3_tf.tflite import metadata, runtime
+from mnv3_tf.tflite import causes, loading, metadata, runtime
+from mnv3_tf.tflite.model_graph import Graph, OperatorNode
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
 from mnv3_tf.tflite.reports import FileReport, OperatorRow, Tensor
+from mnv3_tf.ui import settings
 
 INTEGER_ACTIVATIONS = ("int8", "uint8", "int16")
 FLOATS = ("float32", "float16")
@@ -23,52 +27,22 @@ CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 HARD_SWISH_NAMES = {(True, True): "mixed", (True, False): "fused", (False, True): "composite"}
 
 
-@dataclass(frozen=True)
-class TensorNode:
-    """`constant`: its values are in the file. `scales`: how many quantisation scales it has."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    constant: bool
-    scales: int
-
-
-@dataclass(frozen=True)
-class OperatorNode:
-    """`activation` is the fused one ("RELU6"), "" where there is none."""
-
-    index: int
-    op: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    activation: str = ""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The main subgraph; operators refer to tensors by index, and absent inputs are left out."""
-
-    tensors: tuple[TensorNode, ...]
-    operators: tuple[OperatorNode, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    subgraphs: int = 1
-
-
-def inspect(path: str | Path) -> FileReport:
-    """Everything that can be read from a file alone.
+def inspect(path: str | Path, reading: Reading = AS_IT_SAYS) -> FileReport:
+    """Everything that can be read from a file alone, and from what `reading` adds.
 
     Raises UserError for an absent, foreign, damaged or cut file.
     """
-    runtime.check_is_tflite(path)
+    loading.check_is_tflite(path)
     content = Path(path).read_bytes()
-    lines, status, stderr = runtime.run_isolated("mnv3_tf.tflite.inspection", str(path))
-    described: dict[str, Any] = lines[0] if lines else {"invalid": True}
-    if "invalid" in described:
-        raise runtime.not_a_model(path)
-    # No second line: the process died while XNNPACK prepared the model.
-    share = lines[1] if len(lines) > 1 else _refused(runtime.crash_message(status, stderr))
+    words = settings.words(reading)
+    lines, status, stderr = loading.run_isolated("mnv3_tf.tflite.inspection", str(path), *words)
+    if not lines or "invalid" in lines[0]:
+        raise UserError(f"{path} {causes.DAMAGED}.")
+    described = lines[0]
+    crashed = causes.crash_message(status, stderr)
+    # Fewer lines: the process died while the built-in kernels, or XNNPACK, prepared the model.
+    cause = lines[1]["cause"] if len(lines) > 1 else f"does not run: {crashed}"
+    share = lines[2] if len(lines) > 2 else _refused(cause or crashed)
     refused, delegated = share["error"] is not None, set(share["members"])
     operators: list[OperatorRow] = described["operators"]
     for operator in operators:
@@ -85,6 +59,7 @@ def inspect(path: str | Path) -> FileReport:
         "float_islands": described["float_islands"],
         "subgraphs": described["subgraphs"],
         "labels": described["labels"],
+        "cause": cause,
         "xnnpack": {
             "nodes": len(operators),
             "delegated": None if refused else len(delegated),
@@ -188,80 +163,6 @@ def count_float_islands(graph: Graph) -> int:
     )
 
 
-# -- reading the file ------------------------------------------------------------------------
-
-
-def read_graph(content: bytes) -> Graph:
-    """The main subgraph of a .tflite that the runtime has verified.
-
-    The generated reader follows any offset, so content that is not verified must not come here.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(content, 0)
-    codes = [
-        _operator_name(schema, model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())
-    ]
-    subgraph = model.Subgraphs(0)
-    types = _names(schema.TensorType)
-    tensors = []
-    for i in range(subgraph.TensorsLength()):
-        tensor = subgraph.Tensors(i)
-        buffer = model.Buffers(tensor.Buffer())
-        quantization = tensor.Quantization()
-        tensors.append(
-            TensorNode(
-                (tensor.Name() or b"").decode(errors="replace"),
-                types.get(tensor.Type(), str(tensor.Type())).lower(),
-                tuple(tensor.Shape(k) for k in range(tensor.ShapeLength())),
-                # Models over 2 GB keep their values behind the flatbuffer, at an offset.
-                constant=buffer.DataLength() > 0 or buffer.Offset() > 1,
-                scales=quantization.ScaleLength() if quantization else 0,
-            )
-        )
-    operators = []
-    for i in range(subgraph.OperatorsLength()):
-        operator = subgraph.Operators(i)
-        name = codes[operator.OpcodeIndex()]
-        inputs = (operator.Inputs(k) for k in range(operator.InputsLength()))
-        outputs = (operator.Outputs(k) for k in range(operator.OutputsLength()))
-        activation = _fused_activation(schema, operator)
-        operators.append(
-            OperatorNode(i, name, tuple(k for k in inputs if k >= 0), tuple(outputs), activation)
-        )
-    return Graph(
-        tuple(tensors),
-        tuple(operators),
-        tuple(subgraph.Inputs(k) for k in range(subgraph.InputsLength())),
-        tuple(subgraph.Outputs(k) for k in range(subgraph.OutputsLength())),
-        model.SubgraphsLength(),
-    )
-
-
-def _names(enumeration: Any) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
-
-
-def _operator_name(schema: Any, code: Any) -> str:
-    # Operators beyond 127 did not fit the old field, which older files alone fill in.
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    if number == schema.BuiltinOperator.CUSTOM:
-        return (code.CustomCode() or b"CUSTOM").decode(errors="replace")
-    return _names(schema.BuiltinOperator).get(number, f"BUILTIN_{number}")
-
-
-def _fused_activation(schema: Any, operator: Any) -> str:
-    options_name = _names(schema.BuiltinOptions).get(operator.BuiltinOptionsType(), "NONE")
-    reader = getattr(schema, options_name, None)
-    table = operator.BuiltinOptions()
-    if table is None or reader is None or not hasattr(reader, "FusedActivationFunction"):
-        return ""
-    options = reader()
-    options.Init(table.Bytes, table.Pos)
-    activation = options.FusedActivationFunction()
-    return _names(schema.ActivationFunctionType).get(activation, "") if activation else ""
-
-
 def _list_operators(graph: Graph) -> Iterator[dict[str, Any]]:
     for operator in graph.operators:
         output = graph.tensors[operator.outputs[0]] if operator.outputs else None
@@ -269,7 +170,7 @@ def _list_operators(graph: Graph) -> Iterator[dict[str, Any]]:
             "index": operator.index,
             "op": operator.op,
             "activation": operator.activation,
-            "name": runtime.short_name(output.name) if output else "",
+            "name": causes.short_name(output.name) if output else "",
             "dtype": output.dtype if output else "",
             "shape": list(output.shape) if output else [],
         }
@@ -282,41 +183,25 @@ def _refused(error: str) -> dict[str, Any]:
     return {"partitions": None, "members": [], "error": error}
 
 
-def _print_xnnpack_share(path: str) -> None:
-    """Prints while the interpreter lives: taking down one that failed to load may abort."""
-    interpreter = runtime.open_interpreter(path)
-    nodes = interpreter._interpreter.NumNodes()
-    try:
-        interpreter.allocate_tensors()
-        members = runtime.partition_members(interpreter._get_ops_details(), nodes)
-        replaced = sorted({number for numbers in members.values() for number in numbers})
-        share = {"partitions": len(members), "members": replaced, "error": None}
-    except Exception as error:
-        share = _refused(runtime.load_error(interpreter, nodes, error))
-    print(json.dumps(share), flush=True)
-    os._exit(0)
+def _xnnpack_share(path: str, input_shape: Sequence[int] | None) -> dict[str, Any]:
+    interpreter, trial = loading.prepare(path, True, input_shape)
+    if interpreter is None:
+        return _refused(trial.error)
+    members = causes.partition_members(interpreter._get_ops_details())
+    replaced = sorted({number for numbers in members.values() for number in numbers})
+    return {"partitions": len(members), "members": replaced, "error": None}
 
 
-def _describe(path: str) -> dict[str, Any]:
-    # Opening verifies every offset in the file; only then may Python follow them.
+def _describe(path: str, graph: Graph) -> dict[str, Any]:
     try:
-        interpreter = runtime.open_interpreter(path, delegate=False)
-    except Exception:
-        return {"invalid": True}
-    content = Path(path).read_bytes()
-    try:
-        graph = read_graph(content)
-        labels = metadata.labels_of(content)
+        labels = metadata.labels_of(Path(path).read_bytes())
     except UserError:
         return {"invalid": True}
-    ends = {
-        "input": interpreter.get_input_details(),
-        "output": interpreter.get_output_details(),
-    }
     return {
         "quantize": guess_quantize(graph),
         "hard_swish": find_hard_swish(graph),
-        **{end: _first(details) for end, details in ends.items()},
+        "input": _first(graph, graph.inputs),
+        "output": _first(graph, graph.outputs),
         "ops": operator_counts(graph),
         "float_islands": count_float_islands(graph),
         "subgraphs": graph.subgraphs,
@@ -325,15 +210,25 @@ def _describe(path: str) -> dict[str, Any]:
     }
 
 
-def _first(details: Sequence[dict[str, Any]]) -> Tensor | None:
-    return runtime.tensor_info(details[0]).to_dict() if details else None
+def _first(graph: Graph, ends: Sequence[int]) -> Tensor | None:
+    return runtime.stored_as(graph.tensors[ends[0]]).to_dict() if ends else None
 
 
-def _main(path: str) -> None:
-    described = _describe(path)
+def _main(path: str, *words: str) -> None:
+    """Prints as it goes, and while the interpreters live: taking one down that failed may abort."""
+    values = flags.FlagValues()
+    settings.define(values, Reading)
+    values([path, *words])
+    shape = settings.read(values, Reading).input_shape
+    graph, cause = loading.open_verified(path)
+    described = {"invalid": True} if graph is None else _describe(path, graph)
     print(json.dumps(described), flush=True)
     if "invalid" not in described:
-        _print_xnnpack_share(path)
+        cause = cause or loading.prepare(path, False, shape)[1].cause
+        print(json.dumps({"cause": cause}), flush=True)
+        if not cause:
+            print(json.dumps(_xnnpack_share(path, shape)), flush=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -109,6 +109,15 @@ def normalization(packed: bytes) -> tuple[list[float], list[float]] | None:
     return None
 
 
+def input_bounds(packed: bytes) -> tuple[float, float] | None:
+    """The least and the largest value of the first input, if it has one of each."""
+    for tensor in _tensors(packed, 2):
+        stats = _table(tensor, 5)
+        most, least = (_floats(stats, slot) if stats is not None else [] for slot in (0, 1))
+        return (least[0], most[0]) if len(least) == len(most) == 1 else None
+    return None
+
+
 # -- tensors ---------------------------------------------------------------------------------
 
 

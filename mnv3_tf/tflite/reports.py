@@ -55,6 +55,7 @@ class FileReport(TypedDict):
     `quantize` is "none", "float16", "dynamic" or "int8", guessed from the types. `hard_swish` is
     "fused" (HARD_SWISH operators), "composite" (ADD with RELU6, then MUL), "mixed" or "none".
     `input` and `output` are the first ones; `ops` counts operators; `labels` are None without.
+    `cause` is why nothing here runs the file as it stands, None of one that runs.
     """
 
     sha256: str
@@ -67,6 +68,7 @@ class FileReport(TypedDict):
     float_islands: int
     subgraphs: int
     labels: list[str] | None
+    cause: str | None
     xnnpack: Share
     operators: list[OperatorRow]
     compare: NotRequired["Comparison"]
@@ -97,7 +99,8 @@ class Comparison(TypedDict):
 
     `unmatched` are layers that the reference does not have. `agreement` is the part of the pictures
     with the same top-1, `divergence` the mean Kullback-Leibler divergence in nats; both are None
-    where the files differ in their number of classes. `dataset` is None for noise.
+    where the files differ in their number of classes. `dataset` is None for noise. `notes` tell
+    what was not certain of a file.
     """
 
     images: int
@@ -108,6 +111,7 @@ class Comparison(TypedDict):
     divergence: float | None
     reference: NotRequired[str]
     dataset: NotRequired[str | None]
+    notes: NotRequired[list[str]]
 
 
 # -- an export -------------------------------------------------------------------------------

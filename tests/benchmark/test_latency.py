@@ -13,7 +13,7 @@ from refusals import check_command
 
 from benchmark import latency as command
 from mnv3_tf.measuring import latency, machine, turns
-from mnv3_tf.tflite import inspection, runtime, skeleton
+from mnv3_tf.tflite import inspection, loading, runtime, skeleton
 from mnv3_tf.ui import cli
 
 ROUNDS = [100.0, 110.0, 120.0, 130.0, 140.0]
@@ -63,7 +63,7 @@ def scripted(monkeypatch):
     monkeypatch.setattr(runtime, "TFLiteModel", Scripted)
     monkeypatch.setattr(runtime, "warm_up", lambda invoke: 1000.0 * invoke.__self__.factor)
     monkeypatch.setattr(runtime, "sample", sample)
-    monkeypatch.setattr(runtime, "check_loads", lambda path, delegate: 12.6 if delegate else None)
+    monkeypatch.setattr(loading, "check_loads", lambda path, delegate: 12.6 if delegate else None)
     monkeypatch.setattr(inspection, "inspect", inspect)
     monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)

@@ -11,7 +11,8 @@ from refusals import refused as refuses
 from mnv3_tf import inspect as command
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.tflite import inspection
-from mnv3_tf.tflite.inspection import Graph, OperatorNode, TensorNode, inspect
+from mnv3_tf.tflite.inspection import inspect
+from mnv3_tf.tflite.model_graph import Graph, OperatorNode, TensorNode
 from mnv3_tf.ui import cli
 
 

@@ -50,7 +50,7 @@ class Model:
             return None
 
     @property
-    def judged_on(self) -> int | None:
+    def evaluated_on(self) -> int | None:
         """How many pictures the accuracy is of."""
         return self.report.get("images") if self.report else None
 

@@ -229,7 +229,7 @@ def _summary(session: Session, run: plan.PlannedRun, first: plan.PlannedRun) -> 
         "bytes": run.model.bytes,
         "quantize": run.model.quantize,
         "top1": run.model.accuracy,
-        "images": run.model.judged_on,
+        "images": run.model.evaluated_on,
         "threads": run.configuration.threads,
         "rounds": len(good),
         "set_aside": sum(entry["rejected"] is not None for entry in ran),
