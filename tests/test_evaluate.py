@@ -161,8 +161,10 @@ def test_what_cannot_be_judged(run, weights, nameless, tmp_path, pictures, capsy
         (tmp_path / "pets" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "pets" / name).symlink_to(pictures / source)
     for name in "abcd":
-        (tmp_path / "many").mkdir(exist_ok=True)
-        (tmp_path / "many" / name).symlink_to(pictures / LABELS[0])
+        (tmp_path / "many" / name).mkdir(parents=True)
+        for path in (pictures / LABELS[0]).iterdir():
+            # No picture is of two classes.
+            (tmp_path / "many" / name / path.name).write_bytes(path.read_bytes() + name.encode())
     (tmp_path / "m.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3\x00\x00")
     (tmp_path / "empty").mkdir()
     (tmp_path / "two.txt").write_text("one\ntwo\n")

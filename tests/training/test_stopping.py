@@ -62,7 +62,11 @@ def test_without_any_score_the_last_weights_are_kept(scored, train, run):
 
 
 def test_patience_needs_pictures_to_judge_by(train, made, run, tmp_path):
-    rows = [f"{made(colours)}/train/red/{n}.png,0,train\n" for n in range(8)]
+    rows = [
+        f"{made(colours)}/train/{name}/{n}.png,{label},train\n"
+        for label, name in enumerate(("red", "green"))
+        for n in range(4)
+    ]
     (tmp_path / "t.csv").write_text("filename,class_index,split\n" + "".join(rows))
     with refused("--patience=2", "has no validation set"):
         train(dataset=f"csv:{tmp_path}/t.csv", patience=2)
