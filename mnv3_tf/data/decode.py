@@ -62,8 +62,6 @@ def decode_placed_window(
         window = choose_window(shape)
         return _decode_jpeg(content, window, _shrinking(window[2:], least)), window, shape
 
-    # Inlined it would cost the plain ones time: TensorFlow passes through what it does not take.
-    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def looked_at() -> tuple[Tensor, Tensor, Tensor]:
         looked = tf.ensure_shape(_ask(upright.look, tf.int32, content), (3,))
         shape, reader = looked[:2], looked[2]
@@ -85,8 +83,15 @@ def decode_placed_window(
         ways = [by_pillow, png, jpeg]
         return tf.switch_case(way, ways), window, shape
 
-    pixels, window, shape = tf.cond(_is_plain_jpeg(content), plain, looked_at)
+    pixels, window, shape = tf.cond(_is_plain_jpeg(content), plain, _apart(looked_at))
     return tf.ensure_shape(pixels, (None, None, 3)), window, shape
+
+
+def _apart(branch: Callable[[], Any]) -> Callable[[], Any]:
+    """A branch that costs those that do not take it nothing; TensorFlow inlines others."""
+    if tf.executing_eagerly():
+        return branch
+    return tf.function(branch, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def _cut(picture: Tensor, choose_window: Any) -> tuple[Tensor, Tensor, Tensor]:
