@@ -128,7 +128,7 @@ def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, cap
     assert "no head of 4 classes" in capsys.readouterr().err
     monkeypatch.setattr(exporter, "load_weights", lambda spec, weights: loaded)
     for arguments, named in (
-        (["--labels=/nowhere/l.txt", out], "Cannot read --labels=/nowhere/l.txt"),
+        (["--labels=/nowhere/l.txt", out], "Cannot read /nowhere/l.txt"),
         (["--dataset=folder:/nowhere", out], "/nowhere"),
         ([f"--labels={tmp_path}/labels.txt", out], "2 class names for 3 classes"),
         ([f"--out={tmp_path}/file/m.tflite"], f"Cannot write {tmp_path}/file/m.tflite"),
