@@ -201,7 +201,6 @@ def test_the_command_tells_the_same(file, capsys):
         ["float", "islands", "0"],
         ["labels", "none"],
         ["size", f"{path.stat().st_size / 1e6:.2f}", "MB"],
-        ["output", "uint8", "1x3,", "scale", f"{report['output']['scale']:.6g},"],
         ["XNNPACK", str(share["delegated"]), "of", str(share["nodes"]), "operators,"],
         ["sha256", report["sha256"][:16] + "..."],
         ["CONV_2D", "2"],
