@@ -23,6 +23,7 @@ from mnv3_tf.measuring.plots import plot_latency
 from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, Rounds
 from mnv3_tf.measuring.turns import invokes_per_burst, take_turns
 from mnv3_tf.tflite import inspection, loading, runtime
+from mnv3_tf.tflite.reading import Reading, shape_setting
 from mnv3_tf.tflite.reports import FileReport
 from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.ui.settings import Checked, command, setting
@@ -43,6 +44,7 @@ class HostSettings(Checked):
     delegate: Literal["xnnpack", "none"] = setting(
         "xnnpack", "Who runs the operators; none is TFLite's built-in kernels."
     )
+    input_shape: tuple[int, ...] | None = shape_setting()
 
     @property
     def with_xnnpack(self) -> bool:
@@ -50,26 +52,29 @@ class HostSettings(Checked):
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """As result files have them, where "delegate" is true for XNNPACK."""
-        return asdict(self) | {"delegate": self.with_xnnpack}
+        """As result files have them, where "delegate" is true for XNNPACK; no shape is no key."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return given | {"delegate": self.with_xnnpack}
 
 
 def benchmark_latency(paths: Sequence[str], settings: HostSettings) -> dict[str, Any]:
     """Measures every file; the result is what `--json` prints.
 
-    Raises UserError for a file that is absent, damaged, or does not load.
+    Raises UserError for a file that is absent, damaged, does not load, or takes an input of any
+    size where the settings do not say which.
     """
     if not paths:
         raise UserError("No model to measure; give --models=a.tflite,b.tflite.")
     # All of them first: a typing mistake in the last should not cost a measurement.
-    peaks = [loading.check_loads(path, settings.with_xnnpack) for path in paths]
-    reports = [inspection.inspect(path) for path in paths]
+    with_xnnpack, shape = settings.with_xnnpack, settings.input_shape
+    peaks = [loading.check_loads(path, with_xnnpack, shape) for path in paths]
+    reports = [inspection.inspect(path, Reading(input_shape=shape)) for path in paths]
     load_before, busy = os.getloadavg(), machine.cores_in_use()
-    models = [runtime.TFLiteModel(path, settings.threads, settings.with_xnnpack) for path in paths]
+    models = [runtime.TFLiteModel(path, settings.threads, with_xnnpack, shape) for path in paths]
     timings = measure(models, settings)
     names = unique_names(paths)
     rows = [
-        _summary(name, path, report, rounds, timings[0], settings.with_xnnpack) | {"peak_mb": peak}
+        _summary(name, path, report, rounds, timings[0], with_xnnpack) | {"peak_mb": peak}
         for name, path, report, rounds, peak in zip(
             names, paths, reports, timings, peaks, strict=True
         )
