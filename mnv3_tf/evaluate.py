@@ -1,4 +1,4 @@
-"""Accuracy of a run folder, a weights file or a .tflite on a dataset's validation pictures.
+"""Accuracy of a run folder, a weights file or a .tflite on pictures.
 
     python -m mnv3_tf.evaluate --model_file=runs/x --dataset=folder:photos
     python -m mnv3_tf.evaluate --model_file=w.npz --model=small --dataset=csv:labels.csv --json
@@ -8,8 +8,11 @@
 A run folder knows its network and its dataset, which --dataset overrides; a weights file needs
 --model (and --task, --width, --resolution). A .tflite of ours knows its task, another's is known
 by its outputs; what it wants of pixels is read from its metadata or its first operators, and where
-it does not say, --input_range, --output_name, --labels and the like do. Where the dataset has no
-validation set, its training set is taken.
+it does not say, --input_range, --output_name, --labels and the like do.
+
+All of a dataset is evaluated on, or of one with parts the one for validation (see --split). Only of
+the set that the network was trained on, as run.json or m.report.json tells, it is the fifth that
+was held out. Classes are matched by their names.
 
 Classifiers get top-1 and top-5, detectors COCO's mAP, segmentation networks mIoU.
 """
@@ -17,7 +20,7 @@ Classifiers get top-1 and top-5, detectors COCO's mAP, segmentation networks mIo
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from absl import flags
 
@@ -42,7 +45,12 @@ class EvaluateSettings(Checked):
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     batch_size: int = setting(32, "Pictures at a time.", least=1)
     threads: int = setting(2, "Threads for a .tflite.", least=1)
-    seed: int = setting(0, "Of a dataset's random split.")
+    seed: int | None = setting(
+        None, "Of a dataset that is drawn, or divided at random; the training's if not given."
+    )
+    split: Literal["train", "val", "test"] | None = setting(
+        None, "The part of the dataset; if not given val, else test, else train."
+    )
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -59,28 +67,15 @@ def main(args: flags.FlagValues) -> None:
     path = Path(asked.model_file)
     if asked.model_file != "imagenet" and not path.exists():
         raise UserError(f"--model_file={path} does not exist.")
-    name, training = asked.dataset, False
-    options = {"data_dir": asked.data_dir, "seed": asked.seed}
-    if path.is_dir():
-        recorded = RunFolder(path).recorded()
-        if recorded is None:
-            raise UserError(f"{path} is not the folder of a run: it holds no run.json.")
-        # The split that was made for training: another would evaluate on training pictures.
-        own = recorded["settings"]["dataset"]
-        name = name or own
-        training = name == own
-        options["data_dir"] = asked.data_dir or recorded["settings"]["data_dir"]
-        options["seed"] = asked.seed if args["seed"].present else recorded["seed"]
-    if not name:
-        raise UserError("--dataset is missing; give the pictures to evaluate on.")
+    if path.is_dir() and RunFolder(path).recorded() is None:
+        raise UserError(f"{path} is not the folder of a run: it holds no run.json.")
 
     cli.import_tensorflow(args)
     from mnv3_tf import evaluation
 
-    reading = settings.read(args, Reading)
-    scorer = evaluation.load(asked.model_file, lambda: network_spec(args), asked.threads, reading)
-    dataset = evaluation.open_dataset(scorer, name, training=training, **options)
-    result = evaluation.evaluate(scorer, dataset, asked.batch_size)
+    result = evaluation.evaluate_file(
+        asked, settings.read(args, Reading), lambda: network_spec(args)
+    )
     _show(result)
     if args.json:
         print(json.dumps({**result.as_json(), "model_file": asked.model_file}))
@@ -93,15 +88,10 @@ def _show(result: "Evaluation") -> None:
     row = (result.scorer.name, result.split, measured["images"], *figures)
     tables.show(dataset.name, columns, [row])
     if task.per_class:
-        named = zip(dataset.class_names, map(_figure, measured["per_class"]), strict=False)
+        named = zip(result.class_names, map(_figure, measured["per_class"]), strict=False)
         tables.show("By class", ("class", task.per_class), named)
-    for note in (*result.scorer.notes, *dataset.notes):
+    for note in result.notes:
         print(f"{note}.")
-    if dataset.skipped:
-        print(
-            f"{len(dataset.skipped)} pictures could not be decoded and were left out: "
-            + ", ".join(dataset.skipped)
-        )
 
 
 def _figure(value: float | None) -> str:

@@ -119,9 +119,7 @@ def _pictures(asked: InspectSettings, side: int) -> "np.ndarray":
     from mnv3_tf.data.sources import open_dataset
 
     dataset = open_dataset(str(asked.dataset), data_dir=asked.data_dir, resolution=side)
-    split = dataset.val or dataset.train
-    if split is None:
-        raise UserError(f"{dataset.name} holds no pictures.")
+    _, split = dataset.part()
     return split.images(asked.images, side)
 
 

@@ -30,7 +30,7 @@ def weights(made) -> list[str]:
 
 
 def test_float_on_pictures_with_names_of_its_own(weights, made, tmp_path, capsys):
-    names = [f"name {index}" for index in range(3)]
+    names = [*reversed(LABELS)]
     (tmp_path / "labels.txt").write_text("\n".join(names) + "\n")
     out = tmp_path / "new" / "m.tflite"
     labels, dataset = f"--labels={tmp_path}/labels.txt", f"--dataset=folder:{made(photos)}"
@@ -40,7 +40,8 @@ def test_float_on_pictures_with_names_of_its_own(weights, made, tmp_path, capsys
     assert sorted(path.name for path in out.parent.iterdir()) == ["m.report.json", "m.tflite"]
     assert json.loads(out.with_suffix(".report.json").read_text()) == report
     assert (report["quantize"], report["agreement"]) == ("none", 1.0)
-    assert report["images"] == SPLIT[1]
+    assert report["images"] == sum(SPLIT)
+    assert report["trained_on"] is None
     assert report["xnnpack"]["delegated"] == report["xnnpack"]["nodes"]
     assert report["latency_ms"]["threads"] == 2
     assert inspect(out)["labels"] == names
@@ -127,7 +128,7 @@ def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, cap
     assert "no head of 4 classes" in capsys.readouterr().err
     monkeypatch.setattr(exporter, "load_weights", lambda spec, weights: loaded)
     for arguments, named in (
-        (["--labels=/nowhere/l.txt", out], "--labels=/nowhere/l.txt does not exist"),
+        (["--labels=/nowhere/l.txt", out], "Cannot read --labels=/nowhere/l.txt"),
         (["--dataset=folder:/nowhere", out], "/nowhere"),
         ([f"--labels={tmp_path}/labels.txt", out], "2 class names for 3 classes"),
         ([f"--out={tmp_path}/file/m.tflite"], f"Cannot write {tmp_path}/file/m.tflite"),

@@ -10,17 +10,15 @@ rounds and ratios to the first model. Times are of warm caches, without filling 
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal, NotRequired, TypedDict, cast
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
 from mnv3_tf.measuring import machine, statistics
-from mnv3_tf.measuring.plots import plot_latency
-from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, Rounds
+from mnv3_tf.measuring.machine import Made
+from mnv3_tf.measuring.plots import Bar, plot_latency
+from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, HeadlineRow, RoundFigures, Rounds
 from mnv3_tf.measuring.turns import invokes_per_burst, take_turns
 from mnv3_tf.tflite import inspection, loading, runtime
 from mnv3_tf.tflite.reading import Reading, shape_setting
@@ -31,6 +29,55 @@ from mnv3_tf.ui.settings import Checked, command, setting
 SCHEMA_VERSION = 1
 BUSY_PART = 0.3
 WIDE_SPREAD = 0.10
+
+
+class RecordedSettings(TypedDict):
+    """`HostSettings` as results have them, where `delegate` is true for XNNPACK."""
+
+    threads: int
+    rounds: int
+    burst_ms: int
+    seed: int
+    delegate: bool
+    input_shape: NotRequired[tuple[int, ...]]
+
+
+class Spread(TypedDict):
+    name: str
+    spread: float
+
+
+class LatencyRow(HeadlineRow, RoundFigures):
+    """A file's latency in microseconds, with ratios to the first file's, paired by round.
+
+    `delegated` and `partitions` are None without XNNPACK. `peak_mb` is the memory that loading and
+    running the file once adds.
+    """
+
+    name: str
+    path: str
+    sha256: str
+    bytes: int
+    quantize: str
+    nodes: int
+    delegated: int | None
+    partitions: int | None
+    min_us: float
+    samples: int
+    full_pace_ratio: float
+    full_pace_ratio_ci: list[float]
+    ratio: float
+    ratio_ci: list[float]
+    peak_mb: float | None
+
+
+class LatencyResults(Made):
+    """The results.json of `benchmark latency`."""
+
+    schema_version: int
+    settings: RecordedSettings
+    models: list[LatencyRow]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -51,13 +98,13 @@ class HostSettings(Checked):
         return self.delegate == "xnnpack"
 
     @property
-    def recorded(self) -> dict[str, Any]:
-        """As result files have them, where "delegate" is true for XNNPACK; no shape is no key."""
+    def recorded(self) -> RecordedSettings:
+        """No shape is no key."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return given | {"delegate": self.with_xnnpack}
+        return cast(RecordedSettings, given | {"delegate": self.with_xnnpack})
 
 
-def benchmark_latency(paths: Sequence[str], settings: HostSettings) -> dict[str, Any]:
+def benchmark_latency(paths: Sequence[str], settings: HostSettings) -> LatencyResults:
     """Measures every file; the result is what `--json` prints.
 
     Raises UserError for a file that is absent, damaged, does not load, or takes an input of any
@@ -74,16 +121,15 @@ def benchmark_latency(paths: Sequence[str], settings: HostSettings) -> dict[str,
     timings = measure(models, settings)
     names = unique_names(paths)
     rows = [
-        _summary(name, path, report, rounds, timings[0], with_xnnpack) | {"peak_mb": peak}
+        _row(name, path, report, rounds, timings[0], with_xnnpack, peak)
         for name, path, report, rounds, peak in zip(
             names, paths, reports, timings, peaks, strict=True
         )
     ]
+    again = command("benchmark latency", settings, more=[f"--models={','.join(paths)}"])
     return {
         "schema_version": SCHEMA_VERSION,
-        "command": command("benchmark latency", settings, more=[f"--models={','.join(paths)}"]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe_machine(load_before),
+        **machine.made_by(again, load_before),
         "settings": settings.recorded,
         "models": rows,
         "warnings": find_warnings(rows, busy, os.cpu_count() or 1),
@@ -114,7 +160,7 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def find_warnings(rows: Sequence[dict[str, Any]], busy: float, cores: int) -> list[str]:
+def find_warnings(rows: Sequence[Spread], busy: float, cores: int) -> list[str]:
     """Reasons to trust the figures less. `busy` is the cores in use before the measurement."""
     warnings = []
     if busy > BUSY_PART * cores:
@@ -131,30 +177,43 @@ def find_warnings(rows: Sequence[dict[str, Any]], busy: float, cores: int) -> li
     return warnings
 
 
-def write_results(results: dict[str, Any], out: str | Path) -> None:
+def write_results(results: LatencyResults, out: str | Path) -> None:
     """results.json and latency.png in the folder `out`."""
 
     out = Path(out)
     write_json(out / "results.json", results)
-    plot_latency(results["models"], title(results), out / "latency.png")
+    plot_latency(bars(results["models"]), title(results), out / "latency.png")
 
 
-def title(results: dict[str, Any]) -> str:
+def bars(rows: Sequence[LatencyRow]) -> list[Bar]:
+    return [
+        Bar(
+            row["name"],
+            row["quantize"],
+            statistics.headline_of(row),
+            row["p95_us"],
+            row["full_pace_ratio"],
+        )
+        for row in rows
+    ]
+
+
+def title(results: LatencyResults) -> str:
     threads = results["settings"]["threads"]
     delegate = "XNNPACK" if results["settings"]["delegate"] else "built-in kernels"
     s = "" if threads == 1 else "s"
     return f"{results['machine']['cpu']}, {threads} thread{s}, {delegate}"
 
 
-def _summary(
+def _row(
     name: str,
     path: str,
     report: FileReport,
     rounds: Rounds,
     first: Rounds,
     delegate: bool,
-) -> dict[str, Any]:
-
+    peak_mb: float | None,
+) -> LatencyRow:
     middle, relative = statistics.median(rounds), statistics.ratio(rounds, first)
     pace, pace_ratio = statistics.headline(rounds), statistics.headline_ratio(rounds, first)
     share = report["xnnpack"]
@@ -169,7 +228,6 @@ def _summary(
         "partitions": share["partitions"] if delegate else None,
         "median_us": middle.value,
         "ci_us": [middle.low, middle.high],
-        "p95_us": float(np.percentile(rounds, 95)),
         "min_us": float(rounds.min()),
         "samples": rounds.size,
         "full_pace_us": pace.value,
@@ -178,6 +236,6 @@ def _summary(
         "full_pace_ratio_ci": [pace_ratio.low, pace_ratio.high],
         "ratio": relative.value,
         "ratio_ci": [relative.low, relative.high],
-        "spread": statistics.spread(rounds),
-        "rounds_us": np.median(rounds, axis=1).round(3).tolist(),
+        **statistics.figures_of(rounds),
+        "peak_mb": peak_mb,
     }

@@ -170,5 +170,4 @@ DETECT = Detect(
     quick="detect_quick",
     finetune="detect_finetune",
     per_class="mAP at IoU 0.5",
-    has_val_loss=False,
 )

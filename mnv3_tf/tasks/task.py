@@ -102,6 +102,11 @@ class Metric:
         """Of metrics.jsonl and summary.json."""
         return f"val_{self.key}"
 
+    @property
+    def test_column(self) -> str:
+        """Of summary.json: the best epoch's on the test set."""
+        return f"test_{self.key}"
+
 
 S = TypeVar("S", bound=Spec)
 

@@ -48,7 +48,9 @@ class Reading(Checked):
     delegate: Literal["xnnpack", "none"] = setting(
         "xnnpack", "Who runs the operators of a .tflite; none is TFLite's built-in kernels."
     )
-    labels: str | None = setting(None, "A file of class names for a .tflite, one on each line.")
+    labels: str | None = setting(
+        None, "A text file with the name of a class on each line, instead of those that are known."
+    )
 
     @property
     def on_xnnpack(self) -> bool:

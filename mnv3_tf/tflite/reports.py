@@ -244,13 +244,14 @@ class _Made(TypedDict):
     simulation: Simulation | None
     latency_ms: Latency
     layers: list[LayerNoise]
+    trained_on: NotRequired[dict[str, Any] | None]
 
 
 class ExportReport(_Made, Int8Notes):
     """m.report.json: of the file, of how it was made, and of the network that it was made of.
 
     The metrics of the network's task stand under their own keys beside "top1"; see `metrics`.
-    `latency_ms` is of this machine.
+    `latency_ms` is of this machine; `trained_on` has the fields of `data.sources.Origin`.
     """
 
 

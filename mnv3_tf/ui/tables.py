@@ -31,15 +31,19 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -
 def _table(title: str) -> Any:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Text(title, "table.title")
+    return Table(title=shown, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _print(table: Any, rows: Iterable[Sequence[object]]) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     for row in rows:
-        table.add_row(*map(str, row))
+        # As they are: of a plain text, rich would take [red] or :cat: for its own marks.
+        table.add_row(*(Text(str(cell)) for cell in row))
     Console().print(table)
 
 

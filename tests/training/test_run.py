@@ -69,6 +69,7 @@ class TestFiles:
             32,
         )
         assert (summary["epochs"], summary["steps"], summary["num_classes"]) == (2, 12, 3)
+        assert (summary["ended_by"], summary["val_images"]) == ("plan", 15)
         best = best_row(finished.read_metrics())
         assert summary["best_epoch"] == best["epoch"]
         for name in ("val_loss", "val_top1", "val_top5"):
@@ -132,12 +133,32 @@ class TestFiles:
             assert ("val_top1", row["step"], pytest.approx(row["val_top1"])) in found
 
 
-def test_the_best_row_is_the_first_of_the_highest():
+def test_the_best_row():
     rows = [{"epoch": n, "val_miou": miou} for n, miou in enumerate((0.1, 0.3, 0.3, 0.2), 1)]
     assert best_row(rows)["epoch"] == 2
     assert score_of(rows[0]).column == "val_miou"
-    assert best_row([{"epoch": n, "val_top1": None} for n in (1, 2)])["epoch"] == 2
     assert best_row([]) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "best"),
+    [
+        # Without any score the last counts, and a row without one never wins.
+        ((None, None, None), (1.0, 0.5, 0.7), 3),
+        ((None, 0.0, None), (0.1, 0.5, 0.1), 2),
+        # Among equal scores the lower loss; a loss that is none is the highest.
+        ((0.9, 0.9, 0.8), (0.5, 0.4, 0.1), 2),
+        ((0.9, 0.9, 0.9), (0.5, 0.4, 0.4), 2),
+        ((0.9, 0.9, 0.9), (math.nan, 0.9, None), 2),
+        ((0.9, 0.8, 0.9), (None, 0.1, None), 1),
+    ],
+)
+def test_the_best_row_of_equal_scores_or_of_none(scores, losses, best):
+    rows = [
+        {"epoch": number, "val_top1": score, "val_loss": loss}
+        for number, (score, loss) in enumerate(zip(scores, losses, strict=True), 1)
+    ]
+    assert best_row(rows)["epoch"] == best
 
 
 class TestGoingOn:
@@ -324,4 +345,5 @@ def test_a_copy_has_all_that_a_run_goes_on_from(finished, tmp_path):
     other = finished.copied_to(tmp_path)
     assert other.read_metrics() == finished.read_metrics()
     assert checkpoints(other) == checkpoints(finished)
-    assert {path.name for path in Path(tmp_path).iterdir()} == {"metrics.jsonl", "checkpoints"}
+    wanted = {"metrics.jsonl", "checkpoints", "best.weights.h5"}
+    assert {path.name for path in Path(tmp_path).iterdir()} == wanted

@@ -17,7 +17,8 @@ from mnv3_tf.measuring.phone.adb import Adb
 from mnv3_tf.measuring.phone.models import Model, require_sizes
 from mnv3_tf.measuring.phone.phone import Phone
 from mnv3_tf.measuring.phone.plan import PhoneSettings
-from mnv3_tf.measuring.phone.session import Session
+from mnv3_tf.measuring.phone.results import PhoneResults
+from mnv3_tf.measuring.phone.session import JournalRun, Session
 from mnv3_tf.ui import tables
 from mnv3_tf.ui.settings import command, setting
 
@@ -47,7 +48,7 @@ def measure(
     settings: PhoneSettings,
     phones: Phones,
     made_by: str | None = None,
-) -> dict[str, Any]:
+) -> PhoneResults:
     """Measures on every phone and writes the results, also when some of them failed.
 
     Args:
@@ -66,7 +67,7 @@ def measure(
         more = [f"--models={','.join(str(model.path) for model in models)}", f"--out={out}"]
         made_by = command("android_bench run", phones, settings, more=more)
     with locked(str(out.resolve())):
-        journal, stop = Journal(out / "journal.jsonl"), threading.Event()
+        journal, stop = Journal[JournalRun](out / "journal.jsonl"), threading.Event()
 
         def choose_binary(phone: Phone) -> binary.Binary:
             return given or binary.download(phone.properties["abi"], phones.benchmark_sha256)
@@ -163,7 +164,7 @@ def _failures(waiting: dict[Future[None], str]) -> list[str]:
     return said
 
 
-def write(found: dict[str, Any], out: Path) -> None:
+def write(found: PhoneResults, out: Path) -> None:
     """results.json, results.csv, report.md and report.html."""
     write_json(out / "results.json", found)
     texts = {

@@ -71,7 +71,7 @@ class Model:
         return self.inspected["inputs"][0]["tensor"], ",".join(map(str, shape))
 
     @property
-    def judged_on(self) -> int | None:
+    def evaluated_on(self) -> int | None:
         """How many pictures the accuracy is of."""
         return self.report.get("images") if self.report else None
 

@@ -90,7 +90,7 @@ def test_a_report_counts_only_for_the_content_that_it_is_of(model_files, tmp_pat
     (bare,) = models.load([str(file)])
     assert bare.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert (bare.name, bare.bytes) == ("m", file.stat().st_size)
-    assert bare.accuracy is bare.quantize is bare.judged_on is None
+    assert bare.accuracy is bare.quantize is bare.evaluated_on is None
     report = {
         "sha256": bare.sha256,
         "quantize": "int8",
@@ -99,7 +99,7 @@ def test_a_report_counts_only_for_the_content_that_it_is_of(model_files, tmp_pat
     }
     file.with_suffix(".report.json").write_text(json.dumps(report))
     (told,) = models.load([str(file)])
-    assert (told.accuracy, told.quantize, told.judged_on) == (0.5, "int8", 200)
+    assert (told.accuracy, told.quantize, told.evaluated_on) == (0.5, "int8", 200)
     shutil.copy(model_files[1], file)
     assert models.load([str(file)])[0].accuracy is None
     for damaged in ("[1]", "{"):
