@@ -23,7 +23,7 @@ from absl import flags
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.tflite.reading import Reading
-from mnv3_tf.tflite.reports import Comparison, FileReport, LayerRow, Share, Tensor
+from mnv3_tf.tflite.reports import Comparison, End, Entry, FileReport, LayerRow, Share
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 USAGE = "python -m mnv3_tf.inspect m.tflite"
+DOCUMENTED = {"gpu": "GPU delegate's list", "edgetpu": "Edge TPU's list"}
+"""Titles of `FileReport`'s delegates."""
+
 WORST = 15
 NAMED = 6  # in the plot, of the worst and of the largest drops
 
@@ -80,7 +83,11 @@ def main(args: flags.FlagValues) -> None:
             cli.import_tensorflow(args)
         report["compare"] = compare_files(asked, reading)
     tables.show(asked.model_file, ("", ""), summary_rows(report))
-    tables.show("Operators", ("operator", "count", "outside XNNPACK"), operator_rows(report))
+    tables.show("Inputs and outputs", ("", "name", "stored as", "meaning"), end_rows(report))
+    columns = ("operator", "count", "outside XNNPACK", "GPU", "Edge TPU", "version")
+    tables.show("Operators", columns, operator_rows(report))
+    for hint in report["hints"]:
+        print(f"{hint}.")
     if asked.ops:
         tables.show("In order", ("#", "operator", "output", "name"), listing_rows(report))
     if asked.compare:
@@ -176,10 +183,13 @@ def summary_rows(report: FileReport) -> list[tuple[str, str]]:
         ("size", f"{report['bytes'] / 1e6:.2f} MB"),
         ("quantised", report["quantize"]),
         ("h-swish", report["hard_swish"]),
-        ("input", _tensor(report["input"])),
-        ("output", _tensor(report["output"])),
         ("float islands", str(report["float_islands"])),
         ("XNNPACK", _share(share) if report["cause"] is None else "-"),
+        *((title, _listed(report, name)) for name, title in DOCUMENTED.items()),
+        *report["about"].items(),
+        *(("signature", _signature(entry)) for entry in report["signatures"]),
+        ("subgraphs", str(report["subgraphs"])),
+        ("metadata", ", ".join(report["metadata"]) or "none"),
         ("labels", f"{len(labels)} ({', '.join(labels[:3])}, ...)" if labels else "none"),
         ("sha256", f"{report['sha256'][:16]}..."),
     ]
@@ -188,10 +198,30 @@ def summary_rows(report: FileReport) -> list[tuple[str, str]]:
     return rows
 
 
-def operator_rows(report: FileReport) -> list[tuple[str, int, object]]:
-    outside = report["xnnpack"]["outside"]
+def end_rows(report: FileReport) -> list[tuple[str, str, str, str]]:
+    """Inputs and outputs."""
     return [
-        (op, count, "?" if outside is None else outside.get(op, ""))
+        (side, end["name"], _tensor(end), end["meaning"])
+        for side, ends in (("input", report["inputs"]), ("output", report["outputs"]))
+        for end in ends
+    ]
+
+
+def operator_rows(report: FileReport) -> list[tuple[object, ...]]:
+    """With how many of each are outside XNNPACK and outside what delegates are documented for."""
+    versions: dict[str, set[int]] = {}
+    for operator in report["operators"]:
+        versions.setdefault(operator["op"], set()).add(operator["version"])
+    outside = report["xnnpack"]["outside"]
+    lists = [report["delegates"][name]["outside"] for name in DOCUMENTED]
+    return [
+        (
+            op,
+            count,
+            "?" if outside is None else outside.get(op, ""),
+            *(left.get(op, "") for left in lists),
+            ", ".join(map(str, sorted(versions[op]))),
+        )
         for op, count in report["ops"].items()
     ]
 
@@ -208,6 +238,14 @@ def listing_rows(report: FileReport) -> list[tuple[object, ...]]:
     ]
 
 
+def _signature(entry: Entry) -> str:
+    return f"{entry['name']}: {', '.join(entry['inputs'])} -> {', '.join(entry['outputs'])}"
+
+
+def _listed(report: FileReport, name: str) -> str:
+    return f"{report['delegates'][name]['takes']} of {len(report['operators'])} operators"
+
+
 def _share(share: Share) -> str:
     if share["error"]:
         return f"refuses it: {share['error']}"
@@ -215,10 +253,10 @@ def _share(share: Share) -> str:
     return f"{share['delegated']} of {share['nodes']} operators, {share['partitions']} partition{s}"
 
 
-def _tensor(tensor: Tensor | None) -> str:
-    if tensor is None:
-        return "none"
+def _tensor(tensor: End) -> str:
     text = f"{tensor['dtype']} {_shape(tensor['shape'])}"
+    if -1 in tensor["signature"]:
+        text += f" ({_shape(tensor['signature']).replace('-1', 'any')})"
     if tensor["scale"] is None:
         return text
     return f"{text}, scale {tensor['scale']:.6g}, zero point {tensor['zero_point']}"

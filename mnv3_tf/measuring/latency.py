@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypedDict, cast
+from typing import Literal, NotRequired, TypedDict, cast
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
@@ -21,6 +21,7 @@ from mnv3_tf.measuring.plots import Bar, plot_latency
 from mnv3_tf.measuring.statistics import FEWEST_ROUNDS, HeadlineRow, RoundFigures, Rounds
 from mnv3_tf.measuring.turns import invokes_per_burst, take_turns
 from mnv3_tf.tflite import inspection, loading, runtime
+from mnv3_tf.tflite.reading import Reading, shape_setting
 from mnv3_tf.tflite.reports import FileReport
 from mnv3_tf.tflite.runtime import TFLiteModel
 from mnv3_tf.ui.settings import Checked, command, setting
@@ -38,6 +39,7 @@ class RecordedSettings(TypedDict):
     burst_ms: int
     seed: int
     delegate: bool
+    input_shape: NotRequired[tuple[int, ...]]
 
 
 class Spread(TypedDict):
@@ -89,6 +91,7 @@ class HostSettings(Checked):
     delegate: Literal["xnnpack", "none"] = setting(
         "xnnpack", "Who runs the operators; none is TFLite's built-in kernels."
     )
+    input_shape: tuple[int, ...] | None = shape_setting()
 
     @property
     def with_xnnpack(self) -> bool:
@@ -96,25 +99,29 @@ class HostSettings(Checked):
 
     @property
     def recorded(self) -> RecordedSettings:
-        return cast(RecordedSettings, asdict(self) | {"delegate": self.with_xnnpack})
+        """No shape is no key."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return cast(RecordedSettings, given | {"delegate": self.with_xnnpack})
 
 
 def benchmark_latency(paths: Sequence[str], settings: HostSettings) -> LatencyResults:
     """Measures every file; the result is what `--json` prints.
 
-    Raises UserError for a file that is absent, damaged, or does not load.
+    Raises UserError for a file that is absent, damaged, does not load, or takes an input of any
+    size where the settings do not say which.
     """
     if not paths:
         raise UserError("No model to measure; give --models=a.tflite,b.tflite.")
     # All of them first: a typing mistake in the last should not cost a measurement.
-    peaks = [loading.check_loads(path, settings.with_xnnpack) for path in paths]
-    reports = [inspection.inspect(path) for path in paths]
+    with_xnnpack, shape = settings.with_xnnpack, settings.input_shape
+    peaks = [loading.check_loads(path, with_xnnpack, shape) for path in paths]
+    reports = [inspection.inspect(path, Reading(input_shape=shape)) for path in paths]
     load_before, busy = os.getloadavg(), machine.cores_in_use()
-    models = [runtime.TFLiteModel(path, settings.threads, settings.with_xnnpack) for path in paths]
+    models = [runtime.TFLiteModel(path, settings.threads, with_xnnpack, shape) for path in paths]
     timings = measure(models, settings)
     names = unique_names(paths)
     rows = [
-        _row(name, path, report, rounds, timings[0], settings.with_xnnpack, peak)
+        _row(name, path, report, rounds, timings[0], with_xnnpack, peak)
         for name, path, report, rounds, peak in zip(
             names, paths, reports, timings, peaks, strict=True
         )

@@ -8,18 +8,18 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-
 from mnv3_tf.errors import UserError
-from mnv3_tf.tflite import causes, loading, metadata, runtime
-from mnv3_tf.tflite.model_graph import Graph, OperatorNode
-from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
-from mnv3_tf.tflite.reports import FileReport, OperatorRow, Tensor
-from mnv3_tf.ui import settings
+from mnv3_tf.tflite import causes, delegates, loading, metadata, model_graph, runtime
+from mnv3_tf.tflite.model_graph import Graph, OperatorNode, read_graph
+from mnv3_tf.tflite.outputs import answer_of, what_they_are
+from mnv3_tf.tflite.picture_input import NoPicture, picture_input
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading, parse_shape, shape_text
+from mnv3_tf.tflite.reports import End, Ends, Entry, FileReport, OperatorRow, Tensor
+from mnv3_tf.tflite.signature import signature_of
 
 INTEGER_ACTIVATIONS = ("int8", "uint8", "int16")
 FLOATS = ("float32", "float16")
@@ -34,40 +34,53 @@ def inspect(path: str | Path, reading: Reading = AS_IT_SAYS) -> FileReport:
     """
     loading.check_is_tflite(path)
     content = Path(path).read_bytes()
-    words = settings.words(reading)
-    lines, status, stderr = loading.run_isolated("mnv3_tf.tflite.inspection", str(path), *words)
-    if not lines or "invalid" in lines[0]:
+    shape = () if reading.input_shape is None else (shape_text(reading.input_shape),)
+    lines, status, stderr = loading.run_isolated("mnv3_tf.tflite.inspection", str(path), *shape)
+    if not lines or not lines[0]["verified"]:
         raise UserError(f"{path} {causes.DAMAGED}.")
-    described = lines[0]
     crashed = causes.crash_message(status, stderr)
     # Fewer lines: the process died while the built-in kernels, or XNNPACK, prepared the model.
     cause = lines[1]["cause"] if len(lines) > 1 else f"does not run: {crashed}"
     share = lines[2] if len(lines) > 2 else _refused(cause or crashed)
+    try:
+        return _report(path, content, reading, cause, share)
+    except Exception:  # good offsets to what makes no sense, or to names that are cut off
+        raise UserError(f"{path} {causes.DAMAGED}.") from None
+
+
+def _report(
+    path: str | Path, content: bytes, reading: Reading, cause: str | None, share: Mapping[str, Any]
+) -> FileReport:
+    graph = read_graph(content)
     refused, delegated = share["error"] is not None, set(share["members"])
-    operators: list[OperatorRow] = described["operators"]
-    for operator in operators:
-        operator["delegated"] = operator["index"] in delegated
-    outside = Counter(operator["op"] for operator in operators if not operator["delegated"])
+    outside = Counter(op.op for op in graph.operators if op.index not in delegated)
+    quantize = guess_quantize(graph)
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "quantize": described["quantize"],
-        "hard_swish": described["hard_swish"],
-        "input": described["input"],
-        "output": described["output"],
-        "ops": described["ops"],
-        "float_islands": described["float_islands"],
-        "subgraphs": described["subgraphs"],
-        "labels": described["labels"],
+        "quantize": quantize,
+        "hard_swish": find_hard_swish(graph),
+        "input": _first(graph, graph.inputs),
+        "output": _first(graph, graph.outputs),
+        **_ends(graph, path, content, reading),
+        "signatures": [_entry(entry) for entry in graph.entries],
+        "ops": operator_counts(graph),
+        "float_islands": count_float_islands(graph),
+        "subgraphs": graph.subgraphs,
+        "metadata": list(graph.metadata),
+        "about": metadata.about(content),
+        "labels": metadata.labels_of(content),
         "cause": cause,
         "xnnpack": {
-            "nodes": len(operators),
+            "nodes": len(graph.operators),
             "delegated": None if refused else len(delegated),
             "partitions": share["partitions"],
             "outside": None if refused else dict(outside.most_common()),
             "error": share["error"],
         },
-        "operators": operators,
+        "delegates": delegates.listed(graph),
+        "hints": list(delegates.hints(graph, quantize, None if refused else outside)),
+        "operators": [_row(graph, operator, delegated) for operator in graph.operators],
     }
 
 
@@ -163,17 +176,75 @@ def count_float_islands(graph: Graph) -> int:
     )
 
 
-def _list_operators(graph: Graph) -> Iterator[dict[str, Any]]:
-    for operator in graph.operators:
-        output = graph.tensors[operator.outputs[0]] if operator.outputs else None
-        yield {
-            "index": operator.index,
-            "op": operator.op,
-            "activation": operator.activation,
-            "name": causes.short_name(output.name) if output else "",
-            "dtype": output.dtype if output else "",
-            "shape": list(output.shape) if output else [],
-        }
+# -- rows of the report ----------------------------------------------------------------------
+
+
+def _ends(graph: Graph, path: str | Path, content: bytes, reading: Reading) -> Ends:
+    """What they mean is told where the file takes one picture."""
+    given: list[str] | None = None
+    try:
+        shape = reading.input_shape
+        resized = graph.resized({graph.inputs[0]: shape}) if shape and graph.inputs else graph
+        taken = picture_input(path, resized, content, reading).told
+        given = _meanings(graph, path)
+    except NoPicture as other:
+        taken = "no picture" if len(graph.inputs) > 1 else other.cause.split(";")[0]
+    return {
+        "inputs": [_end(graph, number, taken) for number in graph.inputs],
+        "outputs": [
+            _end(graph, number, given[i] if given else "") for i, number in enumerate(graph.outputs)
+        ],
+    }
+
+
+def _meanings(graph: Graph, path: str | Path) -> list[str]:
+    """Of the outputs, in their order."""
+    try:
+        form = signature_of(graph, path=path).form
+    except UserError:
+        form = None
+    if form in ("detections", "raw"):
+        return ["one of detections"] * len(graph.outputs)
+    if together := what_they_are(graph):
+        return [f"one of {together.split(' (')[0]}"] * len(graph.outputs)
+    return [answer_of(graph, number).told for number in graph.outputs]
+
+
+def _end(graph: Graph, number: int, meaning: str) -> End:
+    tensor = graph.tensors[number]
+    return {
+        "name": graph.called(number),
+        "tensor": tensor.name,
+        **runtime.stored_as(tensor).to_dict(),
+        "signature": list(tensor.signature or tensor.shape),
+        "meaning": meaning,
+    }
+
+
+def _entry(entry: model_graph.Entry) -> Entry:
+    return {
+        "name": entry.name,
+        "inputs": [name for name, _ in entry.inputs],
+        "outputs": [name for name, _ in entry.outputs],
+    }
+
+
+def _first(graph: Graph, ends: Sequence[int]) -> Tensor | None:
+    return runtime.stored_as(graph.tensors[ends[0]]).to_dict() if ends else None
+
+
+def _row(graph: Graph, operator: OperatorNode, delegated: Collection[int]) -> OperatorRow:
+    output = graph.tensors[operator.outputs[0]] if operator.outputs else None
+    return {
+        "index": operator.index,
+        "op": operator.op,
+        "version": operator.version,
+        "activation": operator.activation,
+        "name": causes.short_name(output.name) if output else "",
+        "dtype": output.dtype if output else "",
+        "shape": list(output.shape) if output else [],
+        "delegated": operator.index in delegated,
+    }
 
 
 # -- the process of its own ------------------------------------------------------------------
@@ -192,42 +263,16 @@ def _xnnpack_share(path: str, input_shape: Sequence[int] | None) -> dict[str, An
     return {"partitions": len(members), "members": replaced, "error": None}
 
 
-def _describe(path: str, graph: Graph) -> dict[str, Any]:
-    try:
-        labels = metadata.labels_of(Path(path).read_bytes())
-    except UserError:
-        return {"invalid": True}
-    return {
-        "quantize": guess_quantize(graph),
-        "hard_swish": find_hard_swish(graph),
-        "input": _first(graph, graph.inputs),
-        "output": _first(graph, graph.outputs),
-        "ops": operator_counts(graph),
-        "float_islands": count_float_islands(graph),
-        "subgraphs": graph.subgraphs,
-        "labels": labels,
-        "operators": list(_list_operators(graph)),
-    }
-
-
-def _first(graph: Graph, ends: Sequence[int]) -> Tensor | None:
-    return runtime.stored_as(graph.tensors[ends[0]]).to_dict() if ends else None
-
-
-def _main(path: str, *words: str) -> None:
+def _main(path: str, *shape: str) -> None:
     """Prints as it goes, and while the interpreters live: taking one down that failed may abort."""
-    values = flags.FlagValues()
-    settings.define(values, Reading)
-    values([path, *words])
-    shape = settings.read(values, Reading).input_shape
     graph, cause = loading.open_verified(path)
-    described = {"invalid": True} if graph is None else _describe(path, graph)
-    print(json.dumps(described), flush=True)
-    if "invalid" not in described:
-        cause = cause or loading.prepare(path, False, shape)[1].cause
+    print(json.dumps({"verified": graph is not None}), flush=True)
+    if graph is not None:
+        input_shape = parse_shape(shape[0]) if shape else None
+        cause = cause or loading.prepare(path, False, input_shape)[1].cause
         print(json.dumps({"cause": cause}), flush=True)
         if not cause:
-            print(json.dumps(_xnnpack_share(path, shape)), flush=True)
+            print(json.dumps(_xnnpack_share(path, input_shape)), flush=True)
     os._exit(0)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from mnv3_tf.errors import UserError
 from mnv3_tf.tflite import causes, runtime
 from mnv3_tf.tflite.model_graph import Graph, read_graph
+from mnv3_tf.tflite.reading import parse_shape, shape_text
 
 Shape = Sequence[int]
 
@@ -119,7 +120,7 @@ def _begins_as_one(head: bytes) -> bool:
 def _try(path: str | Path, delegate: bool, input_shape: Shape | None) -> Trial:
     words = [] if delegate else ["none"]
     if input_shape is not None:
-        words.append("x".join(map(str, input_shape)))
+        words.append(shape_text(input_shape))
     lines, status, stderr = run_isolated("mnv3_tf.tflite.loading", str(path), *words)
     if not lines:
         error = causes.crash_message(status, stderr)
@@ -240,7 +241,7 @@ def _peak_mb() -> float | None:
 
 
 def _main(path: str, *options: str) -> None:
-    shapes = [tuple(map(int, option.split("x"))) for option in options if option != "none"]
+    shapes = [parse_shape(option) for option in options if option != "none"]
     trial = _run_once(path, "none" not in options, shapes[0] if shapes else None)
     print(json.dumps(vars(trial)), flush=True)
     # Taking down an interpreter that failed to load may abort.

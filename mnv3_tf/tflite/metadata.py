@@ -134,6 +134,15 @@ def normalization_of(content: bytes) -> tuple[list[float], list[float]] | None:
     return normalization if all(len(values) in (1, 3) for values in normalization) else None
 
 
+def about(content: bytes) -> dict[str, str]:
+    """A verified file's own words, of `metadata_tables.ABOUT` those that it has."""
+    try:
+        packed = _entry(content, ENTRY)
+        return metadata_tables.about(packed) if packed else {}
+    except Exception:
+        return {}
+
+
 def input_factors(content: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Scale and offset by which a verified file wants bytes as real values, as its metadata say.
 

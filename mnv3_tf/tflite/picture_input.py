@@ -4,35 +4,21 @@ An input's real values are `byte * scale + offset` of each channel. The file say
 or by its first operators, or a quantised input by the range that it stores.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import RANGES, Factors, InputRange
 from mnv3_tf.tflite import metadata
 from mnv3_tf.tflite.first_operators import range_before, small_kernels
 from mnv3_tf.tflite.model_graph import PICTURE_CHANNELS, Graph, Layout, layout_of
-from mnv3_tf.tflite.reading import AS_IT_SAYS, InputRange, Reading, shape_text
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading, shape_text
 from mnv3_tf.tflite.runtime import TensorInfo, stored_as
 
 Array = np.ndarray
-Factors = tuple[tuple[float, ...], tuple[float, ...]]
-"""Scale and offset, one or one for each channel."""
-
 GREY = np.array([0.299, 0.587, 0.114], np.float32)
 """Of red, green and blue, by ITU-R BT.601, as JPEG and Pillow have it."""
-
-RANGES: Mapping[InputRange, Factors] = {
-    "0..255": ((1.0,), (0.0,)),
-    "0..1": ((1 / 255,), (0.0,)),
-    "-1..1": ((1 / 127.5,), (-1.0,)),
-    "imagenet": (
-        tuple(1 / (255 * d) for d in (0.229, 0.224, 0.225)),
-        (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
-    ),
-}
-"""What bytes become. ImageNet's mean and standard deviation are those of torchvision and timm."""
 
 UNCERTAIN = "assumed, for the file does not say"
 BY_QUANTIZATION = "by its scale and zero point"

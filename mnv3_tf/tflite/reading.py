@@ -1,12 +1,12 @@
 """How a .tflite is to be read where it does not say so itself: flags that commands share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.ui.settings import Checked, setting
-
-InputRange = Literal["0..255", "0..1", "-1..1", "imagenet"]
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -17,7 +17,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(map(int, sides))
 
 
-def shape_text(shape: tuple[int, ...]) -> str:
+def shape_text(shape: Sequence[int]) -> str:
     """What `parse_shape` reads as it."""
     return "x".join(map(str, shape))
 

@@ -30,7 +30,7 @@ def measured(monkeypatch, tmp_path):
     """What `latency` writes about models of these medians, with rounds that spread by a percent."""
     monkeypatch.setattr(loading, "check_loads", lambda *_: None)
     monkeypatch.setattr(runtime, "TFLiteModel", lambda *_: None)
-    monkeypatch.setattr(inspection, "inspect", lambda _: REPORT)
+    monkeypatch.setattr(inspection, "inspect", lambda *_: REPORT)
     monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
 
     def write(folder: str, seed: int = 0, noise: float = 0.01, rounds: int = 10, **us: float):

@@ -201,7 +201,6 @@ def test_the_command_tells_the_same(file, capsys):
         ["float", "islands", "0"],
         ["labels", "none"],
         ["size", f"{path.stat().st_size / 1e6:.2f}", "MB"],
-        ["output", "uint8", "1x3,", "scale", f"{report['output']['scale']:.6g},"],
         ["XNNPACK", str(share["delegated"]), "of", str(share["nodes"]), "operators,"],
         ["sha256", report["sha256"][:16] + "..."],
         ["CONV_2D", "2"],
@@ -224,7 +223,7 @@ def test_what_the_command_says_of_a_refused_file(refused, capsys):
     assert run_command(refused) == 0
     printed = capsys.readouterr().out
     assert "refuses it: " in printed
-    assert any(line.split() == ["CONV_2D", "2", "?"] for line in printed.splitlines())
+    assert any(line.split()[:3] == ["CONV_2D", "2", "?"] for line in printed.splitlines())
 
 
 def test_the_command_refuses(file, tmp_path, capsys):

@@ -14,7 +14,7 @@ from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.journal import Journal, locked
 from mnv3_tf.measuring.phone import adb, binary, page, plan, report, results
 from mnv3_tf.measuring.phone.adb import Adb
-from mnv3_tf.measuring.phone.models import Model
+from mnv3_tf.measuring.phone.models import Model, require_sizes
 from mnv3_tf.measuring.phone.phone import Phone
 from mnv3_tf.measuring.phone.plan import PhoneSettings
 from mnv3_tf.measuring.phone.results import PhoneResults
@@ -60,6 +60,7 @@ def measure(
     if not out:
         raise UserError("Where to? Give --out=DIR.")
     out = Path(out)
+    require_sizes(models, settings.input_shape)
     client, given = adb.find_adb(phones.adb), phones.program
     serials = adb.choose(client, list(phones.serial))
     if made_by is None:
@@ -101,6 +102,7 @@ def commands(models: Sequence[Model], settings: PhoneSettings, phones: Phones) -
 
     What only the phone or the binary can tell stands in capitals.
     """
+    require_sizes(models, settings.input_shape)
     program = phones.program or binary.Binary(Path("BENCHMARK_MODEL"), "SHA256", "")
     named = settings.cores in ("big", "mid", "little")
     mask = f"{settings.cores.upper()}_MASK" if named else settings.cores
