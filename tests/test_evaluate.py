@@ -181,7 +181,7 @@ def test_what_cannot_be_judged(run, weights, nameless, tmp_path, pictures, capsy
         ([*nameless, f"--dataset=folder:{tmp_path}/pets"], ("has 2 classes", "--labels=FILE")),
         ([f"--model_file={run}", "--seed=3"], ("--seed=3", "--seed=9")),
         ([f"--model_file={run}", f"--labels={tmp_path}/two.txt"], ("names 2 classes", "has 3")),
-        ([f"--model_file={run}", "--labels=/nowhere"], "Cannot read --labels=/nowhere"),
+        ([f"--model_file={run}", "--labels=/nowhere"], "Cannot read /nowhere"),
     ):
         check_command(evaluate, words, named, capsys, tmp_path)
 

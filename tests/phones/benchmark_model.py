@@ -15,7 +15,7 @@ from pathlib import Path
 
 import printed
 
-from mnv3_tf.tflite.runtime import partition_members
+from mnv3_tf.tflite.causes import partition_members
 
 
 def tell(lines: Iterable[str], stream=sys.stdout) -> None:
