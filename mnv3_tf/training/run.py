@@ -25,8 +25,9 @@ from mnv3_tf.tasks.specs import resolve_spec
 from mnv3_tf.training import curves, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
-from mnv3_tf.training.loop import Done, Plan, Trainer, TrainingJob
+from mnv3_tf.training.loop import Done, Trainer, TrainingJob
 from mnv3_tf.training.outcome import final_figures, open_test_set
+from mnv3_tf.training.plan import Plan
 from mnv3_tf.training.recipe import Recipe
 from mnv3_tf.training.run_folder import (
     Recorded,

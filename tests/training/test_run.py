@@ -16,7 +16,8 @@ from mnv3_tf.data.dataset import Split
 from mnv3_tf.errors import Failure
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.training.classification import Classification, measure
-from mnv3_tf.training.loop import Diverged, Plan
+from mnv3_tf.training.loop import Diverged
+from mnv3_tf.training.plan import Plan
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run import train as train_with_all
 from mnv3_tf.training.run_folder import RunFolder, best_row, score_of
