@@ -74,7 +74,8 @@ def open_splits(
                 kept.append(content)
         read = reader_of(kept) if keep else _reader_of_files([file.path for file in usable])
         read_label = reader_of_labels([file.label for file in usable])
-        splits[name] = Split(IndexedSource(len(usable), read, read_label), resize, views)
+        source = IndexedSource(len(usable), read, read_label)
+        splits[name] = Split(source, resize, views, [file.path for file in usable])
     return splits, tuple(skipped)
 
 
