@@ -15,6 +15,11 @@ SHORT = {"steps": None, "epochs": 6, "batch_size": 24, "override": ("optimizer=s
 """Epochs of two steps."""
 
 
+@pytest.fixture(autouse=True)
+def nothing_at_the_end(monkeypatch):
+    monkeypatch.setattr("mnv3_tf.training.run.final_figures", lambda *_: {})
+
+
 @pytest.fixture
 def scored(monkeypatch):
     """(top-1 after each epoch) -> what validation will say from epoch 1 on; None: no score."""
