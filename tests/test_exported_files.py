@@ -127,7 +127,7 @@ def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, cap
     out = f"--out={tmp_path}/m.tflite"
     assert call(*weights, "--num_classes=4", out) == 2
     assert "no head of 4 classes" in capsys.readouterr().err
-    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights: loaded)
+    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights, new_head: loaded)
     for arguments, named in (
         (["--labels=/nowhere/l.txt", out], "Cannot read /nowhere/l.txt"),
         (["--dataset=folder:/nowhere", out], "/nowhere"),
