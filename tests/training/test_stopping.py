@@ -132,6 +132,7 @@ def test_a_pace_that_changes():
     assert places[-1] > 950
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_time_with_the_schedule_at_its_end(train, run, monkeypatch, capsys):
     """A second for each look at the clock; killed in the middle."""
     now = iter(range(10**6))
