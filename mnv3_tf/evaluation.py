@@ -12,8 +12,11 @@ from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.sources import Origin
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
-from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
+from mnv3_tf.models.create import spec_for
+from mnv3_tf.tasks import TASKS, Resolution, Task, task_of
 from mnv3_tf.tasks.answers import ByClass
+from mnv3_tf.tasks.specs import NamedNetwork
+from mnv3_tf.tasks.task import Head
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.predictor import open_model
 from mnv3_tf.training import by_class
@@ -87,21 +90,25 @@ class Evaluation:
         return [tree, plot, page]
 
 
-def evaluate_file(asked: "EvaluateSettings", network: Callable[[], Spec]) -> Evaluation:
-    """What the command does; `network` is that of `load`."""
+def evaluate_file(asked: "EvaluateSettings", named: NamedNetwork, head: Head) -> Evaluation:
+    """What the command does; `named` and `head` say which network a weights file is of."""
     assert asked.model_file
     origin = origin_of_file(asked.model_file)
     if not (asked.dataset or origin):
         raise UserError("--dataset is missing; give the pictures to evaluate on.")
-    scorer = load(asked.model_file, network, asked.threads, asked.labels)
+    scorer = load(asked.model_file, named, head, asked.threads, asked.labels)
     dataset = open_dataset(scorer, asked.dataset, origin, asked.data_dir, asked.seed)
     return evaluate(scorer, dataset, asked.batch_size, asked.split)
 
 
 def load(
-    model_file: str, network: Callable[[], Spec], threads: int = 2, labels: str | None = None
+    model_file: str,
+    named: NamedNetwork,
+    head: Head,
+    threads: int = 2,
+    labels: str | None = None,
 ) -> Scorer:
-    """`network` gives the spec that a weights file is of; `threads` run a .tflite.
+    """`named` and `head` say which network a weights file is of; `threads` run a .tflite.
 
     `labels` is a file of class names, instead of those that are known.
     """
@@ -111,7 +118,7 @@ def load(
     elif path.suffix == ".tflite":
         scorer = _of_file(path, threads)
     else:
-        trained = load_weights(network(), model_file)
+        trained = load_weights(spec_for(named, head, model_file), model_file)
         recorded = _run_of(path)
         if recorded and recorded["dataset"]["num_classes"] == trained.spec.num_classes:
             trained = replace(trained, class_names=tuple(recorded["dataset"]["class_names"]))

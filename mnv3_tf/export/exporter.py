@@ -19,6 +19,7 @@ from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.files import atomic_write
+from mnv3_tf.models.create import spec_for
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
@@ -83,7 +84,7 @@ def _evaluation(
 def _load(asked: ExportSettings) -> Trained:
     if asked.run:
         return load_run(asked.run)
-    return load_weights(asked.named_spec, str(asked.weights))
+    return load_weights(spec_for(asked, asked, asked.weights), str(asked.weights))
 
 
 def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:

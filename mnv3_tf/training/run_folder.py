@@ -12,6 +12,7 @@ from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.tasks import TASKS, Metric
+from mnv3_tf.weights.formats import BEST_WEIGHTS
 
 Row = dict[str, Any]
 """A line of metrics.jsonl: "epoch", "step", "train_loss", the task's `val_columns`, "lr",
@@ -98,7 +99,7 @@ class RunFolder:
         self.spec = self.path / "spec.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
-        self.best_weights = self.path / "best.weights.h5"
+        self.best_weights = self.path / BEST_WEIGHTS
         self.tensorboard = self.path / "tensorboard"
         self.curves = self.path / "curves.png"
         self.confusion = self.path / "confusion.png"

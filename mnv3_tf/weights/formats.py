@@ -9,6 +9,9 @@ import numpy as np
 from mnv3_tf.errors import UserError
 from mnv3_tf.weights import folded, keras_files, names, slim, torch_files
 
+BEST_WEIGHTS = "best.weights.h5"
+"""Of a run folder, which run.json tells from others."""
+
 KNOWN = (
     "Keras .h5, .weights.h5 or .keras, a folded .npz, .safetensors of timm or torchvision, or a "
     "TF-slim checkpoint"
@@ -24,6 +27,19 @@ class Foreign:
     notes: tuple[str, ...] = ()
 
 
+def file_of(source: str | Path) -> Path:
+    """The file of weights that is meant: of a run folder, its best ones.
+
+    Raises UserError where a run has none yet.
+    """
+    path = Path(source)
+    if not (path / "run.json").exists():
+        return path
+    if not (path / BEST_WEIGHTS).exists():
+        raise UserError(f"{path} holds no {BEST_WEIGHTS} yet; train first, or give other weights.")
+    return path / BEST_WEIGHTS
+
+
 def read_foreign(path: Path) -> Foreign:
     """The arrays of a file.
 
@@ -34,7 +50,9 @@ def read_foreign(path: Path) -> Foreign:
     if prefix is None and not path.exists():
         raise UserError(f"The weights file {path} does not exist.")
     if prefix is None and path.is_dir():
-        raise UserError(f"{path} is a folder without a TF-slim checkpoint; give a weights file.")
+        raise UserError(
+            f"{path} is a folder without a TF-slim checkpoint, and of no run; give a weights file."
+        )
     notes: tuple[str, ...] = ()
     variant = None
     try:
