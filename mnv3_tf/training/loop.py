@@ -358,6 +358,8 @@ class Trainer:
         if self.job.dataset.val is not None:
             score = self.learner.score(self._tallies())
             row |= score.metrics
+            if score.per_class:
+                row["per_class"] = list(score.per_class)
             row["unreadable"] += len(self.job.dataset.val) - score.images
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)

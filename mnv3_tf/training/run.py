@@ -57,7 +57,8 @@ def train(settings: TrainSettings) -> RunSummary:
         done = Trainer(job, own).fit()
         title = f"{job.spec.name} on {job.dataset.name}, recipe {settings.recipe_name}"
         curves.draw(list(done.rows), title, own.curves)
-        figures = final_figures(job, own) if strategies.is_chief(job.strategy) else {}
+        best = best_row(done.rows)
+        figures = final_figures(job, own, best) if strategies.is_chief(job.strategy) else {}
         summary = _summary(job, done, figures)
         own.finish(summary)
     _say_skipped(job.dataset)

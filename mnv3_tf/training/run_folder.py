@@ -16,7 +16,7 @@ from mnv3_tf.weights.formats import BEST_WEIGHTS
 
 Row = dict[str, Any]
 """A line of metrics.jsonl: "epoch", "step", "train_loss", the task's `val_columns`, "lr",
-"images_per_s" and "unreadable"."""
+"images_per_s", "unreadable", and of tasks that have it "per_class"."""
 
 
 class RecordedPlan(TypedDict):
