@@ -27,7 +27,9 @@ from absl import flags
 
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.tasks.flags import define_network_flags
+from mnv3_tf.tasks.specs import NamedNetwork
+from mnv3_tf.tasks.task import Head
 from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.ui import cli, settings, tables
@@ -79,9 +81,8 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf import evaluation
 
-    result = evaluation.evaluate_file(
-        asked, settings.read(args, Reading), lambda: network_spec(args)
-    )
+    named, head = settings.read(args, NamedNetwork), settings.read(args, Head)
+    result = evaluation.evaluate_file(asked, settings.read(args, Reading), named, head)
     _show(result)
     if asked.out:
         print(f"Written: {', '.join(map(str, result.write(Path(asked.out))))}.")

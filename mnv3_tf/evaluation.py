@@ -11,9 +11,12 @@ from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.sources import Origin
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
-from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
+from mnv3_tf.models.create import spec_for
+from mnv3_tf.tasks import TASKS, Resolution, Task, task_of
 from mnv3_tf.tasks.answers import ByClass
 from mnv3_tf.tasks.class_names import read_class_names
+from mnv3_tf.tasks.specs import NamedNetwork
+from mnv3_tf.tasks.task import Head
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.loading import is_tflite
 from mnv3_tf.tflite.predictor import open_model
@@ -93,25 +96,26 @@ class Evaluation:
 
 
 def evaluate_file(
-    asked: "EvaluateSettings", reading: Reading, network: Callable[[], Spec]
+    asked: "EvaluateSettings", reading: Reading, named: NamedNetwork, head: Head
 ) -> Evaluation:
-    """What the command does; `reading` and `network` are those of `load`."""
+    """What the command does; `reading`, `named` and `head` are those of `load`."""
     assert asked.model_file
     origin = origin_of_file(asked.model_file)
     if not (asked.dataset or origin):
         raise UserError("--dataset is missing; give the pictures to evaluate on.")
-    scorer = load(asked.model_file, network, asked.threads, reading)
+    scorer = load(asked.model_file, named, head, asked.threads, reading)
     dataset = open_dataset(scorer, asked.dataset, origin, asked.data_dir, asked.seed)
     return evaluate(scorer, dataset, asked.batch_size, asked.split)
 
 
 def load(
     model_file: str,
-    network: Callable[[], Spec],
+    named: NamedNetwork,
+    head: Head,
     threads: int = 2,
     reading: Reading = AS_IT_SAYS,
 ) -> Scorer:
-    """`network` gives the spec that a weights file is of; `threads` run a .tflite.
+    """`named` and `head` say which network a weights file is of; `threads` run a .tflite.
 
     A .tflite is known by its content. `reading` says what that does not, and of every kind of file
     what its classes are called.
@@ -122,7 +126,7 @@ def load(
     elif path.suffix == ".tflite" or is_tflite(path):
         return _of_file(path, threads, reading)
     else:
-        trained = load_weights(network(), model_file)
+        trained = load_weights(spec_for(named, head, model_file), model_file)
         recorded = _run_of(path)
         if recorded and recorded["dataset"]["num_classes"] == trained.spec.num_classes:
             trained = replace(trained, class_names=tuple(recorded["dataset"]["class_names"]))

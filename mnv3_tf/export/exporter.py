@@ -19,6 +19,7 @@ from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.files import atomic_write
+from mnv3_tf.models.create import spec_for
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
@@ -86,7 +87,8 @@ def _evaluation(
 def _load(asked: ExportSettings) -> Trained:
     if asked.run:
         return load_run(asked.run)
-    return load_weights(asked.named_spec, str(asked.weights), new_head=True)
+    spec = spec_for(asked, asked, asked.weights)
+    return load_weights(spec, str(asked.weights), new_head=True)
 
 
 def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:

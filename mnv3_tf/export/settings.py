@@ -5,8 +5,8 @@ from typing import Literal
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.activations import Lowering
-from mnv3_tf.tasks import TASKS, Spec
-from mnv3_tf.tasks.specs import NamedNetwork, make_spec
+from mnv3_tf.tasks import TASKS
+from mnv3_tf.tasks.specs import NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui.settings import Checked, setting
 
@@ -72,7 +72,9 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
 
     out: str = setting(MISSING, "The .tflite to write.")
     run: str | None = setting(None, "Folder of a run of train.py; or else --model and --weights.")
-    weights: str | None = setting(None, 'Weights of --model: "imagenet", or a file.')
+    weights: str | None = setting(
+        None, 'Weights of --model: "imagenet", a file, or a run folder, for its best ones.'
+    )
     method: Method | None = setting(
         None, "ptq or qat, for int8; qat where there is a --run, else ptq."
     )
@@ -109,11 +111,6 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
                 "int8 needs pictures to calibrate on; give --calibration, such as "
                 "--calibration=folder:photos. Labels are not needed."
             )
-
-    @property
-    def named_spec(self) -> Spec:
-        """Of a network that is no run's."""
-        return make_spec(self, self, pretrained=False)
 
     @property
     def chosen_method(self) -> Method | None:

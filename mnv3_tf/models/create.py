@@ -1,5 +1,7 @@
 """Models by name, and with weights from a file."""
 
+from dataclasses import replace
+
 import tf_keras
 
 from mnv3_tf import weights as weight_files
@@ -7,13 +9,29 @@ from mnv3_tf.models.build import build
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.tasks import Spec
+from mnv3_tf.tasks.specs import NamedNetwork, make_spec
+from mnv3_tf.tasks.task import Head
 from mnv3_tf.weights import dense
+
+
+def spec_for(asked: NamedNetwork, head: Head, weights: str | None) -> Spec:
+    """The spec that is asked for, where the `weights` decide --tail=auto.
+
+    Those of a whole detector or segmentation network have either tail, those of a classifier the
+    full one; without any it is half.
+    """
+    spec = make_spec(asked, head, pretrained=weights is not None)
+    layers = dense.read(weights) if weights and spec.backbone is not spec else None
+    if layers is None or head.tail != "auto":
+        return spec
+    half = make_spec(asked, replace(head, tail="half"), pretrained=True)
+    return max((spec, half), key=lambda one: dense.fitting(operators(one), layers))
 
 
 def load_model(
     spec: Spec, weights: str | None, dropout: float = 0.0
 ) -> tuple[Spec, tf_keras.Model]:
-    """The model with weights from a file, and the spec as the file needs it.
+    """The model with weights from a file or run folder, and the spec as these need it.
 
     A detector or a segmentation network gets its backbone from a classifier's weights, or all but a
     head of other classes from those of its own kind. Weights of other libraries may need another
@@ -48,7 +66,7 @@ def create_model(
       width: width multiplier, 0.35 to 1.25 in the paper.
       resolution: side of the square input in pixels; None is the spec's (224).
       num_classes: number of logits; None is the spec's (1000).
-      weights: None, "imagenet", or a file in any format of `mnv3_tf.weights`.
+      weights: None, "imagenet", a file in any format of `mnv3_tf.weights`, or a run folder.
       dropout: rate before the logits while training.
 
     Returns:

@@ -65,14 +65,14 @@ class Head(Checked):
     """What the tasks other than classification have to choose.
 
     `tail` "half" has half the channels from C4 to C5 (the paper's dagger and RF2), "auto" too
-    unless there are weights to start from, which are of whole networks. The others are those of
-    `lraspp.SegmenterSpec`.
+    unless there are weights to start from: then it is theirs (`models.create.spec_for`), a
+    classifier's being full. The others are those of `lraspp.SegmenterSpec`.
     """
 
     tail: str = setting(
         "auto",
-        "Detection and segmentation: half or full channels from C4 to C5; auto is half unless "
-        "there are weights to start from.",
+        "Detection and segmentation: half or full channels from C4 to C5; auto is as the weights "
+        "to start from have it (a classifier's are full), half without any.",
         choices=TAILS,
     )
     head: str = setting("lraspp", "Segmentation: the head.", choices=HEADS)

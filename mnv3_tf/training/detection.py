@@ -70,7 +70,7 @@ class Detection(DenseLearner):
             "val_map": result["map"],
             "val_map50": result["map50"],
         }
-        return Score(metrics, images)
+        return Score(metrics, images, result["per_class"])
 
 
 def detector_of(spec: DetectorSpec, model: tf_keras.Model) -> Detect:

@@ -22,10 +22,14 @@ HEAD_STAGES = ("extras", "box_head", "class_head", "head")
 
 @dataclass(frozen=True)
 class Score:
-    """Of `images` pictures: what metrics.jsonl gets of them, by name."""
+    """Of `images` pictures: what metrics.jsonl gets of them, by name.
+
+    `per_class` is `Task.per_class` of each class, of tasks that have it.
+    """
 
     metrics: Mapping[str, float | None]
     images: int
+    per_class: Sequence[float | None] = ()
 
 
 class Learner(ABC):

@@ -324,7 +324,8 @@ class Trainer:
         epoch, step = int(state.epochs) + 1, int(state.step)
         steps = self.plan.steps_in(epoch)
         place = float(self._limit.position) if self._limit else step - 1
-        measured, unreadable = dict.fromkeys(self.learner.task.val_columns), int(state.unreadable)
+        unreadable = int(state.unreadable)
+        measured: dict[str, Any] = dict.fromkeys(self.learner.task.val_columns)
         if unreadable > LARGEST_UNREADABLE_PART * steps * batch_size:
             raise Failure(
                 f"{unreadable} of the {steps * batch_size} pictures of epoch {epoch} could "
@@ -334,6 +335,8 @@ class Trainer:
             with self.job.dataset.val.explained():
                 score = self.learner.score(self._tallies())
             measured |= score.metrics
+            if score.per_class:
+                measured["per_class"] = list(score.per_class)
             unreadable += len(self.job.dataset.val) - score.images
         row: EpochRow = {
             "epoch": epoch,

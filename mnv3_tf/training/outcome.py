@@ -1,5 +1,6 @@
 """What the best weights of a run give once it is over, also on pictures that chose nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -7,9 +8,9 @@ from mnv3_tf.data.class_matching import Matching, match
 from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.sources import open_dataset, place_of
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import Resolution
+from mnv3_tf.tasks import Metric, Resolution
 from mnv3_tf.training import by_class
-from mnv3_tf.training.run_folder import RunFolder
+from mnv3_tf.training.run_folder import EpochRow, RunFolder
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.trained import load_weights, reload
 
@@ -54,20 +55,24 @@ def open_test_set(own: Dataset, settings: TrainSettings, resolution: Resolution)
     return FinalSet(dataset, split, matching)
 
 
-def final_figures(job: "TrainingJob", folder: RunFolder) -> dict[str, Any]:
-    """What summary.json has of the best weights besides the best epoch's row.
+def final_figures(job: "TrainingJob", folder: RunFolder, best: EpochRow | None) -> dict[str, Any]:
+    """What summary.json has of the best weights besides the columns of the best epoch's row.
 
     Of the validation pictures "per_class" and of classifiers "val_balanced_accuracy", of the test
     pictures the same with "test_" before it, `Metric.test_column` and "test_images". What
     classifiers answer class by class is printed, and for validation drawn in the folder.
     """
     spec, dataset, task = job.spec, job.dataset, job.learner.task
+    figures: dict[str, Any] = {}
     val = FinalSet(dataset, dataset.val, Matching()) if dataset.val else None
+    if val and task.per_class:
+        scored = best.get("per_class", []) if best else []
+        figures["per_class"] = _named(task.per_class, dataset, scored)
+        val = None
     parts = {part: final for part, final in (("val", val), ("test", job.test)) if final}
     if not parts:
-        return {}
+        return figures
     predict = task.keras_predictor(spec, _best_model(job, folder))
-    figures: dict[str, Any] = {}
     for part, final in parts.items():
         batches = final.split.eval_batches(job.learner.recipe.batch_size, spec.resolution)
         with final.split.explained():
@@ -81,14 +86,20 @@ def final_figures(job: "TrainingJob", folder: RunFolder) -> dict[str, Any]:
             if part == "val":
                 title = f"{spec.name} on {dataset.name}, val"
                 by_class.write(answers, title, final.split.paths, folder.confusion, folder.mistakes)
-        elif figure := task.per_class:
-            named = zip(dataset.class_names, found["per_class"], strict=False)
-            per_class = [{"name": name, figure.key: value} for name, value in named]
+        elif task.per_class:
+            per_class = _named(task.per_class, dataset, found["per_class"])
         figures["per_class" if part == "val" else "test_per_class"] = per_class
         if part == "test":
             figures |= {metric.test_column: found[metric.key] for metric in task.metrics}
             figures["test_images"] = found["images"]
     return figures
+
+
+def _named(
+    figure: Metric, dataset: Dataset, values: Sequence[float | None]
+) -> list[dict[str, Any]]:
+    named = zip(dataset.class_names, values, strict=False)
+    return [{"name": name, figure.key: value} for name, value in named]
 
 
 def _best_model(job: "TrainingJob", folder: RunFolder) -> Any:

@@ -18,10 +18,10 @@ from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.sources import open_dataset, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
-from mnv3_tf.models import load_model
+from mnv3_tf.models.create import load_model, spec_for
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.tasks import Spec, find_task, task_of
-from mnv3_tf.tasks.specs import resolve_spec
+from mnv3_tf.tasks.specs import NamedNetwork
 from mnv3_tf.training import curves, losses, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
@@ -65,7 +65,8 @@ def train(settings: TrainSettings) -> RunSummary:
         done = Trainer(job, own).fit()
         title = f"{job.spec.name} on {job.dataset.name}, recipe {settings.recipe_name}"
         curves.draw(list(done.rows), title, own.curves)
-        figures = final_figures(job, own) if strategies.is_chief(job.strategy) else {}
+        best = best_row(done.rows)
+        figures = final_figures(job, own, best) if strategies.is_chief(job.strategy) else {}
         summary = _summary(job, done, figures)
         own.finish(summary)
     return summary
@@ -74,14 +75,8 @@ def train(settings: TrainSettings) -> RunSummary:
 def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
     # Before all else of TensorFlow: several workers find each other here.
     strategy = strategies.make(settings.strategy)
-    spec = resolve_spec(
-        settings.task,
-        settings.model,
-        settings.width,
-        settings.resolution,
-        head=settings.head,
-        pretrained=settings.weights is not None,
-    )
+    asked = NamedNetwork(settings.model, settings.width, settings.resolution, task=settings.task)
+    spec = spec_for(asked, settings.head, settings.weights)
     dataset = open_dataset(
         settings.dataset,
         data_dir=settings.data_dir,

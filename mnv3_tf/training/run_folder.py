@@ -12,12 +12,16 @@ from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, read_object, write_json
 from mnv3_tf.tasks import TASKS, Metric
+from mnv3_tf.weights.formats import BEST_WEIGHTS
 
 REMEDY = "train again with --overwrite"
 
 
 class EpochRow(TypedDict):
-    """A line of metrics.jsonl, which has the task's `val_columns` too: see `by_column`."""
+    """A line of metrics.jsonl, which has the task's `val_columns` too: see `by_column`.
+
+    `per_class` is `Task.per_class` of each class, of tasks that have it.
+    """
 
     epoch: int
     step: int
@@ -25,6 +29,7 @@ class EpochRow(TypedDict):
     lr: float
     images_per_s: float
     unreadable: int
+    per_class: NotRequired[list[float | None]]
 
 
 class RecordedPlan(TypedDict):
@@ -109,7 +114,7 @@ class RunFolder:
         self.spec = self.path / "spec.json"
         self.metrics = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
-        self.best_weights = self.path / "best.weights.h5"
+        self.best_weights = self.path / BEST_WEIGHTS
         self.tensorboard = self.path / "tensorboard"
         self.curves = self.path / "curves.png"
         self.confusion = self.path / "confusion.png"

@@ -55,7 +55,7 @@ class Segmentation(DenseLearner):
             "val_miou": result["miou"],
             "val_pixel_accuracy": result["pixel_accuracy"],
         }
-        return Score(metrics, int(sums[1]))
+        return Score(metrics, int(sums[1]), result["per_class"])
 
 
 def measure(

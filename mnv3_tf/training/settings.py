@@ -54,7 +54,9 @@ class TrainSettings(Checked):
         f"How to train: {', '.join(recipes.names())}. If not given, the task's for a --teacher, "
         "for given --weights, or for neither (of classifiers distill, finetune and quick).",
     )
-    weights: str | None = setting(None, 'Weights to start from: "imagenet", or a file.')
+    weights: str | None = setting(
+        None, 'Weights to start from: "imagenet", a file, or a run folder, for its best ones.'
+    )
     epochs: int | None = setting(None, "Epochs, instead of the recipe's.")
     steps: int | None = setting(
         None, "Training steps of the whole run, instead of epochs.", least=1

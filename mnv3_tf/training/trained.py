@@ -18,6 +18,7 @@ from mnv3_tf.networks.named import resolve
 from mnv3_tf.tasks import Spec, specs
 from mnv3_tf.training.run_folder import Recorded, RunFolder
 from mnv3_tf.weights import Weights, assign, dense, read
+from mnv3_tf.weights.formats import file_of
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def reload(model: tf_keras.Model, spec: Spec, weights: str) -> None:
 
 
 def _assign_dense(model: tf_keras.Model, spec: Spec, weights: str) -> None:
-    if not Path(weights).is_file():
+    if not file_of(weights).is_file():
         raise UserError(f"The weights file {weights} does not exist.")
     layers = dense.read(weights)
     if layers is None:

@@ -4,13 +4,15 @@ Those of classifiers, ours and others', are the importer's: it gives a backbone 
 """
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import h5py
 import tf_keras
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.graph import Convolution, Operator
+from mnv3_tf.weights.formats import file_of
 from mnv3_tf.weights.keras_files import read_h5
 from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.network import assign_layers, collect
@@ -20,8 +22,9 @@ HEAD_LAYERS = ("box_0", "aspp")
 
 
 def read(path: str | Path) -> LayerArrays | None:
-    """Arrays by layer and variable; None for a file of anything else."""
-    if not (Path(path).is_file() and h5py.is_hdf5(path)):
+    """Arrays by layer and variable of a file or run folder; None for anything else."""
+    path = file_of(path)
+    if not (path.is_file() and h5py.is_hdf5(path)):
         return None
     try:
         arrays = read_h5(path).arrays
@@ -32,6 +35,13 @@ def read(path: str | Path) -> LayerArrays | None:
         layer, _, variable = name.rpartition("/")
         layers.setdefault(layer, {})[variable] = array
     return layers if any(layer in layers for layer in HEAD_LAYERS) else None
+
+
+def fitting(operators: Iterable[Operator], layers: LayerArrays) -> int:
+    """How many of a network's convolutions have their kernel among the layers."""
+    convolutions = [one for one in operators if isinstance(one, Convolution)]
+    shapes = {name: found["kernel"].shape for name, found in layers.items() if "kernel" in found}
+    return sum(shapes.get(one.name) == one.kernel_shape for one in convolutions)
 
 
 def assign(

@@ -20,6 +20,9 @@ from mnv3_tf.weights import (
 from mnv3_tf.weights.keras_config import KerasModel
 from mnv3_tf.weights.names import Place
 
+BEST_WEIGHTS = "best.weights.h5"
+"""Of a run folder, which run.json tells from others."""
+
 KNOWN = (
     "Keras .h5, .weights.h5, .keras or a checkpoint, a folded .npz, .safetensors of timm or "
     "torchvision, or a TF-slim checkpoint"
@@ -55,6 +58,19 @@ class Foreign:
     beside: dict[str, np.ndarray]
     notes: tuple[str, ...] = ()
     model: KerasModel | None = None
+
+
+def file_of(source: str | Path) -> Path:
+    """The file of weights that is meant: of a run folder, its best ones.
+
+    Raises UserError where a run has none yet.
+    """
+    path = Path(source)
+    if not (path / "run.json").exists():
+        return path
+    if not (path / BEST_WEIGHTS).exists():
+        raise UserError(f"{path} holds no {BEST_WEIGHTS} yet; train first, or give other weights.")
+    return path / BEST_WEIGHTS
 
 
 def read_foreign(path: Path) -> Foreign:

@@ -7,14 +7,13 @@ say, it is made to say, and a note tells; anything else is another architecture,
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.weights import folded, heads, imagenet
-from mnv3_tf.weights.formats import read_foreign
+from mnv3_tf.weights.formats import file_of, read_foreign
 from mnv3_tf.weights.heads import Dense
 from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.names import (
@@ -49,13 +48,13 @@ class Weights:
 
 
 def read(source: str, spec: NetworkSpec) -> Weights:
-    """The weights of `source`, "imagenet" or the path of a file, for the network `spec`.
+    """The weights of `source`, "imagenet" or a file or run folder, for the network `spec`.
 
     What had to be adapted is told on standard error, one line each.
 
     Raises UserError for a file that cannot be read, or that has another architecture's weights.
     """
-    path = imagenet.download(spec) if source == "imagenet" else Path(source)
+    path = imagenet.download(spec) if source == "imagenet" else file_of(source)
     foreign = read_foreign(path)
     library, arrays = LIBRARIES[foreign.library], dict(foreign.arrays)
     notes = [*foreign.notes]

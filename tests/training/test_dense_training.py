@@ -122,6 +122,10 @@ class TestFinishedRuns:
         assert summary["task"] == task
         assert summary[SCORE[task]] == max(row[SCORE[task]] for row in rows)
         assert 0 <= summary[SCORE[task]] <= 1
+        key = {"detect": "map50", "segment": "iou"}[task]
+        known = [row[key] for row in summary["per_class"] if row[key] is not None]
+        wanted = {"detect": "val_map50", "segment": "val_miou"}[task]
+        assert np.mean(known) == pytest.approx(summary[wanted])
         assert all(math.isfinite(row["train_loss"]) for row in rows)
         spec = specs.from_json(folder.spec.read_text())
         assert (spec.task, spec.image_size) == (task, (64, 64))
@@ -129,10 +133,11 @@ class TestFinishedRuns:
         assert recorded["settings"]["recipe"] == f"{task}_quick"
         names = ("red", "green") if task == "detect" else ("ground", "red", "green")
         assert tuple(recorded["dataset"]["class_names"]) == names
+        assert tuple(row["name"] for row in summary["per_class"]) == names
 
     def test_the_weights_that_are_kept_are_those_that_were_measured(self, finished, rectangles):
         task, folder, _ = finished
-        scorer = evaluation.load(str(folder.path), NotImplemented)
+        scorer = evaluation.load(str(folder.path), NotImplemented, NotImplemented)
         split = open_dataset(rectangles[task], resolution=64, task=task).val
         batches = split.eval_batches(4, scorer.resolution)
         found = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
