@@ -104,6 +104,17 @@ def of_any_size(inputs: Iterable[Sequence[int]]) -> str | None:
     return None
 
 
+def of_other_sides(shape: Sequence[int], asked: Sequence[int]) -> str | None:
+    """What is wrong where --input_shape has not as many sides as the input."""
+    if len(shape) == len(asked):
+        return None
+    sides = " x ".join("any" if side == -1 else str(side) for side in shape)
+    return (
+        f"takes an input of {len(shape)} sides ({sides}), and --input_shape has {len(asked)}; give "
+        "all of them, the batch first"
+    )
+
+
 def of_crash(status: int, stderr: str) -> str:
     """The cause where the runtime took its process with it."""
     if status == -SIGKILL:  # the system ends what takes more memory than there is

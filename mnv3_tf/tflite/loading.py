@@ -187,6 +187,8 @@ def prepare(path: str | Path, delegate: bool, input_shape: Shape | None) -> tupl
         inputs = [runtime.free_shape(details) for details in interpreter.get_input_details()]
         if input_shape is None and (cause := causes.of_any_size(inputs)):
             return None, Trial(cause, cause)
+        if input_shape and inputs and (cause := causes.of_other_sides(inputs[0], input_shape)):
+            return None, Trial(cause, cause)
         runtime.resize_input(interpreter, input_shape)
         wanted, free = _largest(interpreter), causes.free_memory()
         if free is not None and wanted > free:
