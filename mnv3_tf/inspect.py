@@ -260,9 +260,7 @@ def _share(share: Share) -> str:
 
 
 def _tensor(tensor: End) -> str:
-    text = f"{tensor['dtype']} {_shape(tensor['shape'])}"
-    if -1 in tensor["signature"]:
-        text += f" ({_shape(tensor['signature']).replace('-1', 'any')})"
+    text = f"{tensor['dtype']} {_shape(tensor['signature']).replace('-1', 'any')}"
     if tensor["scale"] is None:
         return text
     return f"{text}, scale {tensor['scale']:.6g}, zero point {tensor['zero_point']}"
