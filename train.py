@@ -8,7 +8,8 @@
         --weights=imagenet --out=runs/streets
 
 --out receives run.json, spec.json, metrics.jsonl, checkpoints/, best.weights.h5, tensorboard/,
-curves.png and summary.json. The same command again goes on from the last checkpoint.
+curves.png and summary.json; of classifiers also confusion.png and mistakes.html. The same command
+again goes on from the last checkpoint.
 """
 
 import json

@@ -14,7 +14,8 @@ All of a dataset is evaluated on, or of one with parts the one for validation (s
 the set that the network was trained on, as run.json or m.report.json tells, it is the fifth that
 was held out. Classes are matched by their names.
 
-Classifiers get top-1 and top-5, detectors COCO's mAP, segmentation networks mIoU.
+Classifiers get top-1, top-5 and all classes one by one, detectors COCO's mAP, segmentation networks
+mIoU.
 """
 
 import json
@@ -51,6 +52,11 @@ class EvaluateSettings(Checked):
     split: Literal["train", "val", "test"] | None = setting(
         None, "The part of the dataset; if not given val, else test, else train."
     )
+    out: str | None = setting(
+        None,
+        "Folder for evaluation.json, and of classifiers confusion.png and mistakes.html, the "
+        "pictures that are wrong and surest of it.",
+    )
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -77,25 +83,27 @@ def main(args: flags.FlagValues) -> None:
         asked, settings.read(args, Reading), lambda: network_spec(args)
     )
     _show(result)
+    if asked.out:
+        print(f"Written: {', '.join(map(str, result.write(Path(asked.out))))}.")
     if args.json:
         print(json.dumps({**result.as_json(), "model_file": asked.model_file}))
 
 
 def _show(result: "Evaluation") -> None:
+    from mnv3_tf.training import by_class
+
     task, dataset, measured = result.scorer.task, result.dataset, result.measured
-    figures = [_figure(measured[metric.key]) for metric in task.metrics]
+    figures = [tables.figure(measured[metric.key]) for metric in task.metrics]
     columns = ("model", "split", "images", *(metric.title for metric in task.metrics))
     row = (result.scorer.name, result.split, measured["images"], *figures)
     tables.show(dataset.name, columns, [row])
     if task.per_class:
-        named = zip(result.class_names, map(_figure, measured["per_class"]), strict=False)
-        tables.show("By class", ("class", task.per_class), named)
+        named = zip(result.class_names, map(tables.figure, measured["per_class"]), strict=False)
+        tables.show("By class", ("class", task.per_class.title), named)
+    if result.answers:
+        by_class.show(result.answers)
     for note in result.notes:
         print(f"{note}.")
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 if __name__ == "__main__":

@@ -7,20 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnv3_tf.data import class_matching, sources
-from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.dataset import PARTS, Dataset
 from mnv3_tf.data.sources import Origin
 from mnv3_tf.errors import UserError
+from mnv3_tf.files import write_json
 from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
+from mnv3_tf.tasks.answers import ByClass
 from mnv3_tf.tasks.class_names import read_class_names
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.loading import is_tflite
 from mnv3_tf.tflite.predictor import open_model
 from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
+from mnv3_tf.training import by_class
 from mnv3_tf.training.run_folder import Recorded, RunFolder, origin_of
 from mnv3_tf.training.trained import Trained, load_run, load_weights
 
 if TYPE_CHECKING:
     from mnv3_tf.evaluate import EvaluateSettings
+
+
+FILES = ("evaluation.json", "confusion.png", "mistakes.html")
+"""Of --out."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Scorer:
 class Evaluation:
     """What `Task.measure` gives on a split, "train", "val" or "test", of the dataset.
 
-    `class_names` are the model's, or where it has none the dataset's; `notes` are sentences.
+    `class_names` are the model's, or where it has none the dataset's; `notes` are sentences;
+    classifiers have `answers`.
     """
 
     scorer: Scorer
@@ -53,10 +61,12 @@ class Evaluation:
     measured: dict[str, Any]
     class_names: tuple[str, ...]
     notes: tuple[str, ...]
+    answers: ByClass | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
             **self.measured,
+            **(self.answers.as_json() if self.answers else {}),
             "skipped": len(self.dataset.skipped),
             "skipped_files": self.dataset.skipped,
             "split": self.split,
@@ -68,6 +78,18 @@ class Evaluation:
             "notes": self.notes,
             "dataset": self.dataset.name,
         }
+
+    def write(self, folder: Path) -> list[Path]:
+        """What --out has; returns its files."""
+        tree, plot, page = (folder / name for name in FILES)
+        write_json(tree, self.as_json())
+        if not self.answers:
+            return [tree]
+        title = f"{self.scorer.name} on {self.dataset.name}"
+        if sum(getattr(self.dataset, part) is not None for part in PARTS) > 1:
+            title += f", {self.split}"
+        by_class.write(self.answers, title, getattr(self.dataset, self.split).paths, plot, page)
+        return [tree, plot, page]
 
 
 def evaluate_file(
@@ -128,7 +150,9 @@ def evaluate(scorer: Scorer, dataset: Dataset, batch_size: int, part: str | None
         measured = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
     notes = (*scorer.notes, *([matching.note] if matching.note else ()))
     names = scorer.class_names or dataset.class_names
-    return Evaluation(scorer, dataset, name, measured, names, notes)
+    collected = measured.pop("answers", None)
+    answers = collected.named(names) if collected else None
+    return Evaluation(scorer, dataset, name, measured, names, notes, answers)
 
 
 def origin_of_file(model_file: str) -> Origin | None:

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from commands import last_json
@@ -154,6 +155,26 @@ def test_which_part_judges(weights, pictures, monkeypatch, capsys):
         monkeypatch.setattr(sources, "open_dataset", lambda *_, given=given, **__: given)
         assert call(*words, *more) == 2
         assert named in capsys.readouterr().err
+
+
+def test_class_by_class(run, summary, tmp_path, capsys):
+    assert call(f"--model_file={run}", "--json", f"--out={tmp_path}/new") == 0
+    printed = capsys.readouterr().out
+    found = last_json(printed)
+    assert found["per_class"] == summary["per_class"]
+    assert [row["name"] for row in found["per_class"]] == sorted(LABELS)
+    matrix = np.array(found["confusion"])
+    assert matrix.sum(1).tolist() == [row["images"] for row in found["per_class"]] == [2, 2, 2]
+    assert matrix.trace() / JUDGED == found["top1"]
+    recalls = [row["recall"] for row in found["per_class"]]
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert "Balanced accuracy" in printed
+    written = {path.name for path in (tmp_path / "new").iterdir()}
+    assert written == {"evaluation.json", "confusion.png", "mistakes.html"}
+    kept = json.loads((tmp_path / "new" / "evaluation.json").read_text())
+    assert kept == {key: value for key, value in found.items() if key != "model_file"}
+    page = (tmp_path / "new" / "mistakes.html").read_text()
+    assert page.count(".png</figcaption>") == JUDGED - matrix.trace()
 
 
 def test_what_cannot_be_judged(run, weights, nameless, tmp_path, pictures, capsys):

@@ -119,7 +119,8 @@ class Toolkit:
         model: Any = "the run's"
         return Trained(self.spec, model, self.run_names, recorded)
 
-    def load_weights(self, spec: Any, weights: str) -> Trained:
+    def load_weights(self, spec: Any, weights: str, new_head: bool) -> Trained:
+        assert new_head  # a file needs one, be it untrained
         self.asked["load"] = spec, weights
         model: Any = "the file's"
         return Trained(self.spec, model)

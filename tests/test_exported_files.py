@@ -114,8 +114,10 @@ def test_int8_in_a_process_of_its_own(weights, made, tmp_path, capsys):
     judge = [f"--model_file={out}", f"--dataset={source}", "--json"]
     assert commands.call(evaluate, *judge) == 0
     found = last_json(capsys.readouterr().out)
-    assert found["top1"] == report["top1"]["exported"]
-    assert found["images"] == report["images"]
+    # All of the set, which no run has divided: what was held out here is among it.
+    assert found["images"] == sum(SPLIT)
+    right = round(found["top1"] * sum(SPLIT))
+    assert right >= round(report["top1"]["exported"] * SPLIT[1])
 
 
 def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, capsys):
@@ -127,7 +129,7 @@ def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, cap
     out = f"--out={tmp_path}/m.tflite"
     assert call(*weights, "--num_classes=4", out) == 2
     assert "no head of 4 classes" in capsys.readouterr().err
-    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights: loaded)
+    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights, new_head: loaded)
     for arguments, named in (
         (["--labels=/nowhere/l.txt", out], "Cannot read /nowhere/l.txt"),
         (["--dataset=folder:/nowhere", out], "/nowhere"),

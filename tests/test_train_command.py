@@ -53,6 +53,7 @@ def test_every_flag(asked, capsys):
         "steps": 4,
         "test": "masks:t",
         "patience": 2,
+        "class_weights": "none",
         "time_limit": 1.5,
         "batch_size": 5,
         "learning_rate": 0.25,
@@ -129,6 +130,11 @@ def test_what_is_said_at_the_end(more, said, monkeypatch, capsys):
         ),
         (["--dataset=shapes", "--out=x", "--resolution=wide"], "wide"),
         (["--dataset=shapes", "--out=x", "--patience=0"], "--patience=0"),
+        (["--dataset=shapes", "--out=x", "--class_weights=odd"], "--class_weights=odd"),
+        (
+            ["--dataset=shapes", "--out=x", "--task=detect", "--class_weights=balanced"],
+            ("--class_weights=balanced", "--task=detect"),
+        ),
         (["--dataset=shapes", "--out=x", "--time_limit=0"], "--time_limit=0"),
         (
             ["--dataset=shapes", "--out=x", "--time_limit=2.5", "--deterministic"],

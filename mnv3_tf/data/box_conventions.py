@@ -90,6 +90,7 @@ COCO = Convention(
         "corners, x1, y1, x2 and y2": _from_corners,
         _PARTS: _of_parts(_from_corner),
         f"{_PARTS}, of the centre, width and height": _of_parts(_from_centre),
+        f"{_PARTS}, of two corners": _of_parts(_from_corners),
         "the centre, width and height": _from_centre,
         "y before x": _vertical_first(_from_corner),
         "boxes with lengths below 0": _any_order(_from_corner),

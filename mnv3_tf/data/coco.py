@@ -197,6 +197,13 @@ def _marks(
         else:
             crowd = _is_crowd(annotation.get("iscrowd", 0))
             by_image[image].append(_Mark(_corners(box), categories[int(category)], crowd))
+    used = {_id(annotation["category_id"]) for annotation in annotations}
+    for shift in (1, -1):
+        if unknown["categories"] and used == {key + shift for key in categories}:
+            raise UserError(
+                f"The annotations of {path} have category ids from {min(categories) + shift} on, "
+                f"its categories from {min(categories)} on; number both alike."
+            )
     for kind, ids in unknown.items():
         if len(ids) > MOST * len(annotations):
             raise UserError(

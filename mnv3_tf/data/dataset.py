@@ -125,10 +125,17 @@ class Split:
     """
 
     def __init__(
-        self, source: Source, resize: str = "resize256_crop", views: Views = CLASSIFICATION
+        self,
+        source: Source,
+        resize: str = "resize256_crop",
+        views: Views = CLASSIFICATION,
+        paths: Sequence[str] | None = None,
     ) -> None:
-        """`resize` is how evaluation views these pictures unless the caller says otherwise."""
-        self._source, self.resize, self._views = source, resize, views
+        """`resize` is how evaluation views these pictures unless the caller says otherwise.
+
+        `paths` are their files in the order of evaluation, None where there are none.
+        """
+        self._source, self.resize, self._views, self.paths = source, resize, views, paths
 
     def __len__(self) -> int:
         return len(self._source)
@@ -156,6 +163,14 @@ class Split:
             if fault := self._source.fault():
                 raise LostPicturesError(f"{fault}, and start the same command again.") from error
             raise
+
+    def class_counts(self, num_classes: int) -> list[int]:
+        """How many pictures each class has. Their labels must be classes; no picture is decoded."""
+        counts = np.zeros(num_classes, np.int64)
+        labels = self._source.in_order().map(lambda key: self._source.load(key)[1])
+        for batch in labels.batch(4096).as_numpy_iterator():
+            counts += np.bincount(batch[batch >= 0], minlength=num_classes)
+        return [int(count) for count in counts]
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Full batches in an epoch. Raises UserError where there is not even one."""

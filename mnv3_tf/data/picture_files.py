@@ -81,7 +81,7 @@ def open_splits(
         read = reader_of(kept) if keep else _reader_of_files(own)
         read_label = reader_of_labels([file.label for file in usable])
         source = IndexedSource(len(usable), read, read_label, partial(_first_fault, own))
-        splits[name] = Split(source, resize, views)
+        splits[name] = Split(source, resize, views, own)
     return splits, tuple(path for path, _ in faults)
 
 

@@ -86,7 +86,7 @@ def _evaluation(
 def _load(asked: ExportSettings) -> Trained:
     if asked.run:
         return load_run(asked.run)
-    return load_weights(asked.named_spec, str(asked.weights))
+    return load_weights(asked.named_spec, str(asked.weights), new_head=True)
 
 
 def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:

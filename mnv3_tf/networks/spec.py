@@ -43,7 +43,8 @@ class NetworkSpec:
 
     `last_conv` is the 1x1 convolution before pooling (960 in Large; 0 means none) and `hidden` the
     layer between pooling and logits (1280; 0 means none, as in MobileNetV2), which has a bias, or
-    else BatchNorm where `hidden_batch_norm` says so. `last_conv_scaling` says what a width
+    else BatchNorm where `hidden_batch_norm` says so; its activation is the last one, but for
+    `hidden_activation`, which imported weights may need. `last_conv_scaling` says what a width
     multiplier does to `last_conv`: "scale", "grow" (above 1 only) or "keep".
     `padding` is TensorFlow's "same" or PyTorch's "symmetric"; only imported weights need the
     latter.
@@ -65,6 +66,7 @@ class NetworkSpec:
     resolution: int = 224
     num_classes: int = 1000
     hidden_batch_norm: bool = False
+    hidden_activation: str | None = None
 
     def __post_init__(self) -> None:
         _validate(self)
@@ -124,7 +126,7 @@ class NetworkSpec:
                 "head",
                 at,
                 self.hidden,
-                activation=self.last_activation,
+                activation=self.hidden_activation or self.last_activation,
                 bias=not self.hidden_batch_norm,
                 role="hidden",
             )
@@ -264,7 +266,9 @@ class NetworkSpec:
         chosen = lambda index: activation if index >= from_block else "relu"  # noqa: E731
         blocks = tuple(block.replace(activation=chosen(i)) for i, block in enumerate(self.blocks))
         stem = dataclasses.replace(self.stem, activation=chosen(0))
-        return self.replace(stem=stem, blocks=blocks, last_activation=activation)
+        return self.replace(
+            stem=stem, blocks=blocks, last_activation=activation, hidden_activation=None
+        )
 
     def without_squeeze_excite(self) -> "NetworkSpec":
         return self.replace(blocks=tuple(block.without_squeeze_excite() for block in self.blocks))
@@ -284,6 +288,7 @@ class NetworkSpec:
             last_conv=self.hidden,
             hidden=0,
             hidden_batch_norm=False,
+            hidden_activation=None,
         )
 
     def with_halved_tail(self, first_expansion: bool) -> "NetworkSpec":
@@ -360,6 +365,7 @@ def _validate(spec: NetworkSpec) -> None:
     check.whole("last_conv", spec.last_conv, 0)
     check.whole("hidden", spec.hidden, 0)
     check.one_of("last_activation", spec.last_activation, OF_BLOCKS)
+    check.one_of("hidden_activation", spec.hidden_activation, (None, *OF_BLOCKS))
     check.one_of("last_conv_scaling", spec.last_conv_scaling, LAST_CONV_SCALINGS)
     check.whole("squeeze_divisor", spec.squeeze_divisor)
     check.one_of("gate", spec.gate, GATES)

@@ -49,9 +49,13 @@ def rows(spec: NetworkSpec) -> Iterator[BlockRow]:
         widths = (placed.in_channels, block.widest, block.filters)
         yield BlockRow(f"block {index}", widths, size, max(kernels), cells, placed.residual)
         channels = block.filters
-    for name, filters, side in (("conv", spec.last_conv, size), ("hidden", spec.hidden, 1)):
+    hidden = spec.hidden_activation or spec.last_activation
+    for name, filters, side, activation in (
+        ("conv", spec.last_conv, size, spec.last_activation),
+        ("hidden", spec.hidden, 1, hidden),
+    ):
         if filters:
-            yield _convolution(name, channels, filters, side, 1, spec.last_activation)
+            yield _convolution(name, channels, filters, side, 1, activation)
             channels = filters
     yield BlockRow("classes", (0, 0, 0), 1, 0, ("", "", "", str(spec.num_classes), ""))
 

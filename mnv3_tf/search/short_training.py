@@ -15,7 +15,7 @@ import tf_keras
 
 from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.sources import open_dataset
-from mnv3_tf.errors import UserError
+from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import build
 from mnv3_tf.search.candidates import Outcome, Trial
@@ -136,6 +136,8 @@ def _measurer(task: Classification, split: Split, resolution: int) -> Callable[[
     def measure() -> Outcome:
         with split.explained():
             found = accuracy(tally(*batch) for batch in batches)
+        if found.top1 is None or found.loss is None:
+            raise Failure("None of the pictures held out could be decoded; make the dataset anew.")
         return Outcome(found.top1, found.loss if math.isfinite(found.loss) else LARGEST_LOSS)
 
     return measure

@@ -9,6 +9,7 @@ import numpy as np
 from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks.answers import Answers, as_probabilities
 from mnv3_tf.tasks.task import (
     Array,
     Batches,
@@ -59,8 +60,10 @@ class Classify(Task[NetworkSpec]):
     def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         from mnv3_tf.training import classification
 
-        measured = classification.measure(predict, batches)
-        return {"top1": measured.top1, "top5": measured.top5, "images": measured.images}
+        answers = Answers()
+        found = classification.measure(predict, batches, answers)
+        figures = {"top1": found.top1, "top5": found.top5, "images": found.images}
+        return {**figures, "answers": answers}
 
     def file_outputs(
         self, given: Any, output: str, as_stored: Function, spec: NetworkSpec | None
@@ -108,19 +111,6 @@ class Classify(Task[NetworkSpec]):
         return drawing.caption(picture, lines)
 
 
-def as_probabilities(scores: Array, given: str = "unknown") -> Array:
-    """float32 (C,) of what `Signature.answered` calls "probabilities", "logarithms" or "logits".
-
-    What is unknown is taken as probabilities if it lies in [0, 1], else as logits.
-    """
-    if given == "probabilities" or (given == "unknown" and scores.min() >= 0 and scores.max() <= 1):
-        return scores
-    if given == "logarithms":
-        return np.asarray(np.exp(scores), np.float32)
-    powers = np.exp(scores - scores.max())
-    return np.asarray(powers / powers.sum(), np.float32)
-
-
 CLASSIFY = Classify(
     name="classify",
     spec_class=NetworkSpec,
@@ -133,4 +123,5 @@ CLASSIFY = Classify(
     finetune="finetune",
     distill="distill",
     view="centre",
+    weighs_classes=True,
 )

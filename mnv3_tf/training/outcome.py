@@ -1,4 +1,4 @@
-"""What the best weights of a run give on pictures that have chosen nothing, once it is over."""
+"""What the best weights of a run give once it is over, also on pictures that chose nothing."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,9 +8,10 @@ from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.sources import open_dataset, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import Resolution
+from mnv3_tf.training import by_class
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.training.settings import TrainSettings
-from mnv3_tf.training.trained import load_weights
+from mnv3_tf.training.trained import load_weights, reload
 
 if TYPE_CHECKING:
     from mnv3_tf.training.loop import TrainingJob
@@ -54,15 +55,45 @@ def open_test_set(own: Dataset, settings: TrainSettings, resolution: Resolution)
 
 
 def final_figures(job: "TrainingJob", folder: RunFolder) -> dict[str, Any]:
-    """What summary.json has of the test set, by `Metric.test_column`, and "test_images"."""
-    if job.test is None:
+    """What summary.json has of the best weights besides the best epoch's row.
+
+    Of the validation pictures "per_class" and of classifiers "val_balanced_accuracy", of the test
+    pictures the same with "test_" before it, `Metric.test_column` and "test_images". What
+    classifiers answer class by class is printed, and for validation drawn in the folder.
+    """
+    spec, dataset, task = job.spec, job.dataset, job.learner.task
+    val = FinalSet(dataset, dataset.val, Matching()) if dataset.val else None
+    parts = {part: final for part, final in (("val", val), ("test", job.test)) if final}
+    if not parts:
         return {}
-    spec, task = job.spec, job.learner.task
-    model = load_weights(spec, str(folder.best_weights)).model
-    batches = job.test.split.eval_batches(job.learner.recipe.batch_size, spec.resolution)
-    with job.test.split.explained():
-        measured = task.measure(
-            task.keras_predictor(spec, model), job.test.matching.applied(batches), spec.num_classes
-        )
-    figures = {metric.test_column: measured[metric.key] for metric in task.metrics}
-    return {**figures, "test_images": measured["images"]}
+    predict = task.keras_predictor(spec, _best_model(job, folder))
+    figures: dict[str, Any] = {}
+    for part, final in parts.items():
+        batches = final.split.eval_batches(job.learner.recipe.batch_size, spec.resolution)
+        with final.split.explained():
+            found = task.measure(predict, final.matching.applied(batches), spec.num_classes)
+        per_class = None
+        if collected := found.pop("answers", None):
+            answers = collected.named(dataset.class_names)
+            per_class = answers.per_class()
+            figures[f"{part}_balanced_accuracy"] = answers.balanced_accuracy
+            by_class.show(answers, f"By class, {part} pictures, best epoch")
+            if part == "val":
+                title = f"{spec.name} on {dataset.name}, val"
+                by_class.write(answers, title, final.split.paths, folder.confusion, folder.mistakes)
+        elif figure := task.per_class:
+            named = zip(dataset.class_names, found["per_class"], strict=False)
+            per_class = [{"name": name, figure.key: value} for name, value in named]
+        figures["per_class" if part == "val" else "test_per_class"] = per_class
+        if part == "test":
+            figures |= {metric.test_column: found[metric.key] for metric in task.metrics}
+            figures["test_images"] = found["images"]
+    return figures
+
+
+def _best_model(job: "TrainingJob", folder: RunFolder) -> Any:
+    if job.strategy.num_replicas_in_sync == 1:
+        reload(job.learner.evaluated, job.spec, str(folder.best_weights))
+        return job.learner.evaluated
+    # Several devices would have to read its statistics together, which one alone waits for.
+    return load_weights(job.spec, str(folder.best_weights)).model

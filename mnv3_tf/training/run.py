@@ -22,11 +22,12 @@ from mnv3_tf.models import load_model
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.tasks import Spec, find_task, task_of
 from mnv3_tf.tasks.specs import resolve_spec
-from mnv3_tf.training import curves, strategies
+from mnv3_tf.training import curves, losses, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
-from mnv3_tf.training.loop import Done, Plan, Trainer, TrainingJob
+from mnv3_tf.training.loop import Done, Trainer, TrainingJob
 from mnv3_tf.training.outcome import final_figures, open_test_set
+from mnv3_tf.training.plan import Plan
 from mnv3_tf.training.recipe import Recipe
 from mnv3_tf.training.run_folder import (
     Recorded,
@@ -64,7 +65,8 @@ def train(settings: TrainSettings) -> RunSummary:
         done = Trainer(job, own).fit()
         title = f"{job.spec.name} on {job.dataset.name}, recipe {settings.recipe_name}"
         curves.draw(list(done.rows), title, own.curves)
-        summary = _summary(job, done, final_figures(job, own))
+        figures = final_figures(job, own) if strategies.is_chief(job.strategy) else {}
+        summary = _summary(job, done, figures)
         own.finish(summary)
     return summary
 
@@ -109,7 +111,20 @@ def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
         tf.config.experimental.enable_op_determinism()
     spec = task_of(spec).for_training(spec.replace(num_classes=dataset.num_classes), recipe)
     spec, learner = _learner(spec, recipe, settings, strategy)
+    if settings.class_weights == "balanced":
+        learner.class_weights = _balanced(split, dataset)
     return TrainingJob(spec, learner, plan, dataset, split, settings, strategy, test)
+
+
+def _balanced(train: Split, dataset: Dataset) -> list[float]:
+    counts = train.class_counts(dataset.num_classes)
+    weights = losses.balanced_weights(counts)
+    rows = sorted(zip(weights, dataset.class_names, counts, strict=True), reverse=True)
+    shown = [f"{name} {weight:.3g} ({count} pictures)" for weight, name, count in rows]
+    if len(shown) > 6:
+        shown[3:-3] = ["..."]
+    print(f"Classes weigh {', '.join(shown)}.", flush=True)
+    return weights
 
 
 def _learner(
@@ -209,9 +224,14 @@ def _record(job: TrainingJob) -> Recorded:
     return cast(Recorded, as_json(tree))
 
 
+_DEFAULTS = TrainSettings("", "").configuration()
+
+
 def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wanted: Any) -> None:
     """Raises UserError naming the first difference between the run in the folder and this one."""
     before = recorded.get(part)
+    if part == "settings" and before is not None:
+        before = _DEFAULTS | before  # of an older version, which had not all of them
     remedy = f"give the same, another --out, or --overwrite to replace the run in {folder.path}"
     if isinstance(before, dict) and isinstance(wanted, dict):
         for key, value in wanted.items():

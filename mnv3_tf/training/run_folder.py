@@ -74,9 +74,9 @@ class Recorded(TypedDict):
 class RunSummary(TypedDict):
     """What summary.json holds besides the task's `val_columns`: those of the best epoch.
 
-    They are from 0 to 1 but for val_loss, and None without a validation set. Where there is a test
-    set, the best epoch's figures on it stand beside them as `test_columns`, and `test_images`.
-    `epochs` and `steps` were done; `ended_by` is "plan", "patience" or "time_limit".
+    They are from 0 to 1 but for val_loss, and None without a validation set; what
+    `outcome.final_figures` gives stands beside them. `epochs` and `steps` were done; `ended_by` is
+    "plan", "patience" or "time_limit".
     """
 
     task: str
@@ -112,6 +112,8 @@ class RunFolder:
         self.best_weights = self.path / "best.weights.h5"
         self.tensorboard = self.path / "tensorboard"
         self.curves = self.path / "curves.png"
+        self.confusion = self.path / "confusion.png"
+        self.mistakes = self.path / "mistakes.html"
         self.summary = self.path / "summary.json"
 
     def check(self) -> None:
@@ -173,9 +175,8 @@ class RunFolder:
     def copied_to(self, path: str | Path) -> "RunFolder":
         """Another folder with all that a run goes on from."""
         other = RunFolder(path)
-        for path, copy in ((self.metrics, other.metrics), (self.best_weights, other.best_weights)):
-            if path.exists():
-                shutil.copy(path, copy)
+        if self.metrics.exists():
+            shutil.copy(self.metrics, other.metrics)
         if self.checkpoints.exists():
             shutil.copytree(self.checkpoints, other.checkpoints)
         return other
@@ -197,6 +198,8 @@ class RunFolder:
             self.best_weights,
             self.tensorboard,
             self.curves,
+            self.confusion,
+            self.mistakes,
             self.spec,
         )
 

@@ -59,6 +59,11 @@ class TrainSettings(Checked):
     steps: int | None = setting(
         None, "Training steps of the whole run, instead of epochs.", least=1
     )
+    class_weights: Literal["none", "balanced"] = setting(
+        "none",
+        "Classifiers: none, or balanced, which weighs a picture's loss so that every class counts "
+        "the same however many pictures it has.",
+    )
     patience: int | None = setting(None, "Stop after so many epochs without a better one.", least=1)
     time_limit: float | None = setting(
         None,
@@ -110,6 +115,11 @@ class TrainSettings(Checked):
             raise UserError(
                 f"--teacher={self.teacher} is of no use to --task={self.task}; leave it out, or "
                 "train a classifier."
+            )
+        if self.class_weights != "none" and not task.weighs_classes:
+            raise UserError(
+                f"--class_weights={self.class_weights} is of no use to --task={self.task}; leave "
+                "it out, or train a classifier."
             )
         if self.deterministic and self.time_limit:
             raise UserError(

@@ -3,6 +3,7 @@
 A network that another learns from may be a SavedModel too.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from mnv3_tf.models import build
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.tasks import Spec, specs
 from mnv3_tf.training.run_folder import Recorded, RunFolder
-from mnv3_tf.weights import assign, dense, read
+from mnv3_tf.weights import Weights, assign, dense, read
 
 
 @dataclass(frozen=True)
@@ -43,25 +44,47 @@ def load_run(path: str | Path) -> Trained:
     return Trained(loaded.spec, loaded.model, names, recorded)
 
 
-def load_weights(spec: Spec, weights: str) -> Trained:
-    """A whole network, head included. Raises UserError if the file's head is another's.
+def load_weights(spec: Spec, weights: str, new_head: bool = False) -> Trained:
+    """A whole network, head included; with `new_head` a file without one is taken too.
 
-    Of detectors and segmentation networks, the weights are those that `train.py` writes.
+    Of detectors and segmentation networks, the weights are those that `train.py` writes. Raises
+    UserError if the file has no head, or another's.
     """
     if spec.backbone is not spec:
-        return Trained(spec, _with_own_weights(spec, weights))
+        model = build(spec)
+        _assign_dense(model, spec, weights)
+        return Trained(spec, model)
     loaded = read(weights, spec.backbone)
     if "logits" not in loaded.layers:
-        raise UserError(
-            f"{weights} has no head of {spec.num_classes} classes; give the --num_classes that "
-            "it has."
-        )
+        _require_new_head(loaded, weights, spec.num_classes, new_head)
     model = build(loaded.spec)
     assign(model, loaded)
     return Trained(loaded.spec, model)
 
 
-def _with_own_weights(spec: Spec, weights: str) -> tf_keras.Model:
+def _require_new_head(loaded: Weights, weights: str, classes: int, allowed: bool) -> None:
+    """Raises UserError unless the head may be new, and the file has none."""
+    if loaded.why_fresh:
+        raise UserError(
+            f"{weights} has no head of {classes} classes that can be used: {loaded.why_fresh}; "
+            "give the --num_classes that it has, or train a new head by train.py --weights."
+        )
+    if not allowed:
+        raise UserError(
+            f"{weights} has no head, and so no answers; train one by train.py --weights={weights}."
+        )
+    print(f"{weights}: without a trained head answers mean nothing.", file=sys.stderr)
+
+
+def reload(model: tf_keras.Model, spec: Spec, weights: str) -> None:
+    """Sets a model of `spec` to weights that it had when `train.py` wrote them."""
+    if spec.backbone is spec:
+        assign(model, read(weights, spec.backbone))
+    else:
+        _assign_dense(model, spec, weights)
+
+
+def _assign_dense(model: tf_keras.Model, spec: Spec, weights: str) -> None:
     if not Path(weights).is_file():
         raise UserError(f"The weights file {weights} does not exist.")
     layers = dense.read(weights)
@@ -69,9 +92,7 @@ def _with_own_weights(spec: Spec, weights: str) -> tf_keras.Model:
         raise UserError(
             f"{weights} holds no network of --task={spec.task}; give the best.weights.h5 of a run."
         )
-    model = build(spec)
     dense.assign(model, layers, weights)
-    return model
 
 
 # -- teachers --------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def read(path: str | Path) -> LayerArrays | None:
     if not (Path(path).is_file() and h5py.is_hdf5(path)):
         return None
     try:
-        arrays = read_h5(path)
+        arrays = read_h5(path).arrays
     except (OSError, KeyError, ValueError):
         return None
     layers: LayerArrays = {}

@@ -1,5 +1,6 @@
 """Which kind of file it is, by its content, and its arrays."""
 
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,21 +8,53 @@ from pathlib import Path
 import numpy as np
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.weights import folded, keras_files, names, slim, torch_files
+from mnv3_tf.weights import (
+    folded,
+    keras_config,
+    keras_files,
+    names,
+    slim,
+    tf2_checkpoints,
+    torch_files,
+)
+from mnv3_tf.weights.keras_config import KerasModel
+from mnv3_tf.weights.names import Place
 
 KNOWN = (
-    "Keras .h5, .weights.h5 or .keras, a folded .npz, .safetensors of timm or torchvision, or a "
-    "TF-slim checkpoint"
+    "Keras .h5, .weights.h5, .keras or a checkpoint, a folded .npz, .safetensors of timm or "
+    "torchvision, or a TF-slim checkpoint"
 )
+
+_AVERAGED = re.compile(r"(^|[._/])(\w+_)?ema(_\w+)?[._/]")
+"""A prefix of averaged weights: timm's "state_dict_ema.", "model_ema.module.", "ema/"."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The arrays of a file by the names that it gives them, and what it says beside them.
+
+    `variant` is a key of `names.LIBRARIES` that other names do not show, `model` what a Keras
+    model that was saved whole says of itself.
+    """
+
+    arrays: dict[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+    variant: str | None = None
+    model: KerasModel | None = None
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """Arrays under the names of their library, a key of `names.LIBRARIES`."""
+    """Arrays under the names of their library, a key of `names.LIBRARIES`.
+
+    `beside` are those of the file that stand outside of the network, such as another head.
+    """
 
     library: str
     arrays: dict[str, np.ndarray]
+    beside: dict[str, np.ndarray]
     notes: tuple[str, ...] = ()
+    model: KerasModel | None = None
 
 
 def read_foreign(path: Path) -> Foreign:
@@ -30,49 +63,89 @@ def read_foreign(path: Path) -> Foreign:
     Raises UserError for a file that is absent, damaged, of no kind that we read, or that would
     have to be executed to be read.
     """
-    prefix = slim.checkpoint_prefix(path)
-    if prefix is None and not path.exists():
-        raise UserError(f"The weights file {path} does not exist.")
-    if prefix is None and path.is_dir():
-        raise UserError(f"{path} is a folder without a TF-slim checkpoint; give a weights file.")
-    notes: tuple[str, ...] = ()
-    variant = None
+    contents = _read(path)
+    place, notes = _find_network(path, contents.arrays)
+    found: dict[bool, dict[str, np.ndarray]] = {True: {}, False: {}}
+    for name, array in contents.arrays.items():
+        found[name.startswith(place.prefix)][name.removeprefix(place.prefix)] = array
+    others = {other.prefix for other in names.find_networks(found[False])}
+    beside = {k: v for k, v in found[False].items() if not k.startswith((*others,))}
+    library = contents.variant if contents.variant and place.library == "timm" else place.library
+    return Foreign(library, found[True], beside, (*contents.notes, *notes), contents.model)
+
+
+def _read(path: Path) -> Contents:
     try:
-        if prefix is not None:
-            arrays, averaged = slim.read_checkpoint(prefix)
-            if averaged:
-                notes = ("the moving averages of the variables were read, not the raw ones",)
-        else:
-            match _kind(path):
-                case "hdf5":
-                    arrays = keras_files.read_h5(path)
-                case "keras":
-                    arrays = keras_files.read_keras(path)
-                case "npz":
-                    arrays = folded.read_npz(path)
-                case "safetensors":
-                    arrays, is_tf = torch_files.read_safetensors(path)
-                    variant = names.TIMM_TF if is_tf else None
-                case "pickle":
-                    torch_files.refuse_pickle(path)
-                case _:
-                    raise UserError(f"{path} is no weights file that can be read: {KNOWN}.")
+        if prefix := slim.checkpoint_prefix(path):
+            return _checkpoint(prefix)
+        if not path.exists():
+            raise UserError(f"The weights file {path} does not exist.")
+        parts = torch_files.parts(path)
+        if not parts:
+            raise UserError(f"{path} is a folder without a checkpoint; give a weights file.")
+        match _kind(parts[0]):
+            case "hdf5":
+                return _keras(keras_files.read_h5(path))
+            case "keras":
+                return _keras(keras_files.read_keras(path))
+            case "npz":
+                return Contents(folded.read_npz(path))
+            case "safetensors":
+                stored = torch_files.read_safetensors(parts)
+                variant = names.TIMM_TF if stored.architecture.startswith("tf_") else None
+                return Contents(stored.arrays, variant=variant)
+            case "pickle":
+                torch_files.refuse_pickle(path)
+        raise UserError(f"{path} is no weights file that can be read: {KNOWN}.")
     except UserError:
         raise
     except Exception as error:
         # The readers' own errors have no common base, and all mean the same to the user.
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise UserError(f"{path} is damaged or cut short ({reason}); get it again.") from error
-    library = names.recognise(arrays)
-    if library is None:
+
+
+def _checkpoint(prefix: str) -> Contents:
+    arrays, averaged = slim.read_checkpoint(prefix)
+    if averaged:
+        return Contents(
+            arrays, ("the moving averages of the variables were read, not the raw ones",)
+        )
+    if arrays:
+        return Contents(arrays)
+    config = tf2_checkpoints.config(prefix)
+    model = keras_config.describe(config) if config else None
+    return Contents(tf2_checkpoints.read(prefix), model=model)
+
+
+def _keras(file: keras_files.KerasFile) -> Contents:
+    model = keras_config.describe(file.config) if file.config else None
+    return Contents(file.arrays, model=model)
+
+
+def _find_network(path: Path, arrays: dict[str, np.ndarray]) -> tuple[Place, tuple[str, ...]]:
+    """Where the network is, and a note where another was left out.
+
+    Raises UserError where there is none, or nothing says which of several is meant.
+    """
+    places = names.find_networks(arrays)
+    averaged = [place for place in places if _AVERAGED.search(place.prefix)]
+    found = names.outermost(averaged or places)
+    if not found:
         examples = ", ".join(sorted(arrays)[:2]) or "nothing"
         raise UserError(
             f"{path} holds no MobileNet under names that are known (it holds {examples}); "
             f"what can be read is {KNOWN}."
         )
-    if library == "timm" and variant:
-        library = variant
-    return Foreign(library, arrays, notes)
+    if len(found) > 1:
+        listed = " and ".join(sorted(repr(place.prefix) for place in found))
+        raise UserError(
+            f"{path} holds {len(found)} networks, with the names that begin {listed}; save the "
+            "one that is meant."
+        )
+    if averaged and len(places) > len(averaged):
+        return found[0], (f"the averaged weights were read, {found[0].prefix!r}, not the raw ones",)
+    return found[0], ()
 
 
 def _kind(path: Path) -> str:

@@ -5,7 +5,7 @@ say, it is made to say, and a note tells; anything else is another architecture,
 """
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.weights import folded, imagenet
+from mnv3_tf.weights import folded, heads, imagenet
 from mnv3_tf.weights.formats import read_foreign
+from mnv3_tf.weights.heads import Dense
 from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.names import (
     FOLDED,
@@ -27,7 +28,7 @@ from mnv3_tf.weights.names import (
     convolutions,
 )
 
-HEAD = ("conv_2", "logits")
+HEAD = (heads.HIDDEN, heads.LOGITS)
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,16 @@ class Weights:
     """Weights of a network, in float32 and Keras' layout.
 
     `spec` is the network that they are for, which may differ from the one asked for: the notes
-    say how. `layers` has all its layers, but for a head that the file lacks or has in another
-    size. `source` is a key of `mnv3_tf.weights.names.LIBRARIES`, or "imagenet".
+    say how. `layers` has all its layers, but for a head that the file lacks or that does not fit:
+    then `why_fresh` says why, None where there is none. `source` is a key of
+    `mnv3_tf.weights.names.LIBRARIES`, or "imagenet".
     """
 
     spec: NetworkSpec
     layers: LayerArrays
     source: str
     notes: tuple[str, ...] = ()
+    why_fresh: str | None = None
 
 
 def read(source: str, spec: NetworkSpec) -> Weights:
@@ -61,21 +64,29 @@ def read(source: str, spec: NetworkSpec) -> Weights:
     notes += told
     if foreign.library == FOLDED:
         arrays = folded.unfold(arrays, convolutions(spec), spec.batch_norm_epsilon)
-    names = library.tensors(spec, arrays)
+    asked = library.tensors(spec, arrays)
     depthwise = {conv.name for conv in convolutions(spec) if conv.depthwise}
-    found, unread = _under_our_names(names, depthwise, library, arrays)
-    spec, told = _with_widths_of(found, spec)
+    found, unread = _under_our_names(asked, depthwise, library, arrays)
+    dense = _dense_layers(unread | foreign.beside, library)
+    head = heads.find(spec, found, dense, foreign.model, library.background)
+    found = {k: v for k, v in found.items() if k not in HEAD} | head.layers
+    spec, told = _with_widths_of(found, head.spec)
     notes += told
-    if difference := _first_difference(spec, names, found, unread):
+    of_head = {name for layer in head.used for name in _variables(layer, library)}
+    if head.why_fresh and foreign.model:
+        of_head |= {name for name, array in unread.items() if array.ndim < 3}
+    left = [name for name in unread if name not in of_head]
+    names = library.tensors(spec, arrays)
+    if difference := _first_difference(spec, names, found, left):
         raise UserError(
             f"{path} holds {library.title} weights of another architecture: {difference}; "
             "give the model and width that the weights were trained with."
         )
-    notes += _drop_other_head(spec, found)
+    notes += [*head.notes, *_fresh(spec, found, head.why_fresh)]
     for note in notes:
         print(f"{path}: {note}.", file=sys.stderr)
     kind = "imagenet" if source == "imagenet" else foreign.library
-    return Weights(spec, found, kind, tuple(notes))
+    return Weights(spec, found, kind, tuple(notes), head.why_fresh)
 
 
 def _with_library_conventions(spec: NetworkSpec, library: Library) -> tuple[NetworkSpec, list[str]]:
@@ -94,10 +105,10 @@ def _with_library_conventions(spec: NetworkSpec, library: Library) -> tuple[Netw
 
 def _under_our_names(
     names: TensorNames, depthwise: Collection[str], library: Library, arrays: dict[str, np.ndarray]
-) -> tuple[LayerArrays, list[str]]:
-    """What the file has of the network's layers, and the names in it that belong to none."""
+) -> tuple[LayerArrays, dict[str, np.ndarray]]:
+    """What the file has of the network's layers, and what in it belongs to none."""
     found: LayerArrays = {}
-    unread = dict.fromkeys(arrays)
+    unread = dict(arrays)
     for layer, variables in names.items():
         for variable, name in variables.items():
             if name in arrays:
@@ -105,10 +116,27 @@ def _under_our_names(
                 value = np.asarray(arrays[name], np.float32)
                 if variable == "kernel":
                     value = _to_keras_layout(value, library.layout, layer in depthwise)
-                if layer == "logits" and value.shape[-1] == library.background:
-                    value = value[..., 1:]
                 found.setdefault(layer, {})[variable] = np.ascontiguousarray(value)
-    return found, list(unread)
+    return found, unread
+
+
+def _dense_layers(unread: Mapping[str, np.ndarray], library: Library) -> list[Dense]:
+    """The layers among these that could be of a head, in the order of the file."""
+    layers = []
+    for name, array in unread.items():
+        layer, _, variable = name.rpartition(library.separator)
+        if variable == library.variables[0] and array.ndim == 2:
+            kernel = _to_keras_layout(np.asarray(array, np.float32), library.layout, False)
+            zeros = np.zeros(kernel.shape[3], np.float32)
+            bias = np.asarray(unread.get(_variables(layer, library)[1], zeros), np.float32)
+            if bias.shape == zeros.shape:
+                layers.append(Dense(layer, kernel, bias))
+    return layers
+
+
+def _variables(layer: str, library: Library) -> list[str]:
+    """What kernel and bias of a layer are called."""
+    return [f"{layer}{library.separator}{variable}" for variable in library.variables[:2]]
 
 
 def _to_keras_layout(kernel: np.ndarray, layout: str, depthwise: bool) -> np.ndarray:
@@ -170,7 +198,7 @@ def _with_squeeze_width(spec: NetworkSpec, index: int, width: int) -> NetworkSpe
 
 
 def _first_difference(
-    spec: NetworkSpec, names: TensorNames, found: LayerArrays, unread: list[str]
+    spec: NetworkSpec, names: TensorNames, found: LayerArrays, unread: Sequence[str]
 ) -> str | None:
     """What is missing, too many, or of another shape; the logits may have any number of classes."""
     for conv in convolutions(spec):
@@ -196,13 +224,10 @@ def _first_difference(
     return f"{spec.name} has no place for {unread[0]}" if unread else None
 
 
-def _drop_other_head(spec: NetworkSpec, found: LayerArrays) -> list[str]:
-    """Takes logits of another size out of `found`; says so, and what else of the head is fresh."""
-    if missing := [layer for layer in HEAD if layer not in found]:
-        missing = [layer for layer in missing if layer != "conv_2" or spec.hidden]
-        return [f"{' and '.join(missing)} not in the file, so fresh"] if missing else []
-    classes = found["logits"]["kernel"].shape[-1]
-    if classes == spec.num_classes:
-        return []
-    del found["logits"]
-    return [f"the head has {classes} classes, not {spec.num_classes}, so a fresh one is used"]
+def _fresh(spec: NetworkSpec, found: LayerArrays, why: str | None) -> list[str]:
+    """Which layers of the head are not the file's."""
+    if why:
+        return [f"{why}, so a fresh one is used"]
+    missing = [layer for layer in HEAD if layer not in found]
+    missing = [layer for layer in missing if layer != heads.HIDDEN or spec.hidden]
+    return [f"{' and '.join(missing)} not in the file, so fresh"] if missing else []

@@ -1,8 +1,10 @@
 """Keras weights: .h5 (legacy), .weights.h5, and .keras. Only arrays are read, never a model."""
 
 import io
+import json
 import re
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,46 +12,73 @@ import h5py
 import numpy as np
 
 
-def read_h5(file: Any) -> dict[str, np.ndarray]:
-    """Arrays of an open or named HDF5 file.
+@dataclass(frozen=True)
+class KerasFile:
+    """`config` is what a model that was saved whole says of itself, as JSON has it.
+
+    `layers` are all the names in the file, those of layers without weights too.
+    """
+
+    arrays: dict[str, np.ndarray]
+    layers: tuple[str, ...]
+    config: Any = None
+
+
+def read_h5(file: Any) -> KerasFile:
+    """An open or named HDF5 file.
 
     Legacy files give "layer/variable" ("Conv/BatchNorm/gamma", "conv/kernel"). The others give
     "group/number" ("batch_normalization_3/0"): they number layers within their class, and
-    variables within the layer.
+    variables within the layer; a model within the model is a group ("functional/layers/conv2d/0").
     """
     with h5py.File(file, "r") as root:
         weights = root.get("model_weights", root)
-        return _legacy(weights) if "layer_names" in weights.attrs else _numbered(weights)
+        config = root.attrs.get("model_config")
+        config = None if config is None else json.loads(_text(config))
+        legacy = "layer_names" in weights.attrs
+        return KerasFile(*(_legacy(weights) if legacy else _numbered(weights)), config)
 
 
-def read_keras(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a .keras archive."""
+def read_keras(path: Path) -> KerasFile:
+    """A .keras archive."""
     with zipfile.ZipFile(path) as archive:
-        return read_h5(io.BytesIO(archive.read("model.weights.h5")))
+        stored = read_h5(io.BytesIO(archive.read("model.weights.h5")))
+        config = json.loads(archive.read("config.json"))
+    return KerasFile(stored.arrays, stored.layers, config)
 
 
-def _legacy(weights: h5py.Group) -> dict[str, np.ndarray]:
-    arrays = {}
-    for layer in weights.attrs["layer_names"]:
-        layer = _text(layer)
-        for name in weights[layer].attrs["weight_names"]:
+def _legacy(weights: h5py.Group) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    arrays: dict[str, np.ndarray] = {}
+    groups = [_text(name) for name in weights.attrs["layer_names"]]
+    for group in groups:
+        names = [_text(name) for name in weights[group].attrs["weight_names"]]
+        # A group with variables of several layers is of a model within the model.
+        nested = len({name.rpartition("/")[0] for name in names}) > 1
+        for name in names:
             # "expanded_conv/depthwise/depthwise_kernel:0" of tf_keras, ".../kernel" of Keras 3.
-            variable = _text(name).rpartition("/")[2].removesuffix(":0")
-            variable = variable.removeprefix("depthwise_")
-            arrays[f"{layer}/{variable}"] = np.asarray(weights[layer][_text(name)])
-    return arrays
+            inside, _, variable = name.rpartition("/")
+            variable = variable.removesuffix(":0").removeprefix("depthwise_")
+            layer = inside if nested else group
+            if f"{layer}/{variable}" in arrays:
+                layer = f"{group}/{inside}"
+            arrays[f"{layer}/{variable}"] = np.asarray(weights[group][name])
+    return arrays, tuple(groups)
 
 
-def _numbered(weights: h5py.Group) -> dict[str, np.ndarray]:
-    arrays = {}
+def _numbered(weights: h5py.Group) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    arrays, layers = {}, []
 
     def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        place = re.fullmatch(r"layers/(.+)/vars/(\d+)", name)
-        if place and isinstance(item, h5py.Dataset):
-            arrays[f"{place[1]}/{place[2]}"] = np.asarray(item)
+        # Keras before 2.13 called the layers otherwise, and on Windows joined names by backslashes.
+        path = name.replace("\\", "/").replace("_layer_checkpoint_dependencies/", "layers/")
+        if place := re.fullmatch(r"layers/(.+)/vars(/\d+)?", path):
+            if not place[2]:
+                layers.append(place[1])
+            elif isinstance(item, h5py.Dataset):
+                arrays[place[1] + place[2]] = np.asarray(item)
 
     weights.visititems(visit)
-    return arrays
+    return arrays, tuple(layers)
 
 
 def _text(name: str | bytes) -> str:

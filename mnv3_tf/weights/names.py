@@ -11,8 +11,9 @@ Sources: slim's `mobilenet_v3.py` and `conv_blocks.py`; tf_keras and Keras `appl
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import Convolution, Depthwise, Role
@@ -81,8 +82,8 @@ class Library:
     `stem` is the tensor whose presence tells the library. `variables` are the library's names of
     kernel, bias and BatchNorm's four, joined to the layer's by `separator`. `layout` is that of
     kernels, "tensorflow" (HWIO) or "torch" (OIHW). `padding` and `batch_norm_epsilon` are what
-    its networks are built with; None keeps the spec's. `background` is the number of classes at
-    which class 0 is "background", which no other library has.
+    its networks are built with; None keeps the spec's. `background`: class 0 of its ImageNet
+    networks is "background".
     """
 
     title: str
@@ -93,7 +94,7 @@ class Library:
     layout: str
     padding: str | None = None
     batch_norm_epsilon: float | None = None
-    background: int | None = None
+    background: bool = False
 
     def tensors(self, spec: NetworkSpec, present: Iterable[str]) -> TensorNames:
         """Names of all tensors of `spec`, given the names that are `present` in the file."""
@@ -147,7 +148,6 @@ def _keras_applications_v2(convs: list[ConvNames], present: Iterable[str]) -> La
 def _numbered(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
     """`.weights.h5` numbers layers within their class, in the order in which they run."""
     seen: Counter[str] = Counter()
-    has_dense = "dense/0" in present
 
     def number(kind: str) -> str:
         seen[kind] += 1
@@ -155,8 +155,7 @@ def _numbered(convs: list[ConvNames], present: Iterable[str]) -> LayerNames:
 
     for conv in convs:
         kind = "depthwise_conv2d" if conv.depthwise else "conv2d"
-        name = number("dense" if conv.role == "logits" and has_dense else kind)
-        yield conv, name, number("batch_normalization") if conv.batch_norm else ""
+        yield conv, number(kind), number("batch_normalization") if conv.batch_norm else ""
 
 
 TIMM: Mapping[str, dict[str, tuple[str, str]]] = {
@@ -306,7 +305,7 @@ LIBRARIES: dict[str, Library] = {
         stem="Conv/weights",
         layers=_slim,
         variables=("weights", "biases", *NORM),
-        background=1001,
+        background=True,
     ),
     "timm": replace(
         _TORCH,
@@ -340,7 +339,29 @@ LIBRARIES: dict[str, Library] = {
 }
 
 
-def recognise(present: Iterable[str]) -> str | None:
-    """The library (a key of LIBRARIES) that writes such names; None if it is none of them."""
-    names = set(present)
-    return next((key for key, library in LIBRARIES.items() if library.stem in names), None)
+class Place(NamedTuple):
+    """Where a file has a network: under the names of a library, a key of LIBRARIES, with a prefix
+    before each."""
+
+    library: str
+    prefix: str
+
+
+def find_networks(present: Iterable[str]) -> list[Place]:
+    """Every network among these names."""
+    found: dict[str, str] = {}
+    for key, library in LIBRARIES.items():
+        for name in present:
+            if name == library.stem or name.endswith((f".{library.stem}", f"/{library.stem}")):
+                found.setdefault(name.removesuffix(library.stem), key)
+    return [Place(library, prefix) for prefix, library in found.items()]
+
+
+def outermost(places: Sequence[Place]) -> list[Place]:
+    """Those that are not within another: "squeeze_excite/Conv" is as a stem is called, too."""
+    prefixes = [place.prefix for place in places]
+    return [
+        place
+        for place in places
+        if not any(p != place.prefix and place.prefix.startswith(p) for p in prefixes)
+    ]

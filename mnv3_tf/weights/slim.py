@@ -22,11 +22,13 @@ _VARIABLES = (
 
 
 def checkpoint_prefix(path: Path) -> str | None:
-    """What `tf.train.load_checkpoint` wants for a prefix, a file of it, or its folder.
+    """What `tf.train.load_checkpoint` wants for a prefix, a file of it, its folder or a SavedModel.
 
     None if there is no checkpoint. Raises UserError for a folder with several and nothing that
     says which.
     """
+    if (path / "saved_model.pb").is_file():
+        return str(path / "variables" / "variables")
     if path.is_dir():
         found = sorted(path.glob("*.index"))
         state = path / "checkpoint"

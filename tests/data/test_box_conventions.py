@@ -48,6 +48,7 @@ OTHERS = {
         *(COCO, (LEFT + RIGHT) / 2 / WIDTH, (TOP + BOTTOM) / 2 / HEIGHT),
         *(ACROSS / WIDTH, DOWN / HEIGHT),
     ),
+    "of two corners": (COCO, LEFT / WIDTH, TOP / HEIGHT, RIGHT / WIDTH, BOTTOM / HEIGHT),
     "be the centre, width and height": (COCO, (LEFT + RIGHT) / 2, (TOP + BOTTOM) / 2, ACROSS, DOWN),
     "y before x": (COCO, TOP, LEFT, DOWN, ACROSS),
     "boxes with lengths below 0": (COCO, RIGHT, BOTTOM, -ACROSS, -DOWN),

@@ -154,6 +154,16 @@ def test_annotations_most_of_which_belong_nowhere(make_coco_twice, tmp_path, key
         opened(name)
 
 
+@pytest.mark.parametrize("first", [2, 4])
+def test_annotations_whose_categories_are_numbered_by_one_off(make_coco_twice, first):
+    """Some would belong to another category, and only the last to none."""
+    categories = [{"id": id_, "name": f"c{id_}"} for id_ in (3, 4, 5)]
+    boxes = [[(first + n, 1, 1, 9, 9) for n in range(3)]] * 2
+    name = make_coco_twice(boxes, categories=categories)
+    with refused("c.json have category ids from", f"from {first} on, its categories from 3 on"):
+        opened(name)
+
+
 LEFT_OUT = {
     "1 box of no area was left out (0.jpg)": {"bbox": [5, 5, 0, 9]},
     "1 box outside of its picture was left out (0.jpg)": {"bbox": [60, 5, 9, 9]},

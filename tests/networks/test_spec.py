@@ -344,6 +344,14 @@ def test_the_wide_stem_costs_what_the_paper_saves():
     assert cost(LARGE.with_stem(32)).madds - cost(LARGE).madds == pytest.approx(10e6, rel=0.1)
 
 
+def test_a_hidden_layer_may_have_an_activation_of_its_own():
+    spec = resolve("v2").replace(hidden=100, hidden_activation="relu")
+    activations = {op.role: op.activation for op in cost(spec).operators}
+    assert (activations["last_conv"], activations["hidden"]) == ("relu6", "relu")
+    assert NetworkSpec.from_json(spec.to_json()) == spec
+    assert "hidden_activation" not in resolve("v2").to_json()
+
+
 # -- placement -------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ def pictures_of(split) -> list[str]:
     return sorted(split._source._fault.args[0])
 
 
+@pytest.mark.slow
 def test_training_names_the_file_and_goes_on_once_it_is_back(on_disk, tmp_path, monkeypatch):
     (tmp_path / "model.json").write_text(tiny.SHALLOW.to_json())
     settings = TrainSettings(

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from making import run_settings
+from making import colours, run_settings
 from refusals import refused
 
 from mnv3_tf.data.dataset import Split
 from mnv3_tf.errors import Failure
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.training.classification import Classification, measure
-from mnv3_tf.training.loop import Diverged, Plan
+from mnv3_tf.training.loop import Diverged
+from mnv3_tf.training.plan import Plan
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run import train as train_with_all
 from mnv3_tf.training.run_folder import RunFolder, best_row, score_of
@@ -56,6 +57,8 @@ class TestFiles:
             "best.weights.h5",
             "tensorboard",
             "curves.png",
+            "confusion.png",
+            "mistakes.html",
             "summary.json",
         }
 
@@ -76,6 +79,11 @@ class TestFiles:
             assert summary[name] == best[name]
         assert summary["val_top5"] == 1.0
         assert (summary["skipped"], summary["unreadable"]) == (0, 0)
+        assert [row["images"] for row in summary["per_class"]] == [5, 5, 5]
+        assert [row["name"] for row in summary["per_class"]] == ["blue", "green", "red"]
+        recalls = [row["recall"] for row in summary["per_class"]]
+        assert summary["val_balanced_accuracy"] == pytest.approx(np.mean(recalls))
+        assert np.mean(recalls) == pytest.approx(summary["val_top1"])  # as many of each
         assert summary["images_per_s"] > 0
         assert summary["wall_s"] > 0
         assert 0 < summary["params"] < summary["madds"]
@@ -161,6 +169,44 @@ def test_the_best_row_of_equal_scores_or_of_none(scores, losses, best):
     assert best_row(rows)["epoch"] == best
 
 
+def test_balanced_classes_also_where_a_run_goes_on(run, train, made, capsys):
+    """Weights are those of the pictures that are trained on, whenever they are counted."""
+    rows = [f"{made(colours)}/train/{name},{label},{part}\n" for name, label, part in UNEQUAL]
+    (run.path.parent / "t.csv").write_text("filename,class_index,split\n" + "".join(rows))
+    settings = {
+        "dataset": f"csv:{run.path.parent}/t.csv",
+        "class_weights": "balanced",
+        "batch_size": 5,
+        "override": ("optimizer=sgd",),
+    }
+    train(**settings, epochs=1)
+    said = "Classes weigh 1 2.5 (2 pictures), 0 0.625 (8 pictures)."
+    assert said in capsys.readouterr().out
+    with refused("--class_weights='balanced', not 'none'"):
+        train(**settings | {"class_weights": "none"}, epochs=1)
+    run.summary.unlink()
+    train(**settings, epochs=1)
+    assert said in capsys.readouterr().out
+
+
+UNEQUAL = [
+    *((f"red/{number}.png", 0, "train") for number in range(8)),
+    *((f"blue/{number}.png", 1, "train") for number in range(2)),
+    *((f"blue/{number}.png", 1, "val") for number in range(2, 4)),
+]
+
+
+def test_a_run_of_an_older_version_goes_on(stopped, train):
+    """Which knew nothing of later settings."""
+    run = stopped(6)
+    recorded = json.loads(run.run.read_text())
+    for name in ("test", "patience", "time_limit", "class_weights"):
+        del recorded["settings"][name]
+    del recorded["place"]
+    run.run.write_text(json.dumps(recorded))
+    assert train()["steps"] == 12
+
+
 class TestGoingOn:
     def test_interrupted_while_the_head_is_trained_alone(
         self, finished, stopped, train, monkeypatch, capsys
@@ -211,13 +257,15 @@ class TestGoingOn:
     def test_what_was_not_yet_written_after_the_last_checkpoint(self, stopped, train, best):
         """The best weights, if they are those of that checkpoint; and left-overs are swept."""
         run = stopped(6)
-        run.best_weights.unlink()
+        before = run.best_weights.stat().st_mtime_ns
+        if best == 2:
+            run.best_weights.unlink()
         rows = [row | {"val_top1": 0.1 * (row["epoch"] == best)} for row in run.read_metrics()]
         run.write_metrics(rows)
         (run.path / ".best.weights-abc.h5").touch()
         (run.checkpoints / "ckpt-9_temp").mkdir()
         assert train()["best_epoch"] == best
-        assert run.best_weights.exists() == (best == 2)
+        assert (run.best_weights.stat().st_mtime_ns == before) == (best == 1)
         assert run.read_metrics() == rows
         assert not list(run.path.glob(".*"))
         assert not list(run.checkpoints.glob("*_temp"))
@@ -345,5 +393,4 @@ def test_a_copy_has_all_that_a_run_goes_on_from(finished, tmp_path):
     other = finished.copied_to(tmp_path)
     assert other.read_metrics() == finished.read_metrics()
     assert checkpoints(other) == checkpoints(finished)
-    wanted = {"metrics.jsonl", "checkpoints", "best.weights.h5"}
-    assert {path.name for path in Path(tmp_path).iterdir()} == wanted
+    assert {path.name for path in Path(tmp_path).iterdir()} == {"metrics.jsonl", "checkpoints"}

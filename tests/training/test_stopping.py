@@ -15,6 +15,11 @@ SHORT = {"steps": None, "epochs": 6, "batch_size": 24, "override": ("optimizer=s
 """Epochs of two steps."""
 
 
+@pytest.fixture(autouse=True)
+def nothing_at_the_end(monkeypatch):
+    monkeypatch.setattr("mnv3_tf.training.run.final_figures", lambda *_: {})
+
+
 @pytest.fixture
 def scored(monkeypatch):
     """(top-1 after each epoch) -> what validation will say from epoch 1 on; None: no score."""
@@ -127,6 +132,7 @@ def test_a_pace_that_changes():
     assert places[-1] > 950
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_time_with_the_schedule_at_its_end(train, run, monkeypatch, capsys):
     """A second for each look at the clock; killed in the middle."""
     now = iter(range(10**6))

@@ -24,6 +24,7 @@ def tested(made, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_a_set_of_its_own_is_evaluated_on_whole_by_names(train, made, tested, run, finished):
     summary = train(test=f"folder:{tested('other')}")
     shown, labels = next(iter(open_dataset(f"folder:{made(colours)}").val.eval_batches(15, 32)))

@@ -4,7 +4,7 @@ import numpy as np
 
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.weights.layer_arrays import LayerArrays
-from mnv3_tf.weights.names import NORM, convolutions
+from mnv3_tf.weights.names import LIBRARIES, NORM, convolutions
 
 
 def random_layers(spec: NetworkSpec, seed: int = 0) -> LayerArrays:
@@ -31,3 +31,19 @@ def check_same(found: LayerArrays, expected: LayerArrays) -> None:
         for variable, value in variables.items():
             assert found[layer][variable].dtype == np.float32
             np.testing.assert_array_equal(found[layer][variable], value, err_msg=layer)
+
+
+def as_stored(library: str, spec: NetworkSpec, layers: LayerArrays) -> dict[str, np.ndarray]:
+    """The layers under the names of a library, a key of `LIBRARIES`, and in its layout."""
+    theirs, tensors = LIBRARIES[library], {}
+    stages = [f"blocks.{stage}.0.bn1.weight" for stage in range(len(spec.blocks) + 1)]
+    for layer, variables in theirs.tensors(spec, stages).items():
+        for variable, name in variables.items():
+            value = layers[layer][variable]
+            if variable == "kernel" and theirs.layout == "torch":
+                order = (2, 3, 0, 1) if layer.endswith("_depthwise") else (3, 2, 0, 1)
+                value = value.transpose(order)
+            if layer == "logits" and variable == "kernel" and library != "slim":
+                value = value.squeeze()  # of a dense layer
+            tensors[name] = np.ascontiguousarray(value)
+    return tensors

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from random_layers import check_same, random_layers
+from random_layers import as_stored, check_same, random_layers
 from random_network import noise, randomise
 from refusals import refused
 from safetensors.numpy import save_file
@@ -60,17 +60,7 @@ def test_every_library_stores_the_same_network(library: str, tmp_path: Path) -> 
     if library.endswith("V2"):
         spec = SPEC.without_squeeze_excite().replace(hidden=0)
     layers, theirs = random_layers(spec), LIBRARIES[library]
-    stages = [f"blocks.{stage}.0.bn1.weight" for stage in range(len(spec.blocks) + 1)]
-    tensors = {}
-    for layer, variables in theirs.tensors(spec, ["dense/0", *stages]).items():
-        for variable, name in variables.items():
-            value = layers[layer][variable]
-            if variable == "kernel" and theirs.layout == "torch":
-                order = (2, 3, 0, 1) if layer.endswith("_depthwise") else (3, 2, 0, 1)
-                value = value.transpose(order)
-            if layer == "logits" and variable == "kernel" and library != "slim":
-                value = value.squeeze()  # of a dense layer
-            tensors[name] = np.ascontiguousarray(value)
+    tensors = as_stored(library, spec, layers)
     path = tmp_path / "weights"
     if theirs.layout == "torch":
         counters = {"bn1.num_batches_tracked": np.zeros((), np.int64)}
@@ -220,6 +210,24 @@ def folded_layers(spec: NetworkSpec) -> LayerArrays:
         shapes = {"kernel": conv.kernel, "bias": (outputs,)}
         found[conv.name] = {k: rng.normal(size=v).astype(np.float32) for k, v in shapes.items()}
     return found
+
+
+@pytest.mark.parametrize("library", ["keras", "torchvision", "slim"])
+def test_the_background_class_of_1001_is_left_out(library: str, tmp_path: Path) -> None:
+    spec = SPEC.replace(num_classes=1001)
+    layers = random_layers(spec)
+    path = tmp_path / "weights"
+    if library == "torchvision":
+        save_file(as_stored(library, spec, layers), path)
+    else:
+        with path.open("wb") as file:
+            np.savez(file, **as_stored(library, spec, layers))
+    assert weights.read(str(path), spec).layers["logits"]["bias"].shape == (1001,)
+    found = weights.read(str(path), spec.replace(num_classes=1000))
+    for variable, value in layers["logits"].items():
+        np.testing.assert_array_equal(found.layers["logits"][variable], value[..., 1:])
+    told = "class 0 of 1001 was taken for the background, and left out"
+    assert (told in found.notes) == (library != "slim")  # whose classes are documented
 
 
 # -- what cannot be used ---------------------------------------------------------------------

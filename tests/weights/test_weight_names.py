@@ -3,7 +3,7 @@
 import pytest
 
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.weights.names import LIBRARIES, NUMBERED, convolutions, recognise
+from mnv3_tf.weights.names import LIBRARIES, NUMBERED, convolutions, find_networks, outermost
 
 TIMM_SMALL_BLOCKS = [(0, 1), (1, 2), (2, 3), (3, 2), (4, 3), (5, 1)]
 TIMM_LARGE_BLOCKS = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 2), (5, 3), (6, 1)]
@@ -174,8 +174,22 @@ def test_names_are_complete_and_distinct(library: str, model: str) -> None:
     assert not any("?" in name for name in names)
 
 
-def test_recognises_a_library_by_its_stem() -> None:
-    assert recognise(["bn1.weight", "conv_stem.weight"]) == "timm"
-    assert recognise(["Conv/weights"]) == "slim"
-    assert recognise(["conv/kernel", "conv_bn/gamma"]) == "keras"
-    assert recognise(["layer1.0.conv1.weight"]) is None
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        (["bn1.weight", "conv_stem.weight"], [("timm", "")]),
+        (["Conv/weights"], [("slim", "")]),
+        (["conv/kernel", "conv_bn/gamma"], [("keras", "")]),
+        (["module.conv_stem.weight"], [("timm", "module.")]),
+        (["a.conv_stem.weight", "b.conv_stem.weight"], [("timm", "a."), ("timm", "b.")]),
+        (["functional/layers/conv2d/0"], [(NUMBERED, "functional/layers/")]),
+        (["my_conv_stem.weight", "layer1.0.conv1.weight"], []),
+    ],
+)
+def test_a_network_is_known_by_its_stem(names: list[str], places: list[tuple[str, str]]) -> None:
+    assert find_networks(names) == places
+
+
+def test_a_layer_that_is_called_as_a_stem_is_none() -> None:
+    names = ["m/Conv/kernel", "m/expanded_conv/squeeze_excite/Conv/kernel"]
+    assert outermost(find_networks(names)) == [("tf_keras.applications", "m/")]
