@@ -22,6 +22,7 @@ from absl import flags
 
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
+from mnv3_tf.files import write_json
 from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.tflite.reports import Comparison, End, Entry, FileReport, LayerRow, Share
 from mnv3_tf.ui import cli, settings, tables
@@ -52,7 +53,9 @@ class InspectSettings(Checked):
     per_channel: bool = setting(
         True, "Let channels of a tensor have gains of their own, as after equalisation."
     )
-    out: str | None = setting(None, "The .png to draw the comparison in.")
+    out: str | None = setting(
+        None, "The .png to draw the comparison in, or a .json for Model Explorer's nodes."
+    )
 
     def __post_init__(self) -> None:
         if not self.model_file:
@@ -62,8 +65,8 @@ class InspectSettings(Checked):
                 raise UserError(
                     f"--{name} belongs to a comparison; give --compare=float.tflite too."
                 )
-        if self.out and not self.out.endswith(".png"):
-            raise UserError(f"--out={self.out} must end in .png.")
+        if self.out and not self.out.endswith((".png", ".json")):
+            raise UserError(f"--out={self.out} must end in .png or .json.")
         super().__post_init__()
 
 
@@ -124,7 +127,7 @@ def _pictures(asked: InspectSettings, side: int) -> "np.ndarray":
 
 
 def _show_comparison(asked: InspectSettings, compared: Comparison) -> None:
-    from mnv3_tf.tflite.compare import largest_drops, plot_layers, worst_layers
+    from mnv3_tf.tflite.compare import largest_drops, node_data, plot_layers, worst_layers
 
     if not asked.dataset:
         print(
@@ -140,7 +143,10 @@ def _show_comparison(asked: InspectSettings, compared: Comparison) -> None:
     tables.show(f"Against {asked.compare}", ("", ""), agreement_rows(compared))
     for note in compared["notes"]:
         print(f"{note}.")
-    if asked.out:
+    if asked.out and asked.out.endswith(".json"):
+        write_json(asked.out, node_data(rows))
+        print(f"Written to {asked.out}; open it in Model Explorer as the file's node data.")
+    elif asked.out:
         names = f"{Path(asked.model_file).name} against {Path(str(asked.compare)).name}"
         pictures = f"{compared['images']} pictures ({asked.dataset or 'noise'})"
         worst, drops = worst_layers(rows, NAMED), largest_drops(rows, NAMED)
@@ -164,7 +170,7 @@ def comparison_rows(rows: Sequence[LayerRow]) -> list[tuple[object, ...]]:
 def agreement_rows(compared: Comparison) -> list[tuple[str, str]]:
     rows = [("pictures", f"{compared['images']} ({compared['dataset'] or 'noise'})")]
     if compared["agreement"] is None:
-        rows.append(("answers", "not comparable: another number of classes"))
+        rows.append(("answers", "not comparable: other classes, or none"))
     else:
         rows.append(("same top-1", f"{compared['agreement']:.4f}"))
         rows.append(("divergence", f"{compared['divergence']:.4f} nats"))
@@ -254,9 +260,7 @@ def _share(share: Share) -> str:
 
 
 def _tensor(tensor: End) -> str:
-    text = f"{tensor['dtype']} {_shape(tensor['shape'])}"
-    if -1 in tensor["signature"]:
-        text += f" ({_shape(tensor['signature']).replace('-1', 'any')})"
+    text = f"{tensor['dtype']} {_shape(tensor['signature']).replace('-1', 'any')}"
     if tensor["scale"] is None:
         return text
     return f"{text}, scale {tensor['scale']:.6g}, zero point {tensor['zero_point']}"

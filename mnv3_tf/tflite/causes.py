@@ -4,11 +4,14 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from mnv3_tf.tflite.model_graph import FLEX, Graph
 
 DAMAGED = "is cut short or damaged; copy or export it again"
+CONVERT_AGAIN = "copy it again, or convert it again for the built-in operators"
+
 NOT_VERIFIED = ("not a valid Flatbuffer", "schema version")
 """What the runtime says of a file of which no offset can be trusted."""
 
@@ -54,7 +57,7 @@ def cause_of(error: str, graph: Graph | None) -> str:
         return _custom(named[1].rstrip("."), runtime)
     if re.search(r"bad_alloc|[Oo]ut of memory|MemoryError", error):
         return short_of_memory(None)
-    return f"does not run: {error}; copy it again, or convert it again for the built-in operators"
+    return f"does not run: {error}; {CONVERT_AGAIN}"
 
 
 def _custom(name: str, runtime: str) -> str:
@@ -99,6 +102,24 @@ def of_any_size(inputs: Iterable[Sequence[int]]) -> str | None:
             example = "x".join(str(usual if side == -1 else side) for side in shape)
             return f"takes an input of any size ({sides}); say which: --input_shape={example}"
     return None
+
+
+def of_other_sides(shape: Sequence[int], asked: Sequence[int]) -> str | None:
+    """What is wrong where --input_shape has not as many sides as the input."""
+    if len(shape) == len(asked):
+        return None
+    sides = " x ".join("any" if side == -1 else str(side) for side in shape)
+    return (
+        f"takes an input of {len(shape)} sides ({sides}), and --input_shape has {len(asked)}; give "
+        "all of them, the batch first"
+    )
+
+
+def of_crash(status: int, stderr: str) -> str:
+    """The cause where the runtime took its process with it."""
+    if status == -SIGKILL:  # the system ends what takes more memory than there is
+        return short_of_memory(None)
+    return f"does not run: {crash_message(status, stderr)}; {CONVERT_AGAIN}"
 
 
 def crash_message(status: int, stderr: str) -> str:

@@ -221,6 +221,7 @@ def _rows(
             {
                 "index": order[layer.name],
                 "name": layer.name,
+                "tensor": layer.tensor,
                 "op": layer.op,
                 "sqnr_db": level,
                 "sqnr_db_one_gain": moment.sqnr_db(per_channel=False),
@@ -234,15 +235,21 @@ def _rows(
 def _answers(
     reference: LayerTensors, file: LayerTensors, wanted: np.ndarray, given: np.ndarray
 ) -> tuple[float | None, float | None]:
-    """Agreement and divergence."""
-    if wanted.shape != given.shape:
+    """Agreement and divergence, where both answer with the same classes."""
+    if wanted.shape != given.shape or not (reference.gives_classes and file.gives_classes):
         return None, None
-    p, q = (
-        answer if one.last_op == "SOFTMAX" else softmax(answer)
-        for one, answer in ((reference, wanted), (file, given))
-    )
-    same = wanted.argmax(-1) == given.argmax(-1)
+    p, q = (_probabilities(one, answer) for one, answer in ((reference, wanted), (file, given)))
+    same = p.argmax(-1) == q.argmax(-1)
     return float(same.mean()), float(divergences(p, q).mean())
+
+
+def _probabilities(file: LayerTensors, answer: np.ndarray) -> np.ndarray:
+    """(N, classes) of what the file gives; a single score is that of the second of two classes."""
+    if answer.shape[1] == 1:
+        if file.last_op == "LOGISTIC":
+            return np.concatenate([1 - answer, answer], 1)
+        answer = np.concatenate([np.zeros_like(answer), answer], 1)
+    return answer if file.last_op == "SOFTMAX" else softmax(answer)
 
 
 def _shape(layer: LayerTensor) -> tuple[int, ...]:
@@ -252,6 +259,17 @@ def _shape(layer: LayerTensor) -> tuple[int, ...]:
 def _some_names(file: LayerTensors) -> str:
     names = ", ".join(layer.name for layer in file.layers[:3])
     return f"{names}, ..." if names else "none at all"
+
+
+def node_data(rows: Sequence[LayerRow]) -> dict[str, Any]:
+    """The ratios as Model Explorer colours its nodes by them, which it finds by their tensors.
+
+    Source: google-ai-edge/model-explorer, node_data_builder.py.
+    """
+    return {
+        "results": {row["tensor"]: {"value": min(row["sqnr_db"], EXACT_DB)} for row in rows},
+        "gradient": [{"stop": 0, "bgColor": WORST}, {"stop": 1, "bgColor": "#ffffff"}],
+    }
 
 
 # -- the plot --------------------------------------------------------------------------------

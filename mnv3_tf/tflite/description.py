@@ -125,7 +125,7 @@ def _written(
     if reading.labels:
         return read_class_names(reading.labels), reading.labels
     beside = Path(path).with_name(BESIDE)
-    if (inside := metadata.labels_of(content)) or not beside.is_file():
+    if (inside := metadata.labels_of(content, path)) or not beside.is_file():
         return inside, None
     return read_class_names(beside), str(beside)
 

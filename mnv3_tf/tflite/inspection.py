@@ -40,7 +40,7 @@ def inspect(path: str | Path, reading: Reading = AS_IT_SAYS) -> FileReport:
         raise UserError(f"{path} {causes.DAMAGED}.")
     crashed = causes.crash_message(status, stderr)
     # Fewer lines: the process died while the built-in kernels, or XNNPACK, prepared the model.
-    cause = lines[1]["cause"] if len(lines) > 1 else f"does not run: {crashed}"
+    cause = lines[1]["cause"] if len(lines) > 1 else causes.of_crash(status, stderr)
     share = lines[2] if len(lines) > 2 else _refused(cause or crashed)
     try:
         return _report(path, content, reading, cause, share)

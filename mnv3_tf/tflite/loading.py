@@ -124,9 +124,7 @@ def _try(path: str | Path, delegate: bool, input_shape: Shape | None) -> Trial:
     lines, status, stderr = run_isolated("mnv3_tf.tflite.loading", str(path), *words)
     if not lines:
         error = causes.crash_message(status, stderr)
-        # The system kills what takes more memory than there is.
-        cause = causes.short_of_memory(None) if status == -9 else f"does not run: {error}"
-        return Trial(cause, error)
+        return Trial(causes.of_crash(status, stderr), error)
     return Trial(**lines[-1])
 
 
@@ -182,11 +180,15 @@ def prepare(path: str | Path, delegate: bool, input_shape: Shape | None) -> tupl
     try:
         interpreter = runtime.open_interpreter(path, delegate=delegate)
     except Exception as raised:
-        return None, Trial(open_verified(path)[1], str(raised))
-    inputs = [runtime.free_shape(details) for details in interpreter.get_input_details()]
-    if input_shape is None and (cause := causes.of_any_size(inputs)):
-        return None, Trial(cause, cause)
+        graph, cause = open_verified(path)
+        error = " ".join(str(raised).split())
+        return None, Trial(cause or causes.cause_of(error, graph), error)
     try:
+        inputs = [runtime.free_shape(details) for details in interpreter.get_input_details()]
+        if input_shape is None and (cause := causes.of_any_size(inputs)):
+            return None, Trial(cause, cause)
+        if input_shape and inputs and (cause := causes.of_other_sides(inputs[0], input_shape)):
+            return None, Trial(cause, cause)
         runtime.resize_input(interpreter, input_shape)
         wanted, free = _largest(interpreter), causes.free_memory()
         if free is not None and wanted > free:
@@ -211,6 +213,7 @@ def _run_once(path: str, delegate: bool, input_shape: Shape | None) -> Trial:
     try:
         runtime.fill_inputs(interpreter)
         interpreter.invoke()
+        interpreter.get_output_details()  # which are no tensors at all in a file without sense
     except Exception as raised:
         return _failed(path, causes.load_error(interpreter, raised))
     after = _peak_mb()

@@ -77,11 +77,11 @@ def read_labels(path: str | Path) -> list[str] | None:
     The model must have been verified (`runtime.check_loads` or `inspection.inspect`). Raises
     UserError if the names are recorded but the end of the file, where they were, is cut off.
     """
-    return labels_of(Path(path).read_bytes())
+    return labels_of(Path(path).read_bytes(), path)
 
 
-def labels_of(content: bytes) -> list[str] | None:
-    """`read_labels` of a file's content."""
+def labels_of(content: bytes, path: object = "The file") -> list[str] | None:
+    """`read_labels` of a file's content; what is raised calls it `path`."""
     try:
         packed = _entry(content, ENTRY)
         name = packed and metadata_tables.labels_file(packed, LABELS_FILE)
@@ -97,7 +97,7 @@ def labels_of(content: bytes) -> list[str] | None:
         # Tools that rewrite a model drop the archive whole; the start of one means a cut.
         if b"PK\x03\x04" in content:
             raise UserError(
-                f"The file ends before its class names ({name}) do; copy or export it again."
+                f"{path} ends before its class names ({name}) do; copy or export it again."
             ) from None
         return None
 

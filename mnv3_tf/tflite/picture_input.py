@@ -60,7 +60,8 @@ class PictureInput:
         """ "RGB as -1..1 (by its metadata)"."""
         order = ", channels first" if self.layout == "NCHW" else ""
         kind = "RGB" if self.channels == 3 else "grey"
-        return f"{kind} as {self.range}{order} ({self.because})"
+        size = " of any size" if min(self.image_size) < 2 else ""
+        return f"{kind}{size} as {self.range}{order} ({self.because})"
 
     def note(self, path: object) -> tuple[str, ...]:
         """What to tell of a file that does not say what it takes, without a full stop."""
@@ -145,7 +146,7 @@ def _picture(path: object, graph: Graph) -> tuple[Layout, tuple[int, ...], int]:
             f"takes {channels} channels ({text}), not 3 (RGB) or 1 (grey); give a file that takes "
             "such pictures",
         )
-    if min(sides) < 2:
+    if min(sides) < 2 and -1 not in image.free:
         raise NoPicture(path, f"takes {text}, which is a row of pixels; give a file for pictures")
     return layout, sides, channels
 

@@ -127,11 +127,13 @@ class LayerRow(TypedDict):
 
     `sqnr_db` is after the best gains, one for each channel or one for the tensor;
     `sqnr_db_one_gain` after the latter, which is `gain`. `drop_db` is the loss against the worst of
-    the layers that this one reads, None where it reads the picture alone.
+    the layers that this one reads, None where it reads the picture alone. `tensor` is what the file
+    calls the layer's output.
     """
 
     index: int
     name: str
+    tensor: str
     op: str
     sqnr_db: float
     sqnr_db_one_gain: float
@@ -144,7 +146,7 @@ class Comparison(TypedDict):
 
     `unmatched` are layers that the reference does not have. `agreement` is the part of the pictures
     with the same top-1, `divergence` the mean Kullback-Leibler divergence in nats; both are None
-    where the files differ in their number of classes. `dataset` is None for noise. `notes` tell
+    where the files give no classes, or not as many. `dataset` is None for noise. `notes` tell
     what was not certain of a file.
     """
 

@@ -89,6 +89,9 @@ class TFLiteModel:
         self._interpreter.allocate_tensors()
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
+        if not inputs or not outputs:
+            wrong = "takes nothing" if outputs else "gives nothing"
+            raise UserError(f"{path} {wrong}; give a file with an input and an output.")
         self.input, self.outputs = tensor_info(inputs[0]), tuple(map(tensor_info, outputs))
         self.output = self.outputs[0]
         self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]

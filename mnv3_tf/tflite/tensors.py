@@ -23,13 +23,16 @@ KEEP_VALUES = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE")
 
 @dataclass(frozen=True)
 class LayerTensor:
-    """The output of a layer; `op` makes it. `aliases` are further names it may go by elsewhere."""
+    """The output of a layer; `op` makes it. `aliases` are further names it may go by elsewhere, and
+    `tensor` is what the file calls it.
+    """
 
     name: str
     op: str
     index: int
     info: TensorInfo
     aliases: tuple[str, ...] = ()
+    tensor: str = ""
 
 
 class LayerTensors:
@@ -60,15 +63,18 @@ class LayerTensors:
         self.output = tensor_info(details[self._answer])
         maker = maker_of(graph, self._answer)
         self.last_op = maker.op if maker else ""
+        self.gives_classes = sum(side != 1 for side in self.output.shape) <= 1
         layers: dict[str, LayerTensor] = {}
         for operator in operators:
             if operator["op_name"] == "DEQUANTIZE":
                 continue  # float16 kernels, which have names of layers too
             for index in map(int, operator["outputs"]):
-                name, *aliases = layer_names(details[index]["name"])
+                tensor, info = details[index]["name"], tensor_info(details[index])
+                name, *aliases = layer_names(tensor)
                 layers.pop(name, None)
-                info = tensor_info(details[index])
-                layers[name] = LayerTensor(name, operator["op_name"], index, info, tuple(aliases))
+                layers[name] = LayerTensor(
+                    name, operator["op_name"], index, info, tuple(aliases), tensor
+                )
         layers.pop("", None)
         self.layers = list(layers.values())
 

@@ -287,6 +287,19 @@ def shown(lines, rows):
     return [line.split()[0] for line in lines if line.split() and line.split()[0] in names]
 
 
+def test_the_ratios_are_written_for_model_explorer(networks, tmp_path, capsys):
+    out = tmp_path / "nodes.json"
+    arguments = [networks["broken"], f"--compare={networks['float']}", "--images=2", "--json"]
+    assert run(*arguments, f"--out={out}") == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["compare"]["layers"]
+    found = json.loads(out.read_text())
+    assert len(found["results"]) == len(rows)
+    (broken,) = (row for row in rows if row["name"] == BROKEN)
+    assert found["results"][broken["tensor"]] == {"value": broken["sqnr_db"]}
+    assert broken["tensor"] in networks["broken"].read_bytes().decode(errors="replace")
+    assert [stop["stop"] for stop in found["gradient"]] == [0, 1]
+
+
 def test_without_being_told_there_are_32_pictures(networks, monkeypatch, capsys):
     def count(expected, found, images, per_channel):
         raise Failure(f"{len(images)} of {images.shape[1]}, {per_channel}.")
@@ -342,7 +355,7 @@ def test_what_cannot_be_compared_is_one_sentence(networks, tmp_path, capsys):
         "--dataset belongs to a comparison; give --compare": [small, "--dataset=shapes"],
         "--out belongs to": [small, "--out=x.png"],
         "--all belongs to": [small, "--all"],
-        "--out=x.svg must end in .png": [small, f"--compare={small}", "--out=x.svg"],
+        "--out=x.svg must end in .png or .json": [small, f"--compare={small}", "--out=x.svg"],
         "Unknown dataset": [small, f"--compare={small}", "--dataset=photos"],
     }
     for named, (model, *others) in wrong.items():

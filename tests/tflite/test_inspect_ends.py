@@ -78,6 +78,7 @@ def test_a_size_that_is_free(tmp_path):
     path = written(tmp_path, colour_classifier(shape=(1, 1, 1, 3), signature=(-1, -1, -1, 3)))
     report = inspect(path)
     assert report["inputs"][0]["signature"] == [-1, -1, -1, 3]
+    assert report["inputs"][0]["meaning"].startswith("RGB of any size as -1..1")
     assert "takes an input of any size (1 x any x any x 3)" in report["cause"]
     assert report["xnnpack"]["delegated"] is None
     sized = inspect(path, Reading(input_shape=(1, 8, 8, 3)))
@@ -188,6 +189,7 @@ def test_the_command_says_why_a_file_does_not_run(tmp_path, capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "does not run it takes an input of any size" in printed
     assert "XNNPACK -" in printed
+    assert "float32 anyxanyxanyx3" in printed
     assert run(path, "--input_shape=1x8x8x3") == 0
     assert "does not run" not in capsys.readouterr().out
     assert run(path, "--input_shape=8 by 8") == 2

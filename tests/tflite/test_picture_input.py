@@ -127,6 +127,22 @@ def test_metadata_decide(tmp_path, monkeypatch, mean, deviation):
     np.testing.assert_array_equal(picture.stored(UNIT)[0], PIXELS)
 
 
+@pytest.mark.parametrize(
+    ("mean", "deviation", "quantized", "expected"),
+    [
+        (127.5, 127.5, (1 / 64, 128), lambda byte: (byte / 127.5 - 1) * 64 + 128),
+        (0.0, 1.0, (1 / 255, 0), lambda byte: byte),  # there is no room for more than 1
+        (127.5, 127.5, (1 / 255, 0), lambda byte: byte),  # nor for less than 0
+    ],
+)
+def test_metadata_of_a_quantised_file_decide_where_there_is_room(
+    tmp_path, monkeypatch, mean, deviation, quantized, expected
+):
+    monkeypatch.setattr(metadata, "normalization_of", lambda content: ([mean], [deviation]))
+    picture = picture_of(tmp_path, colour_classifier(dtype="uint8", quantized=quantized))
+    np.testing.assert_allclose(picture.stored(UNIT)[0], expected(PIXELS.astype(float)), atol=0.51)
+
+
 @pytest.mark.parametrize("bounds", [(0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)])
 def test_the_bounds_of_an_input_tell_too(tmp_path, monkeypatch, bounds):
     content = metadata.add_metadata(colour_classifier(), None)
