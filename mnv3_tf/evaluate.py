@@ -21,7 +21,9 @@ from absl import flags
 
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.tasks.flags import define_network_flags, network_spec
+from mnv3_tf.tasks.specs import WEIGHTS_RANGE
 from mnv3_tf.training.run_folder import RunFolder
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
@@ -36,6 +38,7 @@ class EvaluateSettings(Checked):
         None, 'A run folder, a .tflite, or weights (a file, or "imagenet").'
     )
     dataset: str | None = setting(None, f"{usage()}.")
+    input_range: InputRange | None = setting(None, WEIGHTS_RANGE)
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     batch_size: int = setting(32, "Pictures at a time.", least=1)
     threads: int = setting(2, "Threads for a .tflite.", least=1)
@@ -73,7 +76,9 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf import evaluation
 
-    scorer = evaluation.load(asked.model_file, lambda: network_spec(args), asked.threads)
+    scorer = evaluation.load(
+        asked.model_file, lambda: network_spec(args), asked.threads, asked.input_range
+    )
     dataset = evaluation.open_dataset(scorer, name, training=training, **options)
     result = evaluation.evaluate(scorer, dataset, asked.batch_size)
     _show(result)

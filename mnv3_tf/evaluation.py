@@ -8,6 +8,7 @@ from typing import Any
 from mnv3_tf.data import sources
 from mnv3_tf.data.dataset import Dataset
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
 from mnv3_tf.tflite.predictor import open_model
 from mnv3_tf.training.trained import Trained, load_run, load_weights
@@ -49,14 +50,20 @@ class Evaluation:
         }
 
 
-def load(model_file: str, network: Callable[[], Spec], threads: int = 2) -> Scorer:
-    """`network` gives the spec that a weights file is of; `threads` run a .tflite."""
+def load(
+    model_file: str,
+    network: Callable[[], Spec],
+    threads: int = 2,
+    input_range: InputRange | None = None,
+) -> Scorer:
+    """`network` gives the spec that a weights file is of, which takes pixels as `input_range` where
+    nothing says so; `threads` run a .tflite."""
     path = Path(model_file)
     if path.is_dir():
         return _of_model(load_run(path))
     if path.suffix == ".tflite":
         return _of_file(path, threads)
-    return _of_model(load_weights(network(), model_file))
+    return _of_model(load_weights(network(), model_file, input_range))
 
 
 def evaluate(scorer: Scorer, dataset: Dataset, batch_size: int) -> Evaluation:

@@ -57,7 +57,7 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
 def _load(asked: ExportSettings) -> Trained:
     if asked.run:
         return load_run(asked.run)
-    return load_weights(asked.named_spec, str(asked.weights), new_head=True)
+    return load_weights(asked.named_spec, str(asked.weights), asked.input_range, new_head=True)
 
 
 def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:

@@ -5,8 +5,9 @@ from typing import Literal
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.activations import Lowering
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.tasks import TASKS, Spec
-from mnv3_tf.tasks.specs import NamedNetwork, make_spec
+from mnv3_tf.tasks.specs import WEIGHTS_RANGE, NamedNetwork, make_spec
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui.settings import Checked, setting
 
@@ -73,6 +74,7 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
     out: str = setting(MISSING, "The .tflite to write.")
     run: str | None = setting(None, "Folder of a run of train.py; or else --model and --weights.")
     weights: str | None = setting(None, 'Weights of --model: "imagenet", or a file.')
+    input_range: InputRange | None = setting(None, WEIGHTS_RANGE)
     method: Method | None = setting(
         None, "ptq or qat, for int8; qat where there is a --run, else ptq."
     )
