@@ -3,13 +3,13 @@
 python -m android_bench compare before/ after/ --bound=5
 """
 
-from typing import Any
+from collections.abc import Hashable
 
 from absl import flags
 
 from mnv3_tf.measuring import comparison
-from mnv3_tf.measuring.comparison import Form, Measurement, Results, Timing
-from mnv3_tf.measuring.phone.results import SCHEMA_VERSION
+from mnv3_tf.measuring.comparison import Form, Measurement, Timing
+from mnv3_tf.measuring.phone.results import SCHEMA_VERSION, PhoneResults, PhoneSummary
 
 BARE = comparison.BARE
 DEVICE_FIELDS = ("model", "soc", "build", "mask")
@@ -22,10 +22,10 @@ def main(args: flags.FlagValues) -> None:
     comparison.compare(Form("android_bench", "run", SCHEMA_VERSION, parse), args)
 
 
-def parse(found: Results) -> Measurement:
+def parse(found: PhoneResults) -> Measurement:
     """A phone is known by its place, since serials may change."""
     places = {device["serial"]: place for place, device in enumerate(found["devices"])}
-    timings = {
+    timings: dict[Hashable, Timing] = {
         (places[line["serial"]], line["model"], line["threads"]): Timing(
             line["model"], line["threads"], line["median_us"], rounds_us(found, line)
         )
@@ -34,23 +34,26 @@ def parse(found: Results) -> Measurement:
     return Measurement(conditions(found), timings)
 
 
-def conditions(found: Results) -> list[tuple[str, object]]:
-    told = [(name, found["conditions"][name]) for name in CONDITION_FIELDS]
-    told += [("number of phones", len(found["devices"]))]
+def conditions(found: PhoneResults) -> list[tuple[str, object]]:
+    asked = dict(found["conditions"])
+    listed = [(name, asked[name]) for name in CONDITION_FIELDS]
+    listed += [("number of phones", len(found["devices"]))]
     for device in found["devices"]:
-        told += [(name, device[name]) for name in DEVICE_FIELDS]
-        told += [("binary", device["binary"]["sha256"])]
-    return told
+        facts = dict(device)
+        listed += [(name, facts[name]) for name in DEVICE_FIELDS]
+        listed += [("binary", device["binary"]["sha256"])]
+    return listed
 
 
-def rounds_us(found: Results, line: dict[str, Any]) -> list[float]:
+def rounds_us(found: PhoneResults, line: PhoneSummary) -> list[float]:
     """Of the runs that count."""
     good = {
-        row["round"]: row["inference_us"]
+        row["round"]: us
         for row in found["rows"]
         if (row["serial"], row["sha256"], row["threads"])
         == (line["serial"], line["sha256"], line["threads"])
         and row["status"] == "ok"
+        and (us := row["inference_us"]) is not None
         and not row["rejected"]
     }
     return list(good.values())

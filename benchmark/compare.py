@@ -10,8 +10,8 @@ or LiteRT version are refused unless --force is given.
 from absl import flags
 
 from mnv3_tf.measuring import comparison
-from mnv3_tf.measuring.comparison import Form, Measurement, Results, Timing
-from mnv3_tf.measuring.latency import SCHEMA_VERSION
+from mnv3_tf.measuring.comparison import Form, Measurement, Timing
+from mnv3_tf.measuring.latency import SCHEMA_VERSION, LatencyResults
 
 BARE = comparison.BARE
 define_flags = comparison.define_flags
@@ -21,7 +21,7 @@ def main(args: flags.FlagValues) -> None:
     comparison.compare(Form("benchmark", "latency", SCHEMA_VERSION, parse), args)
 
 
-def parse(found: Results) -> Measurement:
+def parse(found: LatencyResults) -> Measurement:
     machine, settings = found["machine"], found["settings"]
     conditions = [
         ("CPU", machine["cpu"]),

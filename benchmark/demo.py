@@ -8,17 +8,22 @@ training, and the five files are timed side by side on one thread.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from absl import flags
 
 from mnv3_tf.measuring.statistics import headline_of
+from mnv3_tf.tasks import CLASSIFY
 from mnv3_tf.ui import cli, tables
 
 if TYPE_CHECKING:
+    from mnv3_tf.data.dataset import Split
     from mnv3_tf.export.settings import Quantize
+    from mnv3_tf.measuring.latency import LatencyResults, LatencyRow
     from mnv3_tf.tflite.reports import ExportReport
+    from mnv3_tf.training.run_folder import Recorded, RunSummary
 
 EXPORTS: dict[str, "Quantize"] = {
     "float32": "none",
@@ -38,6 +43,16 @@ EXPLANATION = (
     "class as the Keras model. parts: pieces that XNNPACK computes; outside: operators it leaves "
     "to others. ms: one inference at full pace, the tenth percentile of all; ratio: to float32."
 )
+
+
+class DemoResults(TypedDict):
+    """report.json: the table that is shown, and all that it was made of."""
+
+    columns: Sequence[str]
+    rows: list[tuple[object, ...]]
+    training: "RunSummary"
+    exports: dict[str, "ExportReport"]
+    latency: "LatencyResults"
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -69,7 +84,7 @@ def main(args: flags.FlagValues) -> None:
         for kind, timed in zip(reports, latency["models"], strict=True)
     ]
     print(f"4/4  Writing {out / 'report.html'}")
-    results = {
+    results: DemoResults = {
         "columns": COLUMNS,
         "rows": rows,
         "training": trained,
@@ -90,15 +105,16 @@ def _export(run: Path, out: Path) -> "dict[str, ExportReport]":
     from mnv3_tf.training.trained import load_run
 
     trained = load_run(run)
-    data = _data(trained.recorded, trained.spec.resolution)
-    calibration = data.train.images(CALIBRATION_IMAGES, trained.spec.resolution)
+    assert trained.recorded
+    train, val, _ = _data(trained.recorded, trained.spec.resolution)
+    calibration = train.images(CALIBRATION_IMAGES, trained.spec.resolution)
     reports = {}
     for kind, quantize in EXPORTS.items():
         print(f"     {out / kind}.tflite")
         training = None
         if kind in QAT_STEPS:
             training = training_on(
-                [data.train], trained.spec.resolution, QAT_STEPS[kind], out / "int8.qat"
+                [train], trained.spec.resolution, QAT_STEPS[kind], out / "int8.qat"
             )
         reports[kind] = export(
             trained.spec,
@@ -107,24 +123,28 @@ def _export(run: Path, out: Path) -> "dict[str, ExportReport]":
             out / f"{kind}.tflite",
             trained.class_names,
             calibration,
-            data.val.eval_batches(32, trained.spec.resolution),
+            val.eval_batches(32, trained.spec.resolution),
             training,
         )
     return reports
 
 
-def _data(recorded: Any, resolution: Any) -> Any:
+def _data(recorded: "Recorded", resolution: int) -> "tuple[Split, Split, Sequence[str]]":
+    """What trains, what evaluates, and the names of the classes."""
     from mnv3_tf.data.sources import open_dataset
 
-    return open_dataset(
+    data = open_dataset(
         recorded["settings"]["dataset"],
         seed=recorded["settings"]["seed"],
         resolution=resolution,
         training=True,
     )
+    assert data.train
+    assert data.val
+    return data.train, data.val, data.class_names
 
 
-def _time(out: Path) -> dict[str, Any]:
+def _time(out: Path) -> "LatencyResults":
     from mnv3_tf.measuring.latency import HostSettings, benchmark_latency, write_results
 
     results = benchmark_latency([str(out / f"{kind}.tflite") for kind in EXPORTS], HostSettings())
@@ -136,7 +156,7 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _row(kind: str, report: "ExportReport", timed: dict[str, Any]) -> tuple[object, ...]:
+def _row(kind: str, report: "ExportReport", timed: "LatencyRow") -> tuple[object, ...]:
     headline = headline_of(timed)
     return (
         kind,
@@ -146,29 +166,32 @@ def _row(kind: str, report: "ExportReport", timed: dict[str, Any]) -> tuple[obje
         report["xnnpack"]["partitions"],
         sum((report["xnnpack"]["outside"] or {}).values()),
         f"{headline.us / 1e3:.3f}",
-        f"{headline.ratio:.2f}",
+        f"{timed['full_pace_ratio']:.2f}",
     )
 
 
-def _title(latency: dict[str, Any]) -> str:
+def _title(latency: "LatencyResults") -> str:
     return f"MobileNetV3-Small, 96x96, on {latency['machine']['cpu']}, 1 thread"
 
 
-def _write(out: Path, run: Path, results: dict[str, Any]) -> None:
+def _write(out: Path, run: Path, results: DemoResults) -> None:
     from mnv3_tf.files import atomic_write, write_json
+    from mnv3_tf.measuring.latency import bars
     from mnv3_tf.measuring.plots import plot_answers, plot_latency
     from mnv3_tf.tflite.runtime import TFLiteModel
+    from mnv3_tf.training.run_folder import RunFolder, by_column
     from mnv3_tf.ui import page
 
-    recorded = json.loads((run / "run.json").read_text())
+    recorded = RunFolder(run).recorded()
+    assert recorded
     resolution = results["training"]["resolution"]
-    data = _data(recorded, resolution)
-    pictures = data.val.images(SHOWN, resolution)
+    _, val, class_names = _data(recorded, resolution)
+    pictures = val.images(SHOWN, resolution)
     answers = TFLiteModel(out / "int8.tflite").predict(pictures)
-    plot_answers(pictures, answers, data.class_names, out / "pictures.png")
+    plot_answers(pictures, answers, class_names, out / "pictures.png")
     title = _title(results["latency"])
-    plot_latency(results["latency"]["models"], title, out / "latency.png")
-    top1 = results["training"]["val_top1"]
+    plot_latency(bars(results["latency"]["models"]), title, out / "latency.png")
+    top1 = by_column(results["training"])[CLASSIFY.score.column]
     parts = [
         page.paragraph(
             f"Trained from scratch for {results['training']['epochs']} epochs on procedural "

@@ -6,19 +6,31 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from benchmark import paper_lines, paper_plots, profile, report
-from benchmark.paper import describe, with_accuracy
+from benchmark import paper_lines, paper_plots, profile
+from benchmark.paper import (
+    DescribedRow,
+    MeasuredTable,
+    PaperRow,
+    PaperTable,
+    describe,
+    read_table,
+    with_accuracy,
+)
 from benchmark.paper_tables import TABLES, TableRow
-from benchmark.result_files import Cell, Column, ResultFile, markdown, read, write
+from benchmark.profile import ProfileResults, ProfileRow
+from benchmark.result_files import Cell, Column, Kind, ResultFile, markdown, read, write
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.measuring.machine import Conditions, Machine
+from mnv3_tf.measuring.statistics import half_width
 from mnv3_tf.networks.cost import cost
+from mnv3_tf.search.latency_model import LatencyTable
 
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -70,16 +82,18 @@ def table(name: str, results: Path) -> str:
         return markdown(file.columns, file.lines())
     result = paper_result(name, file)
     names = paper_lines.columns(result["task"])
-    kinds: list[Any] = [column.kind for column in SHOWN]
-    kinds += ["counted", "counted"] + ["published"] * (len(names) - len(SHOWN) - 2)
-    columns = [Column(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    ours: list[Kind | None] = [*(column.kind for column in SHOWN), "counted", "counted"]
+    columns = [
+        Column(name, ours[place] if place < len(ours) else "published")
+        for place, name in enumerate(names)
+    ]
     return markdown(columns, [paper_lines.line(row, result["task"]) for row in result["rows"]])
 
 
-def paper_result(name: str, file: ResultFile) -> dict[str, Any]:
+def paper_result(name: str, file: ResultFile) -> PaperTable:
     """As `benchmark paper` has it, with counted and published figures of the code."""
     known = {(row["name"], kind_of(row)): row for row in map(describe, TABLES[name].rows())}
-    rows = []
+    rows: list[PaperRow] = []
     for cells in file.named_rows():
         key = (cells["network"], cells["kind"])
         if key not in known:
@@ -88,9 +102,10 @@ def paper_result(name: str, file: ResultFile) -> dict[str, Any]:
             )
         us, part = 1e3 * cells["ms"], cells["± %"] / 100
         ends = [1e3 * cells[end.name] for end in (LOW, HIGH) if end.name in cells]
-        timed = {"full_pace_us": us, "ci_us": ends or [us * (1 - part), us * (1 + part)]}
-        rows.append(known[key] | timed | {"ratio": cells["ratio"]})
+        ends = ends or [us * (1 - part), us * (1 + part)]
+        rows.append({**known[key], "full_pace_us": us, "ci_us": ends, "ratio": cells["ratio"]})
     with_accuracy(rows, {})
+    assert file.machine
     whole = TABLES[name]
     return {
         "title": whole.title,
@@ -101,7 +116,7 @@ def paper_result(name: str, file: ResultFile) -> dict[str, Any]:
     }
 
 
-def kind_of(row: Mapping[str, Any]) -> str:
+def kind_of(row: DescribedRow) -> str:
     return paper_lines.KINDS[row["quantize"]]
 
 
@@ -146,7 +161,7 @@ def draw_pictures(docs: Path) -> Iterator[Path]:
     for name, (shown, draw) in pictures(docs / "results").items():
         path, source = docs / "images" / name, digest(shown)
         if drawn_from(path) != source:
-            draw(shown, path)
+            draw(path)
             _mark(path, source)
             yield path
 
@@ -155,29 +170,27 @@ DRAWN = ("networks", "hard_swish", "redesigns", "detection", "segmentation")
 """Tables of the paper with a picture of their own."""
 
 
-def pictures(results: Path) -> dict[str, tuple[Any, Callable[[Any, Path], None]]]:
+def pictures(results: Path) -> dict[str, tuple[object, Callable[[Path], None]]]:
     """What each picture shows, and what draws it, by its file's name."""
     tables = {
         name: paper_result(name, read(results / f"{name}.json")) for name in (*DRAWN, "multipliers")
     }
-    drawn: dict[str, tuple[Any, Callable[[Any, Path], None]]] = {
-        f"results_{name}.png": (tables[name], paper_plots.PLOTS[name]) for name in DRAWN
+    drawn: dict[str, tuple[object, Callable[[Path], None]]] = {
+        f"results_{name}.png": (tables[name], partial(paper_plots.PLOTS[name], tables[name]))
+        for name in DRAWN
     }
     both = tables["networks"], tables["multipliers"]
-    drawn["results_frontier.png"] = (both, draw_frontiers)
-    drawn["results_profile.png"] = (profile_rows(read(results / "profile.json")), profile.plot)
+    drawn["results_frontier.png"] = (both, partial(paper_plots.plot_frontiers, *both))
+    rows = profile_rows(read(results / "profile.json"))
+    drawn["results_profile.png"] = (rows, partial(profile.plot, rows))
     return drawn
 
 
-def draw_frontiers(both: tuple[paper_plots.Result, paper_plots.Result], path: Path) -> None:
-    paper_plots.plot_frontiers(*both, path)
-
-
-def profile_rows(file: ResultFile) -> list[dict[str, Any]]:
+def profile_rows(file: ResultFile) -> list[ProfileRow]:
     """As `benchmark profile` has them."""
     quantize = {kind: key for key, kind in paper_lines.KINDS.items()}
     by_operators = list(file.named_rows())
-    rows = []
+    rows: list[ProfileRow] = []
     for column in file.columns[1:]:
         network, _, kind = column.name.rpartition(" ")
         us = {row["operators"]: 1e3 * row[column.name] for row in by_operators}
@@ -187,7 +200,7 @@ def profile_rows(file: ResultFile) -> list[dict[str, Any]]:
     return rows
 
 
-def digest(shown: Any) -> str:
+def digest(shown: object) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
 
@@ -209,12 +222,13 @@ def _mark(path: Path, source: str) -> None:
 def take_results(bench: Path, docs: Path) -> Iterator[Path]:
     """Copies what `make bench` measured into the result files, in place of what they had."""
     results = docs / "results"
-    trees = {name: report.read(bench / "paper" / f"{name}.json") for name in TABLES}
-    files = {name: paper_file(tree) for name, tree in trees.items() if tree}
-    if tree := report.read(bench / "profile" / "profile.json"):
-        files["profile"] = profile_file(tree, read(results / "profile.json"))
-    if tree := report.read(bench / "latency_table.json"):
-        files["latency_table"] = latency_table_file(tree, read(results / "latency_table.json"))
+    measured = {name: read_table(bench / "paper" / f"{name}.json") for name in TABLES}
+    files = {name: paper_file(result) for name, result in measured.items() if result}
+    if profiled := profile.read(bench / "profile" / "profile.json"):
+        files["profile"] = profile_file(profiled, read(results / "profile.json"))
+    if (path := bench / "latency_table.json").exists():
+        before = read(results / "latency_table.json")
+        files["latency_table"] = latency_table_file(LatencyTable.read(path), before)
         shutil.copyfile(
             bench / "latency_table.png", docs / "images" / str(files["latency_table"].picture)
         )
@@ -225,36 +239,36 @@ def take_results(bench: Path, docs: Path) -> Iterator[Path]:
         yield results / f"{name}.json"
 
 
-def paper_file(tree: Mapping[str, Any]) -> ResultFile:
-    columns, rows = (*SHOWN, LOW, HIGH), []
-    for row in tree["rows"]:
+def paper_file(result: MeasuredTable) -> ResultFile:
+    columns: Sequence[Column] = (*SHOWN, LOW, HIGH)
+    rows: list[list[Cell]] = []
+    for row in result["rows"]:
         us, (low, high) = row["full_pace_us"], row["ci_us"]
-        figures = (us / 1e3, 50 * (high - low) / us, row["ratio"], low / 1e3, high / 1e3)
+        figures = (us / 1e3, half_width(us, row["ci_us"]), row["ratio"], low / 1e3, high / 1e3)
         rows.append([row["name"], kind_of(row), *_rounded(figures, columns[2:])])
-    return ResultFile(
-        tree["title"], STATISTIC, columns, rows, tree["machine"], tree["command"], tree["date"]
-    )
+    made = (result["machine"], result["command"], result["date"])
+    return ResultFile(result["title"], STATISTIC, columns, rows, *made)
 
 
-def profile_file(tree: Mapping[str, Any], before: ResultFile) -> ResultFile:
-    names, lines = profile.table(tree["rows"])
+def profile_file(result: ProfileResults, before: ResultFile) -> ResultFile:
+    names, lines = profile.table(result["rows"])
     columns = [Column(names[0]), *(Column(name, "measured", 2) for name in names[1:])]
     rows: list[list[Cell]] = [[line[0], *map(float, line[1:])] for line in lines]
-    return replace(before, columns=columns, rows=rows, machine=_device(tree))
+    return replace(before, columns=columns, rows=rows, machine=_device(result["conditions"]))
 
 
-def latency_table_file(tree: Mapping[str, Any], before: ResultFile) -> ResultFile:
+def latency_table_file(measured: LatencyTable, before: ResultFile) -> ResultFile:
     rows: list[list[Cell]] = []
-    for quantize, errors in tree["errors"].items():
+    for quantize, errors in measured.errors.items():
         parts = (errors["median"], errors["p95"], errors["sum_of_parts"]["median"])
         median, p95, plain = (100 * part for part in parts)
         figures = (errors["networks"], median, p95, errors["spearman"], plain)
         rows.append([paper_lines.KINDS[quantize], *_rounded(figures, before.columns[1:])])
-    return replace(before, rows=rows, machine=_device(tree))
+    return replace(before, rows=rows, machine=_device(measured.conditions))
 
 
-def _device(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return {"cpu": tree["conditions"]["device"]}
+def _device(conditions: Conditions) -> Machine:
+    return {"cpu": conditions["device"]}
 
 
 def _rounded(figures: Sequence[float], columns: Sequence[Column]) -> list[float]:

@@ -10,14 +10,12 @@ rounds and ratios to the first model. Times are of warm caches, without filling 
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
 from mnv3_tf.measuring import latency
-from mnv3_tf.measuring.latency import HostSettings
-from mnv3_tf.measuring.statistics import headline_of
+from mnv3_tf.measuring.latency import HostSettings, LatencyRow
+from mnv3_tf.measuring.statistics import half_width, headline_of
 from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import define, read
 
@@ -46,21 +44,17 @@ COLUMNS = ("model", "ms", "± %", "median", "p95", "ratio", "± %", "MB", "peak"
 running the file once adds."""
 
 
-def _row(model: dict[str, Any]) -> tuple[object, ...]:
+def _row(model: LatencyRow) -> tuple[object, ...]:
     headline = headline_of(model)
     return (
         model["name"],
         f"{headline.us / 1e3:.3f}",
-        _half_width(headline.us, headline.interval),
+        f"{half_width(headline.us, headline.interval):.1f}",
         f"{model['median_us'] / 1e3:.3f}",
         f"{model['p95_us'] / 1e3:.3f}",
         f"{model['full_pace_ratio']:.3f}",
-        _half_width(model["full_pace_ratio"], model["full_pace_ratio_ci"]),
+        f"{half_width(model['full_pace_ratio'], model['full_pace_ratio_ci']):.1f}",
         f"{model['bytes'] / 1e6:.2f}",
         "-" if model["peak_mb"] is None else f"{model['peak_mb']:.0f}",
         "-" if model["partitions"] is None else model["partitions"],
     )
-
-
-def _half_width(value: float, interval: Sequence[float]) -> str:
-    return f"{50 * (interval[1] - interval[0]) / value:.1f}"

@@ -2,7 +2,7 @@
 
 The operators that the networks of a space can have are timed one by one on grids of channels, in
 float and int8. Then networks drawn from the space are timed whole: half of them fit the
-correction of the sums, the other half tell its error.
+correction of the sums, the other half measure its error.
 
     python -m benchmark latency_table --out=host.json
     python -m benchmark latency_table --seeds=small --resolution=128 --out=small.json
@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import flags
@@ -30,7 +30,7 @@ from mnv3_tf.networks.blocks import InvertedResidual
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.search import latency_model
-from mnv3_tf.search.latency_model import Grid, Key, LatencyTable
+from mnv3_tf.search.latency_model import Errors, Grid, Key, LatencyTable, TableErrors
 from mnv3_tf.search.proposals import shrunk
 from mnv3_tf.search.space import Space
 from mnv3_tf.tflite import skeleton
@@ -58,7 +58,7 @@ class TableSettings(Checked):
         None, "Also span the networks down to this part of the seeds' channels, for NetAdapt."
     )
     networks: int = setting(
-        40, "Random networks to tell the error by, and as many again to fit.", least=2
+        40, "Random networks to measure the error by, and as many again to fit.", least=2
     )
     plane: int = setting(4, "Channel counts on each axis of a convolution's grid.", least=1)
     line: int = setting(5, "Channel counts of the other operators.", least=1)
@@ -93,14 +93,14 @@ def main(args: flags.FlagValues) -> None:
     table = LatencyTable(timer.conditions)
     for quantize in PRECISIONS:
         table.grids[quantize] = measure_grids(plans, quantize, timings)
-    judged: dict[str, Any] = {}
+    predictions: dict[str, Predictions] = {}
     networks = draw(spaces, 2 * asked.networks, asked.seed)
     for quantize in PRECISIONS:
-        judged[quantize] = judge(table, networks, quantize, timings)
-        table.errors[quantize] = judged[quantize]["errors"]
+        predictions[quantize] = evaluate(table, networks, quantize, timings)
+        table.errors[quantize] = predictions[quantize].errors
     with atomic_write(out) as temporary:
         temporary.write_text(table.to_json())
-    plot_errors(judged, table.conditions, out.with_suffix(".png"))
+    plot_errors(predictions, table.conditions, out.with_suffix(".png"))
     tables.show(
         f"Predicted and measured, {table.conditions['device']}",
         COLUMNS,
@@ -172,13 +172,27 @@ def measure_grids(
     return grids
 
 
-def judge(
+@dataclass(frozen=True)
+class Predictions:
+    """Of networks that the table was not fitted to, in microseconds; `sum_us` are plain sums."""
+
+    measured_us: np.ndarray
+    predicted_us: np.ndarray
+    sum_us: np.ndarray
+
+    @property
+    def errors(self) -> TableErrors:
+        plain = describe_errors(self.sum_us, self.measured_us)
+        return {**describe_errors(self.predicted_us, self.measured_us), "sum_of_parts": plain}
+
+
+def evaluate(
     table: LatencyTable,
     networks: Sequence[NetworkSpec],
     quantize: skeleton.Precision,
     timings: Timings,
-) -> dict[str, Any]:
-    """Fits the correction to the first half of the networks, and tells the errors of the others."""
+) -> Predictions:
+    """Fits the correction to the first half of the networks, and evaluates it on the others."""
     jobs = [
         TimingJob(f"{quantize} {spec.hash}", spec, quantize, NETWORK_BURST_MS) for spec in networks
     ]
@@ -186,19 +200,12 @@ def judge(
     features = np.array([table.features(spec, quantize) for spec in networks])
     half = len(networks) // 2
     table.weights[quantize] = latency_model.fit(features[:half], measured[:half])
-    predicted, held_out = features[half:] @ table.weights[quantize], measured[half:]
-    plain = features[half:] @ latency_model.PRIOR
-    return {
-        "measured_us": held_out.tolist(),
-        "predicted_us": predicted.tolist(),
-        "sum_us": plain.tolist(),
-        "errors": describe_errors(predicted, held_out)
-        | {"sum_of_parts": describe_errors(plain, held_out)},
-    }
+    held_out = features[half:]
+    predicted, plain = held_out @ table.weights[quantize], held_out @ latency_model.PRIOR
+    return Predictions(measured[half:], predicted, plain)
 
 
-def describe_errors(predicted: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
-    """Of relative size; "p95" is below which 95 % of them are."""
+def describe_errors(predicted: np.ndarray, measured: np.ndarray) -> Errors:
     errors = np.abs(predicted / measured - 1)
     return {
         "networks": len(measured),
@@ -213,7 +220,7 @@ def spearman(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.cov(first, second)[0, 1] / (first.std(ddof=1) * second.std(ddof=1)))
 
 
-def line(quantize: str, errors: Mapping[str, Any]) -> tuple[str, ...]:
+def line(quantize: str, errors: TableErrors) -> tuple[str, ...]:
     return (
         "float" if quantize == "none" else quantize,
         str(errors["networks"]),

@@ -2,27 +2,29 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from mnv3_tf.measuring.machine import Conditions
 from mnv3_tf.measuring.plots import LEGEND
 from mnv3_tf.ui import figures
 
+if TYPE_CHECKING:
+    from benchmark.latency_table import Predictions
+
 
 def plot_errors(
-    judged: Mapping[str, Mapping[str, Any]], conditions: Mapping[str, Any], path: Path
+    predictions: Mapping[str, "Predictions"], conditions: Conditions, path: Path
 ) -> None:
     """A panel for each precision: dots on the line are right, grey ones are plain sums."""
     figure = figures.new(9, 4.6)
-    panels = figure.subplots(1, len(judged), squeeze=False)[0]
-    for axes, (quantize, found) in zip(panels, judged.items(), strict=True):
-        measured = [us / 1e3 for us in found["measured_us"]]
-        for key, style in (("sum_us", "#bbbbbb"), ("predicted_us", "C0")):
-            predicted = [us / 1e3 for us in found[key]]
-            label = "sum of parts" if key == "sum_us" else "corrected"
-            axes.scatter(measured, predicted, s=14, color=style, label=label)
+    panels = figure.subplots(1, len(predictions), squeeze=False)[0]
+    for axes, (quantize, found) in zip(panels, predictions.items(), strict=True):
+        measured = found.measured_us / 1e3
+        axes.scatter(measured, found.sum_us / 1e3, s=14, color="#bbbbbb", label="sum of parts")
+        axes.scatter(measured, found.predicted_us / 1e3, s=14, color="C0", label="corrected")
         ends = [0, 1.05 * max(measured)]
         axes.plot(ends, ends, color="black", linewidth=0.8)
-        errors = found["errors"]
+        errors = found.errors
         text = f"median error {errors['median']:.1%}\n95 % below {errors['p95']:.1%}\nSpearman "
         axes.annotate(
             f"{text}{errors['spearman']:.3f}", (0.04, 0.96), xycoords="axes fraction", va="top"

@@ -14,10 +14,12 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import TypedDict
 
 from absl import flags
 
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.files import write_json
 from mnv3_tf.ui import cli
 from mnv3_tf.ui.settings import Checked, command, define, read, setting
 
@@ -36,6 +38,17 @@ class MemorySettings(Checked):
     recipe: str = setting("quick", "How to train.")
 
 
+class MemoryResults(TypedDict):
+    """results.json: megabytes at seconds of training; `growth` is 0.05 for 5 % more."""
+
+    command: str
+    seconds: list[float]
+    megabytes: list[float]
+    begin_mb: float
+    end_mb: float
+    growth: float
+
+
 def define_flags(values: flags.FlagValues) -> None:
     define(values, MemorySettings)
     flags.DEFINE_string("out", None, "Folder for results.json and memory.png.", flag_values=values)
@@ -51,7 +64,7 @@ def main(args: flags.FlagValues) -> None:
     begin = median(megabytes[len(megabytes) // 5 : 2 * len(megabytes) // 5] or megabytes)
     end = median(megabytes[4 * len(megabytes) // 5 :])
     growth = end / begin - 1
-    results = {
+    results: MemoryResults = {
         "command": command("benchmark memory", asked),
         "seconds": seconds,
         "megabytes": megabytes,
@@ -64,9 +77,7 @@ def main(args: flags.FlagValues) -> None:
         f"{'flat' if growth < LARGEST_GROWTH else 'it grows'} ({growth:+.1%})."
     )
     if args.out:
-        from mnv3_tf.measuring import throughput
-
-        throughput.write(results, args.out)
+        write_json(Path(args.out) / "results.json", results)
         draw(seconds, megabytes, Path(args.out) / "memory.png")
     if args.json:
         print(json.dumps(results))

@@ -16,16 +16,17 @@ measured with the same settings on this machine, is not measured again.
 import json
 import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 from absl import flags
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write, write_json
-from mnv3_tf.measuring.latency import HostSettings
+from mnv3_tf.files import atomic_write, read_object, write_json
+from mnv3_tf.measuring.latency import HostSettings, RecordedSettings
+from mnv3_tf.measuring.machine import Machine
 from mnv3_tf.measuring.published import CITYSCAPES_SIZE
+from mnv3_tf.measuring.statistics import RoundFigures
 from mnv3_tf.tasks import CLASSIFY, SEGMENT
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.reports import ExportReport
@@ -33,7 +34,7 @@ from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import command, define, read
 
 if TYPE_CHECKING:
-    from benchmark.paper_tables import TableRow
+    from benchmark.paper_tables import PaperFigures, TableRow
 
 SCHEMA_VERSION = 1
 ORIGINS = {
@@ -50,6 +51,68 @@ IMAGENET_CLASSES = (1000, 1001)
 """Without and with a class for the background, as in the weights that the authors released."""
 
 
+class DescribedRow(TypedDict):
+    """What is known of a row before it is timed."""
+
+    name: str
+    label: str
+    quantize: str
+    hard_swish: str
+    resolution: object
+    spec_hashes: list[str]
+    params: int
+    madds: int
+    full_madds: NotRequired[int]
+    published: "PaperFigures"
+
+
+class PaperRow(DescribedRow):
+    """What is shown. Interval and ratio are of the full pace, all times in microseconds.
+
+    Of classifiers `top1` is in percent, None where nobody has measured it.
+    """
+
+    full_pace_us: float
+    ci_us: list[float]
+    ratio: float
+    top1: NotRequired[float | None]
+    top1_origin: NotRequired[str | None]
+
+
+class MeasuredRow(PaperRow, RoundFigures):
+    bytes: int
+    median_us: float
+    ratio_ci: list[float]
+
+
+class PaperTable(TypedDict):
+    """A table as it is plotted."""
+
+    task: str
+    title: str
+    first: str
+    machine: Machine
+    rows: Sequence[PaperRow]
+
+
+class MeasuredTable(PaperTable):
+    """A file of `benchmark paper`, which says how it was measured, as `machine.Made` does."""
+
+    schema_version: int
+    table: str
+    note: str
+    command: str
+    date: str
+    settings: RecordedSettings
+    origins: dict[str, str]
+    warnings: list[str]
+
+
+def read_table(file: Path) -> MeasuredTable | None:
+    """None where there is no such file; raises UserError for a damaged one."""
+    return cast("MeasuredTable | None", read_object(file, "measure it again"))
+
+
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list(
         "tables",
@@ -59,7 +122,7 @@ def define_flags(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_list(
-        "reports", [], "Reports of exports, for accuracy judged here.", flag_values=values
+        "reports", [], "Reports of exports, for accuracy evaluated here.", flag_values=values
     )
     define(values, HostSettings, without=("seed", "delegate"), defaults={"rounds": 40})
     flags.DEFINE_bool("overwrite", False, "Measure tables again.", flag_values=values)
@@ -77,15 +140,15 @@ def main(args: flags.FlagValues) -> None:
         if name not in TABLES:
             raise UserError(f"--tables={name} is unknown; choose from {', '.join(TABLES)}.")
     settings = read(args, HostSettings, seed=0, delegate="xnnpack")
-    judged, out = read_reports(args.reports), Path(args.out)
-    found = {}
+    reported, out = read_reports(args.reports), Path(args.out)
+    found: dict[str, MeasuredTable] = {}
     for name in args.tables or [name for name, table in TABLES.items() if table.by_default]:
         file, task = out / f"{name}.json", TABLES[name].task
         result = None if args.overwrite else read_same(file, name, settings)
         if result is None:
             result = measure_table(name, settings, out / "models" / name)
         if task == CLASSIFY.name:
-            with_accuracy(result["rows"], judged)
+            with_accuracy(result["rows"], reported)
         write_json(file, result)
         paper_plots.PLOTS[name](result, out / f"{name}.png")
         lines = [paper_lines.line(row, task, wide=False) for row in result["rows"]]
@@ -100,7 +163,7 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps(found))
 
 
-def measure_table(name: str, settings: HostSettings, folder: Path) -> dict[str, Any]:
+def measure_table(name: str, settings: HostSettings, folder: Path) -> MeasuredTable:
     """Makes and times every network of a table."""
     import numpy as np
 
@@ -119,24 +182,23 @@ def measure_table(name: str, settings: HostSettings, folder: Path) -> dict[str, 
         for row, rounds in zip(reversed(rows), reversed(timings), strict=True)
         if row.label == table.first
     }
-    measured = []
+    measured: list[MeasuredRow] = []
     for row, path, rounds in zip(rows, paths, timings, strict=True):
         fast = statistics.headline(rounds)
         relative = statistics.headline_ratio(rounds, firsts[row.quantize])
         measured.append(
-            describe(row)
-            | {
+            {
+                **describe(row),
                 "bytes": path.stat().st_size,
                 "full_pace_us": fast.value,
                 "ci_us": [fast.low, fast.high],
                 "median_us": float(np.median(rounds)),
-                "p95_us": float(np.percentile(rounds, 95)),
                 "ratio": relative.value,
                 "ratio_ci": [relative.low, relative.high],
-                "spread": statistics.spread(rounds),
-                "rounds_us": np.median(rounds, axis=1).round(3).tolist(),
+                **statistics.figures_of(rounds),
             }
         )
+    again = command("benchmark paper", settings, more=[f"--tables={name}"])
     return {
         "schema_version": SCHEMA_VERSION,
         "table": name,
@@ -144,9 +206,7 @@ def measure_table(name: str, settings: HostSettings, folder: Path) -> dict[str, 
         "title": table.title,
         "note": table.note,
         "first": table.first,
-        "command": command("benchmark paper", settings, more=[f"--tables={name}"]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.describe_machine(load),
+        **machine.made_by(again, load),
         "settings": settings.recorded,
         "origins": {key: origin for key, origin in ORIGINS.items() if key in measured[0]},
         "rows": measured,
@@ -163,12 +223,11 @@ def write_file(row: "TableRow", folder: Path) -> Path:
     return path
 
 
-def describe(row: "TableRow") -> dict[str, Any]:
-    """What is known of a row before it is timed."""
+def describe(row: "TableRow") -> DescribedRow:
     from mnv3_tf.networks.cost import cost
 
     total, spec = cost(row.spec), row.spec
-    found: dict[str, Any] = {
+    found: DescribedRow = {
         "name": row.label if row.hard_swish is None else f"{row.label}, {row.hard_swish}",
         "label": row.label,
         "quantize": row.quantize,
@@ -177,7 +236,7 @@ def describe(row: "TableRow") -> dict[str, Any]:
         "spec_hashes": [spec.hash],
         "params": total.params,
         "madds": total.madds,
-        "published": dict(row.published),
+        "published": row.published,
     }
     if spec.task == CLASSIFY.name:
         found["spec_hashes"] = [spec.replace(num_classes=n).hash for n in IMAGENET_CLASSES]
@@ -188,28 +247,29 @@ def describe(row: "TableRow") -> dict[str, Any]:
     return found
 
 
-def read_same(file: Path, name: str, settings: HostSettings) -> dict[str, Any] | None:
+def read_same(file: Path, name: str, settings: HostSettings) -> MeasuredTable | None:
     """A table of these networks, measured with these settings on this processor; else None."""
     from benchmark.paper_tables import TABLES
     from mnv3_tf.measuring.machine import describe_machine
 
     try:
-        found = json.loads(file.read_text())
+        found = read_table(file)
         asked = [describe(row) for row in TABLES[name].rows()]
         same = (
-            found["schema_version"] == SCHEMA_VERSION
+            found is not None
+            and found["schema_version"] == SCHEMA_VERSION
             and found["settings"] == TABLES[name].settings(settings).recorded
             and found["machine"]["cpu"] == describe_machine(())["cpu"]
-            and [{key: row[key] for key in asked[0]} for row in found["rows"]] == asked
+            and [{key: dict(row)[key] for key in asked[0]} for row in found["rows"]] == asked
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError):
         return None
     return found if same else None
 
 
 def read_reports(paths: Sequence[str]) -> dict[tuple[str, str], ExportReport]:
     """Reports of exports by network and precision; raises UserError for what is none."""
-    judged = {}
+    found = {}
     for path in paths:
         report = reports.read(path)
         if not report or not _is_text(report.get("spec_hash"), report.get("quantize")):
@@ -217,8 +277,8 @@ def read_reports(paths: Sequence[str]) -> dict[tuple[str, str], ExportReport]:
                 f"--reports={path} is no report of an export; give a .report.json that "
                 "export_tflite.py wrote."
             )
-        judged[report["spec_hash"], report["quantize"]] = report
-    return judged
+        found[report["spec_hash"], report["quantize"]] = report
+    return found
 
 
 def _is_text(*values: object) -> bool:
@@ -226,12 +286,12 @@ def _is_text(*values: object) -> bool:
 
 
 def with_accuracy(
-    rows: Sequence[dict[str, Any]], judged: Mapping[tuple[str, str], ExportReport]
+    rows: Sequence[PaperRow], reported: Mapping[tuple[str, str], ExportReport]
 ) -> None:
     """Sets "top1" (percent) and "top1_origin" of every row."""
     for row in rows:
         keys = ((spec_hash, row["quantize"]) for spec_hash in row["spec_hashes"])
-        report = next((judged[key] for key in keys if key in judged), None)
+        report = next((reported[key] for key in keys if key in reported), None)
         exported = reports.exported_top1(report)
         if report is not None and exported is not None:
             row["top1"] = 100 * exported
@@ -241,6 +301,6 @@ def with_accuracy(
             row["top1_origin"] = None if row["top1"] is None else "published"
 
 
-def title(result: Mapping[str, Any]) -> str:
+def title(result: MeasuredTable) -> str:
     threads = result["settings"]["threads"]
     return f"{result['title']} ({result['machine']['cpu']}, {threads} thread{'s' * (threads > 1)})"

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from benchmark.paper import PaperRow
+from benchmark.paper_tables import accuracy
+from mnv3_tf.measuring.published import PIXELS
+from mnv3_tf.measuring.statistics import half_width
 from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT
 
 KINDS = {"none": "float", "int8": "int8"}
@@ -16,32 +19,28 @@ EXPLANATION = (
 
 @dataclass(frozen=True)
 class Layout:
-    """What a task's table has beside COLUMNS: published accuracies and milliseconds.
+    """What a task's table has beside COLUMNS: published accuracies, before milliseconds of PIXELS.
 
-    `accuracies` are their keys by column. A terminal has room for the first of `accuracies` and the
-    first of `pixels`, and none for published sizes in brackets.
+    `accuracies` are their keys by column. A terminal has room for the first of them and the first
+    of PIXELS, and none for published sizes in brackets.
     """
 
     accuracies: Mapping[str, str]
-    pixels: tuple[str, ...]
     explanation: str
 
 
 LAYOUTS = {
     CLASSIFY.name: Layout(
         {"top-1": "top1"},
-        ("P-1", "P-2", "P-3"),
         "MAdds: millions. top-1 (*: by a report of --reports), P-1, P-2, P-3 (ms on Pixel 1, 2, "
         "3): published.",
     ),
     DETECT.name: Layout(
         {"mAP": "map"},
-        ("P-1",),
         "Detection: MAdds in billions; in brackets, mAP and P-1 (ms on Pixel 1): published.",
     ),
     SEGMENT.name: Layout(
         {"mIoU": "miou", "test": "test_miou"},
-        ("P-3",),
         "Segmentation: MAdds in billions, at 1024x2048; in brackets, mIoU and P-3 (ms on Pixel 3): "
         "published.",
     ),
@@ -54,14 +53,13 @@ def explanation(tasks: Iterable[str]) -> str:
 
 
 def columns(task: str, wide: bool = True) -> tuple[str, ...]:
-    layout = LAYOUTS[task]
-    return (*COLUMNS, *_shown(tuple(layout.accuracies), wide), *_shown(layout.pixels, wide))
+    pixels = tuple(f"P-{number}" for number in PIXELS[task])
+    return (*COLUMNS, *_shown(tuple(LAYOUTS[task].accuracies), wide), *_shown(pixels, wide))
 
 
-def line(row: Mapping[str, Any], task: str, wide: bool = True) -> tuple[str, ...]:
+def line(row: PaperRow, task: str, wide: bool = True) -> tuple[str, ...]:
     """A row under `columns` of the same task and width."""
-    layout, published = LAYOUTS[task], row["published"]
-    low, high = row["ci_us"]
+    published = row["published"]
     if task == CLASSIFY.name:
         sizes = [f"{row['madds'] / 1e6:.1f}", f"{row['params'] / 1e6:.2f}"]
         mark = "*" if (row["top1_origin"] or "").startswith("measured") else ""
@@ -71,15 +69,15 @@ def line(row: Mapping[str, Any], task: str, wide: bool = True) -> tuple[str, ...
             _beside(row.get("full_madds", row["madds"]) / 1e9, published["madds_b"], wide),
             _beside(row["params"] / 1e6, published["params_m"], wide),
         ]
-        found = [published.get(key) for key in layout.accuracies.values()]
+        found = [accuracy(published, key) for key in LAYOUTS[task].accuracies.values()]
         accuracies = ["-" if value is None else f"{value:.1f}" for value in found]
     pixel_ms = [f"{ms:g}" for ms in published.get("pixel_ms", ())]
-    pixel_ms += ["-"] * (len(layout.pixels) - len(pixel_ms))
+    pixel_ms += ["-"] * (len(PIXELS[task]) - len(pixel_ms))
     return (
         row["name"],
         KINDS[row["quantize"]],
         f"{row['full_pace_us'] / 1e3:.2f}",
-        f"{50 * (high - low) / row['full_pace_us']:.1f}",
+        f"{half_width(row['full_pace_us'], row['ci_us']):.1f}",
         f"{row['ratio']:.3f}",
         *sizes,
         *_shown(tuple(accuracies), wide),
@@ -92,5 +90,5 @@ def _shown(cells: tuple[str, ...], wide: bool) -> tuple[str, ...]:
 
 
 def _beside(computed: float, published: float | None, wide: bool) -> str:
-    told = "-" if published is None else f"{published:.2f}"
-    return f"{computed:.2f}" + f" ({told})" * wide
+    theirs = "-" if published is None else f"{published:.2f}"
+    return f"{computed:.2f}" + f" ({theirs})" * wide

@@ -4,18 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.paper import PaperRow, PaperTable
+from benchmark.paper_tables import accuracy
 from mnv3_tf.measuring.plots import COLOURS, LEGEND
 from mnv3_tf.tasks import TASKS
 from mnv3_tf.ui import figures
 from mnv3_tf.ui.label_placement import write_names
 
-Result = Mapping[str, Any]
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[PaperRow]
 SHADES = {"fused": "#4c72b0", "composite": "#dd8452", "naive": "#8c8c8c"}
 PRECISIONS = (("none", "float"), ("int8", "int8"))
 
 
-def plot_bars(result: Result, path: Path) -> None:
+def plot_bars(result: PaperTable, path: Path) -> None:
     """Milliseconds of every network, float and int8 beside each other."""
     labels = list(dict.fromkeys(row["name"] for row in result["rows"]))
     figure = figures.new(8, 1.3 + 0.42 * len(labels))
@@ -37,7 +38,7 @@ def _draw_bars(axes: Any, labels: Sequence[str], rows: Rows) -> None:
     _ticks(axes, labels, rows)
 
 
-def plot_task(result: Result, path: Path) -> None:
+def plot_task(result: PaperTable, path: Path) -> None:
     """Milliseconds of every network, and under them the published accuracy against them."""
     labels = list(dict.fromkeys(row["name"] for row in result["rows"]))
     figure = figures.new(8, 5.3 + 0.42 * len(labels))
@@ -45,22 +46,25 @@ def plot_task(result: Result, path: Path) -> None:
     _draw_bars(bars, labels, result["rows"])
     bars.set_title(f"{result['title']} ({result['machine']['cpu']})", loc="left", fontsize=10)
     score = TASKS[result["task"]].score
-    told = [row for row in result["rows"] if row["published"].get(score.key) is not None]
-    places = [(row["full_pace_us"] / 1e3, row["published"][score.key]) for row in told]
-    families = [row["label"].split()[0] for row in told]
+    scores = [accuracy(row["published"], score.key) for row in result["rows"]]
+    scored = [
+        (row, value) for row, value in zip(result["rows"], scores, strict=True) if value is not None
+    ]
+    places = [(row["full_pace_us"] / 1e3, value) for row, value in scored]
+    families = [row["label"].split()[0] for row, _ in scored]
     colours = [f"C{list(dict.fromkeys(families)).index(family)}" for family in families]
     points.scatter(*zip(*places, strict=True), s=22, c=colours)
-    points.set_xlim(0, 1.2 * max(row["full_pace_us"] for row in told) / 1e3)
+    points.set_xlim(0, 1.2 * max(ms for ms, _ in places))
     points.set_xlabel("milliseconds, float, measured here")
     points.set_ylabel(f"{score.title} (%, published)")
     points.grid(alpha=0.3)
     points.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", ncols=2, frameon=False, fontsize=8)
-    write_names(figure, points, places, [row["label"] for row in told])
+    write_names(figure, points, places, [row["label"] for row, _ in scored])
     figures.save(figure, path)
 
 
-def plot_hard_swish(result: Result, path: Path) -> None:
+def plot_hard_swish(result: PaperTable, path: Path) -> None:
     """Like Figure 8: one panel for each precision, and what each placement costs over ReLU."""
     labels = list(dict.fromkeys(row["label"] for row in result["rows"]))
     figure = figures.new(8, 6)
@@ -81,19 +85,19 @@ def plot_hard_swish(result: Result, path: Path) -> None:
     figures.save(figure, path)
 
 
-def plot_frontiers(networks: Result, multipliers: Result, path: Path) -> None:
+def plot_frontiers(networks: PaperTable, multipliers: PaperTable, path: Path) -> None:
     """Accuracy against computed multiply-adds and against latency measured here.
 
     Widths and resolutions of Large and Small are lines (Figure 7), other networks are points.
     """
     figure = figures.new(9, 7)
     panels = figure.subplots(2, 1)
-    sides: tuple[tuple[str, float, str], ...] = (
-        ("madds", 1e6, "multiply-adds (millions, computed)"),
-        ("full_pace_us", 1e3, "milliseconds, float, measured here"),
-    )
-    for axes, (key, unit, label) in zip(panels, sides, strict=True):
-        _draw_frontier(axes, networks["rows"], multipliers["rows"], key, unit)
+    sides: Mapping[str, Callable[[PaperRow], float]] = {
+        "multiply-adds (millions, computed)": lambda row: row["madds"] / 1e6,
+        "milliseconds, float, measured here": lambda row: row["full_pace_us"] / 1e3,
+    }
+    for axes, (label, cost) in zip(panels, sides.items(), strict=True):
+        _draw_frontier(axes, networks["rows"], multipliers["rows"], cost)
         axes.set_xlabel(label)
         axes.set_xscale("log")
         axes.set_xticks(_round_ticks(axes), [f"{tick:g}" for tick in _round_ticks(axes)])
@@ -106,10 +110,12 @@ def plot_frontiers(networks: Result, multipliers: Result, path: Path) -> None:
     figures.save(figure, path)
 
 
-def _draw_frontier(axes: Any, networks: Rows, multipliers: Rows, key: str, unit: float) -> None:
-    told = [row for row in multipliers if row["top1"] is not None and row["quantize"] == "none"]
+def _draw_frontier(
+    axes: Any, networks: Rows, multipliers: Rows, cost: Callable[[PaperRow], float]
+) -> None:
+    known = [row for row in multipliers if row["top1"] is not None and row["quantize"] == "none"]
     for colour, network in (("C0", "large"), ("C1", "small")):
-        own = [row for row in told if row["label"].startswith(f"{network} ")]
+        own = [row for row in known if row["label"].startswith(f"{network} ")]
         full = next(row for row in own if row["label"] == f"{network} 1")
         by_width = [row for row in own if " at " not in row["label"]]
         by_resolution = [*(row for row in own if " at " in row["label"]), full]
@@ -117,13 +123,13 @@ def _draw_frontier(axes: Any, networks: Rows, multipliers: Rows, key: str, unit:
             ("o-", by_width, "widths 0.35 to 1.25"),
             ("s:", by_resolution, "resolutions 96 to 256"),
         ):
-            points = sorted((row[key] / unit, row["top1"]) for row in rows)
+            points = sorted((cost(row), row["top1"]) for row in rows)
             label = f"V3-{network.title()}, {what}"
             axes.plot(*zip(*points, strict=True), style, color=colour, label=label, markersize=4)
     for row in networks:
         drawn = row["label"].split()[0] in ("large", "small") and row["top1_origin"] == "published"
         if row["quantize"] == "none" and row["top1"] is not None and not drawn:
-            x, y = row[key] / unit, row["top1"]
+            x, y = cost(row), row["top1"]
             axes.plot(x, y, "^", color="#55a868")
             # MobileNetV2 lies right of them.
             left = "minimalistic" in row["label"]
@@ -146,7 +152,7 @@ def _bar(
     axes: Any,
     y: float,
     height: float,
-    row: Mapping[str, Any],
+    row: PaperRow,
     colour: str,
     label: str | None,
     text: str = "",
@@ -173,7 +179,7 @@ def _patch(colour: str, label: str) -> Any:
     return Patch(color=colour, label=label)
 
 
-PLOTS: Mapping[str, Callable[[Result, Path], None]] = {
+PLOTS: Mapping[str, Callable[[PaperTable, Path], None]] = {
     "networks": plot_bars,
     "hard_swish": plot_hard_swish,
     "multipliers": plot_bars,

@@ -5,7 +5,7 @@ A row's published figures are the paper's, in its own units; what is absent was 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from mnv3_tf.measuring import published
 from mnv3_tf.networks.named import resolve
@@ -20,21 +20,39 @@ if TYPE_CHECKING:
 PRECISIONS: tuple[Precision, ...] = ("none", "int8")
 
 
+class PaperFigures(TypedDict, total=False):
+    """What the paper says of a network; accuracies are in percent.
+
+    `pixel_ms` is of Pixel 1, 2, 3 as far as given, of detectors and segmentation networks of the
+    one phone that was measured. These have `params_m` (millions) and `madds_b` (billions) in int8
+    too: they are the network's. `change` is what the ablations say.
+    """
+
+    top1: float
+    map: float
+    miou: float | None
+    test_miou: float | None
+    pixel_ms: list[float]
+    params_m: float | None
+    madds_b: float
+    change: str
+    source: str
+
+
+def accuracy(published: PaperFigures, key: str) -> float | None:
+    """That of a task's metric; None where it was not published."""
+    return cast(Mapping[str, float | None], published).get(key)
+
+
 @dataclass(frozen=True)
 class TableRow:
-    """A network in one precision. `published` has "top1" (percent), "pixel_ms" (Pixel 1, 2, 3 as
-    far as given), "source", or in the ablations what the paper says of a change.
-
-    Of detectors it has "map" (percent), of segmentation networks "miou" and "test_miou" (percent),
-    and "pixel_ms" is of the one phone that was measured. Both have "params_m" (millions) and
-    "madds_b" (billions), which int8 has too: they are the network's.
-    """
+    """A network in one precision."""
 
     label: str
     spec: Spec
     quantize: Precision
     hard_swish: HardSwishForm | None = None
-    published: Mapping[str, Any] = field(default_factory=dict)
+    published: PaperFigures = field(default_factory=lambda: PaperFigures())
 
     @property
     def lowering(self) -> HardSwishForm:
@@ -87,7 +105,7 @@ def multipliers() -> Iterator[TableRow]:
 
 def _row(label: str, network: str, width: float, resolution: int, quantize: Precision) -> TableRow:
     found = published.find(network, width, quantize, resolution)
-    figures = (
+    figures: PaperFigures = (
         {"top1": found.top1, "pixel_ms": list(found.pixel_ms), "source": found.source}
         if found
         else {}
@@ -111,23 +129,30 @@ def hard_swish() -> Iterator[TableRow]:
     large = resolve("large")
     for quantize in PRECISIONS:
         for label, (first, top1, optimised_ms, naive_ms) in PLACEMENTS.items():
-            figures = {"top1": top1, "source": published.PLACEMENT} if quantize == "none" else {}
             if first is None:
-                told = figures | ({"pixel_ms": [optimised_ms]} if figures else {})
-                yield TableRow(label, large.with_activation("relu"), quantize, published=told)
+                figures = _placement(quantize, top1, optimised_ms)
+                yield TableRow(label, large.with_activation("relu"), quantize, published=figures)
                 continue
             spec = large.with_activation("hard_swish", first)
             spec = spec.replace(stem=large.stem, last_activation=large.last_activation)
             for lowering in LOWERINGS:
-                pixel_ms = {"fused": [optimised_ms], "naive": [naive_ms]}.get(lowering)
-                told = figures | ({"pixel_ms": pixel_ms} if figures and pixel_ms else {})
-                yield TableRow(label, spec, quantize, lowering, told)
+                pixel_ms = {"fused": optimised_ms, "naive": naive_ms}.get(lowering)
+                figures = _placement(quantize, top1, pixel_ms)
+                yield TableRow(label, spec, quantize, lowering, figures)
+
+
+def _placement(quantize: Precision, top1: float, pixel_ms: float | None) -> PaperFigures:
+    """Of float alone."""
+    if quantize != "none":
+        return {}
+    figures: PaperFigures = {"top1": top1, "source": published.PLACEMENT}
+    return figures if pixel_ms is None else {**figures, "pixel_ms": [pixel_ms]}
 
 
 def redesigns() -> Iterator[TableRow]:
     """Section 5's changes, each undone by itself in Large."""
     large, source = resolve("large"), published.REDESIGN
-    told: dict[str, tuple[NetworkSpec, dict[str, Any]]] = {
+    undone: dict[str, tuple[NetworkSpec, PaperFigures]] = {
         "large": (large, {}),
         "old last stage": (
             large.with_old_last_stage(),
@@ -143,7 +168,7 @@ def redesigns() -> Iterator[TableRow]:
         ),
     }
     for quantize in PRECISIONS:
-        for label, (spec, figures) in told.items():
+        for label, (spec, figures) in undone.items():
             yield TableRow(label, spec, quantize, published=figures if quantize == "none" else {})
 
 
@@ -156,12 +181,11 @@ def detection() -> Iterator[TableRow]:
             spec = resolve_spec(
                 DETECT.name, row.network, row.width, None, published.COCO_CLASSES, head
             )
-            figures: dict[str, Any] = {"params_m": row.params_m, "madds_b": row.madds_b}
+            figures: PaperFigures = {"params_m": row.params_m, "madds_b": row.madds_b}
             if quantize == "none":
                 figures |= {"map": row.mean_ap, "pixel_ms": [row.pixel1_ms]}
-            yield TableRow(
-                label, spec, quantize, published=figures | {"source": published.DETECTION}
-            )
+            figures["source"] = published.DETECTION
+            yield TableRow(label, spec, quantize, published=figures)
 
 
 def _label(network: str, width: float, *more: str) -> str:
@@ -187,11 +211,12 @@ def segmentation(image_size: tuple[int, int] = published.HALF_SIZE) -> Iterator[
                 published.CITYSCAPES_CLASSES,
                 head,
             )
-            figures: dict[str, Any] = {"params_m": row.params_m, "madds_b": row.madds_b}
+            figures: PaperFigures = {"params_m": row.params_m, "madds_b": row.madds_b}
             if quantize == "none":
                 pixel_ms = [row.pixel3_ms if full else row.pixel3_half_ms]
                 figures |= {"miou": row.miou, "test_miou": row.test_miou, "pixel_ms": pixel_ms}
-            yield TableRow(label, spec, quantize, published=figures | {"source": row.source})
+            figures["source"] = row.source
+            yield TableRow(label, spec, quantize, published=figures)
 
 
 HEAD_NAMES = {"raspp": "R", "lraspp": "LR"}

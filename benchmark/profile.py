@@ -2,7 +2,7 @@
 
 LiteRT's own profiler cannot be reached from Python, so each operator of the network is timed
 alone, its activation included, and summed by type. A sum of parts is not quite the whole, which
-is timed as well and told.
+is timed as well and shown.
 
     python -m benchmark profile --models=large,small --out=profile
     python -m benchmark profile --task=segment --resolution=512x1024 --out=profile
@@ -10,16 +10,17 @@ is timed as well and told.
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from absl import flags
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import write_json
+from mnv3_tf.files import read_object, write_json
 from mnv3_tf.measuring import published
+from mnv3_tf.measuring.machine import Conditions
 from mnv3_tf.networks.graph import IMAGE, Conv
 from mnv3_tf.networks.named import NETWORKS
 from mnv3_tf.tasks import Spec, specs
@@ -37,6 +38,28 @@ SCHEMA_VERSION = 1
 HEADS = ("head", "extras", "box head", "class head", "resize")
 """Parts that some networks have; "resize" is all bilinear stretching."""
 TYPES = ("1x1 convolution", "depthwise", "squeeze-excite", "stem", *HEADS, "add")
+
+
+class ProfileRow(TypedDict):
+    """Microseconds of a network's operators, each alone, by type; `whole_us` is of the network."""
+
+    network: str
+    quantize: str
+    us: dict[str, float]
+    whole_us: float
+
+
+class ProfileResults(TypedDict):
+    """profile.json."""
+
+    schema_version: int
+    conditions: Conditions
+    rows: list[ProfileRow]
+
+
+def read(path: Path) -> ProfileResults | None:
+    """None where there is no such file; raises UserError for a damaged one."""
+    return cast("ProfileResults | None", read_object(path, "measure it again"))
 
 
 @dataclass(frozen=True)
@@ -80,7 +103,11 @@ def main(args: flags.FlagValues) -> None:
         for name, spec in chosen.items()
         for quantize in PRECISIONS
     ]
-    result = {"schema_version": SCHEMA_VERSION, "conditions": timer.conditions, "rows": rows}
+    result: ProfileResults = {
+        "schema_version": SCHEMA_VERSION,
+        "conditions": timer.conditions,
+        "rows": rows,
+    }
     out = Path(profiled.out)
     write_json(out / "profile.json", result)
     plot(rows, out / "profile.png")
@@ -90,8 +117,7 @@ def main(args: flags.FlagValues) -> None:
         print(json.dumps(result))
 
 
-def profile(name: str, spec: Spec, quantize: "Precision", timer: "HostTimer") -> dict[str, Any]:
-    """A row: microseconds by type, of the operators alone, and "whole_us" of the network."""
+def profile(name: str, spec: Spec, quantize: "Precision", timer: "HostTimer") -> ProfileRow:
     from benchmark.latency_table import NETWORK_BURST_MS, OPERATOR_BURST_MS
     from mnv3_tf.networks.cost import operators
     from mnv3_tf.tflite import skeleton
@@ -131,7 +157,7 @@ def type_of(op: "Operator") -> str:
     return {"conv": "1x1 convolution"}.get(op.kind, op.kind)
 
 
-def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot(rows: Sequence[ProfileRow], path: Path) -> None:
     """A bar for each row, in pieces by type."""
     from mnv3_tf.measuring.plots import LEGEND, plot_parts
 
@@ -145,7 +171,7 @@ def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     plot_parts(bars, "operators timed alone", path)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def table(rows: Sequence[ProfileRow]) -> tuple[list[str], list[list[str]]]:
     """Columns and lines: milliseconds of each type, network by network."""
     kinds = {"none": "float", "int8": "int8"}
     columns = ["operators", *(f"{row['network']} {kinds[row['quantize']]}" for row in rows)]

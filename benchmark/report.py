@@ -6,14 +6,13 @@ Read are paper/ (of `benchmark paper`), profile/ (of `benchmark profile`) and la
 (of `benchmark latency_table`), whichever are there.
 """
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
+from benchmark.paper import MeasuredTable, read_table
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.ui import page
@@ -45,7 +44,7 @@ def paper_parts(folder: Path) -> Iterator[str]:
     from benchmark import paper_lines
     from benchmark.paper_tables import TABLES
 
-    found = [(name, read(folder / f"{name}.json")) for name in TABLES]
+    found = [(name, read_table(folder / f"{name}.json")) for name in TABLES]
     results = [(name, result) for name, result in found if result]
     if results:
         yield page.heading("The machine")
@@ -59,10 +58,10 @@ def paper_parts(folder: Path) -> Iterator[str]:
         yield page.image(folder / f"{name}.png", result["title"])
         lines = [paper_lines.line(row, task) for row in result["rows"]]
         yield page.table(paper_lines.columns(task), lines)
-        told = [row for row in result["rows"] if "change" in row["published"]]
-        if told:
+        changes = [row for row in result["rows"] if "change" in row["published"]]
+        if changes:
             yield page.facts(
-                (row["label"], f"published: {row['published']['change']}") for row in told
+                (row["label"], f"published: {row['published']['change']}") for row in changes
             )
         for text in result["warnings"]:
             yield page.paragraph(f"Warning: {text}")
@@ -76,7 +75,7 @@ def paper_parts(folder: Path) -> Iterator[str]:
 def profile_parts(folder: Path) -> Iterator[str]:
     from benchmark import profile
 
-    result = read(folder / "profile" / "profile.json")
+    result = profile.read(folder / "profile" / "profile.json")
     if result:
         yield page.heading("Where the time goes")
         yield page.image(folder / "profile" / "profile.png", "Operators timed alone, by type")
@@ -85,19 +84,21 @@ def profile_parts(folder: Path) -> Iterator[str]:
 
 def table_parts(folder: Path) -> Iterator[str]:
     from benchmark import latency_table
+    from mnv3_tf.search.latency_model import LatencyTable
 
-    result = read(folder / "latency_table.json")
-    if result:
+    file = folder / "latency_table.json"
+    if file.exists():
+        measured = LatencyTable.read(file)
         yield page.heading("The latency table")
         yield page.paragraph(
             "Predictions of networks that the table was not fitted to, beside what they take."
         )
         yield page.image(folder / "latency_table.png", "Predicted against measured latency")
-        lines = (latency_table.line(*errors) for errors in result["errors"].items())
+        lines = (latency_table.line(*errors) for errors in measured.errors.items())
         yield page.table(latency_table.COLUMNS, lines)
 
 
-def machine_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
+def machine_rows(result: MeasuredTable) -> list[tuple[str, str]]:
     machine, settings = result["machine"], result["settings"]
     return [
         ("processor", f"{machine['cpu']}, {machine['cores']} cores"),
@@ -109,13 +110,3 @@ def machine_rows(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("rounds", f"{settings['rounds']} of {settings['burst_ms']} ms"),
         ("measured", result["date"]),
     ]
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """None where there is no such file; raises UserError for a damaged one."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {path}: {error}; measure it again.") from None

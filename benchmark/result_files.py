@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.measuring.machine import Machine
 
 Kind = Literal["measured", "counted", "estimated", "published"]
 Cell = float | str | None | Sequence[float]
@@ -47,14 +48,13 @@ class Column:
 
 @dataclass(frozen=True)
 class ResultFile:
-    """`statistic` says what the figures are of which samples. `machine` is described as by
-    `measuring.machine`, as far as it is known; `command` made the table."""
+    """`statistic` says what the figures are of which samples; `command` made the table."""
 
     title: str
     statistic: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
-    machine: Mapping[str, Any] | None = None
+    machine: Machine | None = None
     command: str | None = None
     date: str | None = None
     picture: str | None = None
@@ -101,11 +101,11 @@ def write(path: Path, file: ResultFile) -> None:
         temporary.write_text(",\n".join([head.removesuffix("\n}"), *parts]) + "\n}\n")
 
 
-def _lines(items: Sequence[Any]) -> str:
+def _lines(items: Sequence[object]) -> str:
     return ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in items)
 
 
-def _without_defaults(column: Mapping[str, Any]) -> dict[str, Any]:
+def _without_defaults(column: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in column.items() if value or key == "name"}
 
 

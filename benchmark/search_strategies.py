@@ -17,13 +17,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from absl import flags
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
+from mnv3_tf.measuring.machine import Conditions
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.named import resolve
@@ -53,6 +54,40 @@ MOST_ASKED = 3
 TARGET, SLOPE = 0.8, -0.3
 """The reward's target, as a part of the median latency, and a slope that holds it."""
 COLUMNS = ("strategy", "median", "worst", "runs", "against random", "in budget")
+
+
+class StrategyRun(TypedDict):
+    """A search: `reached` counts evaluations until GOAL, None where it was not reached.
+
+    `improvements` are (evaluations, best reward so far).
+    """
+
+    evaluations: int
+    reached: int | None
+    best: float
+    improvements: list[tuple[int, float]]
+
+
+class SpaceConditions(Conditions):
+    quantize: str
+    target_us: float
+
+
+class BestArchitecture(TypedDict):
+    reward: float
+    spec: object
+
+
+class StrategyResults(TypedDict):
+    """search_strategies.json; `within` is the part of the space with GOAL of the best reward."""
+
+    schema_version: int
+    conditions: SpaceConditions
+    size: int
+    budget: int
+    best: BestArchitecture
+    within: float
+    strategies: dict[str, list[StrategyRun]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,29 +122,29 @@ def main(args: flags.FlagValues) -> None:
     asked = read(args, StrategySettings)
     table = LatencyTable.read(asked.latency_table)
     space = Space(resolve("small", resolution=asked.resolution), **CHOICES)
-    judged = judge_all(space, table, asked.quantize)
+    whole = evaluate_all(space, table, asked.quantize)
     cli.import_tensorflow(args)
     runs = {
-        name: [run(make(name, space, seed), judged.rewards) for seed in range(asked.runs)]
+        name: [run(make(name, space, seed), whole.rewards) for seed in range(asked.runs)]
         for name in STRATEGIES
     }
-    results = {
+    results: StrategyResults = {
         "schema_version": SCHEMA_VERSION,
-        "conditions": {**table.conditions, "quantize": asked.quantize, "target_us": judged.target},
+        "conditions": {**table.conditions, "quantize": asked.quantize, "target_us": whole.target},
         "size": space.size,
         "budget": math.ceil(BUDGET * space.size),
         "best": {
-            "reward": judged.best,
-            "spec": json.loads(space.decode(judged.best_architecture).to_json()),
+            "reward": whole.best,
+            "spec": json.loads(space.decode(whole.best_architecture).to_json()),
         },
-        "within": judged.within(GOAL),
-        "strategies": {name: [_described(r, judged.best) for r in of] for name, of in runs.items()},
+        "within": whole.within(GOAL),
+        "strategies": {name: [_described(r, whole.best) for r in of] for name, of in runs.items()},
     }
     out = Path(asked.out) / "search_strategies.json"
     write_json(out, results)
     plot_runs(results, out.with_suffix(".png"))
     print(
-        f"{space.size} architectures, {judged.within(GOAL):.3%} of them within 1 % of the best "
+        f"{space.size} architectures, {results['within']:.3%} of them within 1 % of the best "
         f"reward; each strategy may evaluate {results['budget']}."
     )
     tables.show(f"Evaluations until {GOAL:.0%} of the best reward", COLUMNS, lines(results))
@@ -122,7 +157,7 @@ def main(args: flags.FlagValues) -> None:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedSpace:
     """Every architecture of a space with its reward; `target` in microseconds."""
 
     rewards: Mapping[Architecture, float]
@@ -141,14 +176,14 @@ class Judged:
         return float(np.mean(np.array(list(self.rewards.values())) >= part * self.best))
 
 
-def judge_all(space: Space, table: LatencyTable, quantize: str) -> Judged:
+def evaluate_all(space: Space, table: LatencyTable, quantize: str) -> EvaluatedSpace:
     from rich.console import Console
     from rich.progress import track
 
     every = list(itertools.product(*(range(len(d.choices)) for d in space.decisions)))
     of_operators = _latency(table, quantize)
     of_seed = operators(space.start)
-    of_operators(of_seed)  # a table that does not fit is told of before the bar begins
+    of_operators(of_seed)  # a table that does not fit is refused before the bar begins
     seed_madds = sum(op.madds for op in of_seed)
     latencies, accuracies = [], []
     for architecture in track(every, "Space", console=Console(stderr=True), transient=True):
@@ -158,12 +193,12 @@ def judge_all(space: Space, table: LatencyTable, quantize: str) -> Judged:
         accuracies.append(accuracy(spec, sum(op.madds for op in listed) / seed_madds))
     reward = Reward("absolute", TARGET * float(np.median(latencies)), SLOPE)
     values = map(reward, accuracies, latencies)
-    return Judged(dict(zip(every, values, strict=True)), reward.target)
+    return EvaluatedSpace(dict(zip(every, values, strict=True)), reward.target)
 
 
 def _latency(table: LatencyTable, quantize: str) -> Callable[[Sequence[Operator]], float]:
     """`table.network_us` of a network's operators, which looks each kind up but once."""
-    known: dict[Any, float] = {}
+    known: dict[tuple[latency_model.Key, tuple[int, ...]], float] = {}
     weights = table.weights.get(quantize, latency_model.PRIOR)
 
     def us(op: Operator) -> float:
@@ -202,15 +237,14 @@ def run(strategy: Strategy, rewards: Mapping[Architecture, float]) -> list[float
     budget, asked = math.ceil(BUDGET * len(rewards)), 0
     found: dict[Architecture, float] = {}
     while len(found) < budget and asked < MOST_ASKED * budget:
-        judged = [(architecture, rewards[architecture]) for architecture in strategy.ask(BATCH)]
-        strategy.tell(judged)
-        found |= judged
+        evaluated = [(architecture, rewards[architecture]) for architecture in strategy.ask(BATCH)]
+        strategy.tell(evaluated)
+        found |= evaluated
         asked += BATCH
     return list(found.values())[:budget]
 
 
-def _described(rewards: Sequence[float], best: float) -> dict[str, Any]:
-    """`improvements` are (evaluations, best reward so far); `reached` is None where it was not."""
+def _described(rewards: Sequence[float], best: float) -> StrategyRun:
     so_far = np.maximum.accumulate(rewards)
     steps = [n for n in range(len(so_far)) if n == 0 or so_far[n] > so_far[n - 1]]
     reached = [n + 1 for n in steps if so_far[n] >= GOAL * best]
@@ -218,11 +252,11 @@ def _described(rewards: Sequence[float], best: float) -> dict[str, Any]:
         "evaluations": len(rewards),
         "reached": reached[0] if reached else None,
         "best": float(so_far[-1]),
-        "improvements": [[n + 1, float(so_far[n])] for n in steps],
+        "improvements": [(n + 1, float(so_far[n])) for n in steps],
     }
 
 
-def lines(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def lines(results: StrategyResults) -> list[tuple[str, ...]]:
     """The last column is the best reward of the worst run, as a part of the space's."""
     typical = {name: _median(runs) for name, runs in results["strategies"].items()}
     return [
@@ -238,11 +272,11 @@ def lines(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _reached(run: Mapping[str, Any]) -> float:
+def _reached(run: StrategyRun) -> float:
     return math.inf if run["reached"] is None else run["reached"]
 
 
-def _median(runs: Sequence[Mapping[str, Any]]) -> float:
+def _median(runs: Sequence[StrategyRun]) -> float:
     return float(np.median([_reached(run) for run in runs]))
 
 

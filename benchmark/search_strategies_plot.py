@@ -1,15 +1,17 @@
 """The best reward so far against the number of evaluations, for each strategy."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnv3_tf.ui import figures
 
+if TYPE_CHECKING:
+    from benchmark.search_strategies import StrategyResults
 
-def plot_runs(results: Mapping[str, Any], path: Path) -> None:
+
+def plot_runs(results: "StrategyResults", path: Path) -> None:
     """A line for the median of a strategy's runs, in a band from the worst of them to the best."""
     figure = figures.new(8, 4.6)
     axes = figure.subplots()
@@ -40,7 +42,7 @@ def plot_runs(results: Mapping[str, Any], path: Path) -> None:
     figures.save(figure, path)
 
 
-def _best_at(improvements: list[list[float]], counts: np.ndarray) -> np.ndarray:
+def _best_at(improvements: list[tuple[int, float]], counts: np.ndarray) -> np.ndarray:
     """The best reward after each number of evaluations."""
     at, best = np.array(improvements).T
     return best[np.searchsorted(at, counts, side="right") - 1]

@@ -46,7 +46,7 @@ def main(args: flags.FlagValues) -> None:
     cli.import_tensorflow(args)
     from mnv3_tf.measuring import throughput
 
-    rows: list[dict[str, Any]] = []
+    rows: list[throughput.Pace] = []
     for name in settings.models:
         rows += throughput.compare(
             turns(

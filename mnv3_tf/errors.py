@@ -15,5 +15,9 @@ class Failure(RuntimeError):
     """
 
 
+class LostPicturesError(Failure):
+    """A file of pictures cannot be read any more, in the midst of a work that can go on later."""
+
+
 class Terminated(KeyboardInterrupt):
     """The process was asked to end (SIGTERM)."""

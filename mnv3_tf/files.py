@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from mnv3_tf.errors import UserError
 
@@ -39,10 +38,26 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | Path, tree: Mapping[str, Any] | Sequence[Any]) -> None:
+def write_json(path: str | Path, tree: Mapping[str, object] | Sequence[object]) -> None:
     """The tree, indented, whole or not at all; raises UserError as `atomic_write` does."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(tree, indent=1) + "\n")
+
+
+def read_object(path: Path, remedy: str) -> Mapping[str, object] | None:
+    """The object in a JSON file, None where there is no file.
+
+    Raises UserError with the `remedy` for what is none, and where it cannot be read.
+    """
+    try:
+        tree = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read {path}: {error}; {remedy}.") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no JSON object; {remedy}.")
+    return tree
 
 
 def _umask() -> int:

@@ -22,7 +22,8 @@ from absl import flags
 
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
-from mnv3_tf.tflite.reports import Comparison, FileReport, LayerRow, Share, Tensor
+from mnv3_tf.tflite.reading import Reading
+from mnv3_tf.tflite.reports import Comparison, End, Entry, FileReport, LayerRow, Share
 from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 USAGE = "python -m mnv3_tf.inspect m.tflite"
+DOCUMENTED = {"gpu": "GPU delegate's list", "edgetpu": "Edge TPU's list"}
+"""Titles of `FileReport`'s delegates."""
+
 WORST = 15
 NAMED = 6  # in the plot, of the worst and of the largest drops
 
@@ -65,20 +69,25 @@ class InspectSettings(Checked):
 
 def define_flags(values: flags.FlagValues) -> None:
     settings.define(values, InspectSettings)
+    settings.define(values, Reading)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    asked = settings.read(args, InspectSettings)
+    asked, reading = settings.read(args, InspectSettings), settings.read(args, Reading)
     from mnv3_tf.tflite.inspection import inspect
 
-    report = inspect(asked.model_file)
+    report = inspect(asked.model_file, reading)
     if asked.compare:
         if asked.dataset:
             cli.import_tensorflow(args)
-        report["compare"] = compare_files(asked)
+        report["compare"] = compare_files(asked, reading)
     tables.show(asked.model_file, ("", ""), summary_rows(report))
-    tables.show("Operators", ("operator", "count", "outside XNNPACK"), operator_rows(report))
+    tables.show("Inputs and outputs", ("", "name", "stored as", "meaning"), end_rows(report))
+    columns = ("operator", "count", "outside XNNPACK", "GPU", "Edge TPU", "version")
+    tables.show("Operators", columns, operator_rows(report))
+    for hint in report["hints"]:
+        print(f"{hint}.")
     if asked.ops:
         tables.show("In order", ("#", "operator", "output", "name"), listing_rows(report))
     if asked.compare:
@@ -90,18 +99,19 @@ def main(args: flags.FlagValues) -> None:
 # -- comparing -------------------------------------------------------------------------------
 
 
-def compare_files(asked: InspectSettings) -> Comparison:
+def compare_files(asked: InspectSettings, reading: Reading) -> Comparison:
     """`model_file` against `compare`, on pictures of `dataset` or on noise.
 
     Raises UserError for files that do not load, or have no layer in common.
     """
     from mnv3_tf.tflite.compare import compare, noise, open_pair
 
-    reference, file = open_pair(str(asked.compare), asked.model_file)
-    side = reference.input.shape[1]
+    reference, file = open_pair(str(asked.compare), asked.model_file, reading)
+    side = reference.picture.image_size[0]
     images = _pictures(asked, side) if asked.dataset else noise(asked.images, side)
     compared = compare(reference, file, images, asked.per_channel)
     compared["reference"], compared["dataset"] = str(asked.compare), asked.dataset
+    compared["notes"] = [note for one in (reference, file) for note in one.picture.note(one.path)]
     return compared
 
 
@@ -109,9 +119,7 @@ def _pictures(asked: InspectSettings, side: int) -> "np.ndarray":
     from mnv3_tf.data.sources import open_dataset
 
     dataset = open_dataset(str(asked.dataset), data_dir=asked.data_dir, resolution=side)
-    split = dataset.val or dataset.train
-    if split is None:
-        raise UserError(f"{dataset.name} holds no pictures.")
+    _, split = dataset.part()
     return split.images(asked.images, side)
 
 
@@ -130,6 +138,8 @@ def _show_comparison(asked: InspectSettings, compared: Comparison) -> None:
     tables.show(title, columns, comparison_rows(shown))
     tables.show("Where most is lost", columns, comparison_rows(largest_drops(rows, NAMED)))
     tables.show(f"Against {asked.compare}", ("", ""), agreement_rows(compared))
+    for note in compared["notes"]:
+        print(f"{note}.")
     if asked.out:
         names = f"{Path(asked.model_file).name} against {Path(str(asked.compare)).name}"
         pictures = f"{compared['images']} pictures ({asked.dataset or 'noise'})"
@@ -173,20 +183,45 @@ def summary_rows(report: FileReport) -> list[tuple[str, str]]:
         ("size", f"{report['bytes'] / 1e6:.2f} MB"),
         ("quantised", report["quantize"]),
         ("h-swish", report["hard_swish"]),
-        ("input", _tensor(report["input"])),
-        ("output", _tensor(report["output"])),
         ("float islands", str(report["float_islands"])),
-        ("XNNPACK", _share(share)),
+        ("XNNPACK", _share(share) if report["cause"] is None else "-"),
+        *((title, _listed(report, name)) for name, title in DOCUMENTED.items()),
+        *report["about"].items(),
+        *(("signature", _signature(entry)) for entry in report["signatures"]),
+        ("subgraphs", str(report["subgraphs"])),
+        ("metadata", ", ".join(report["metadata"]) or "none"),
         ("labels", f"{len(labels)} ({', '.join(labels[:3])}, ...)" if labels else "none"),
         ("sha256", f"{report['sha256'][:16]}..."),
     ]
+    if report["cause"]:
+        rows.insert(0, ("does not run", f"it {report['cause']}"))
     return rows
 
 
-def operator_rows(report: FileReport) -> list[tuple[str, int, object]]:
-    outside = report["xnnpack"]["outside"]
+def end_rows(report: FileReport) -> list[tuple[str, str, str, str]]:
+    """Inputs and outputs."""
     return [
-        (op, count, "?" if outside is None else outside.get(op, ""))
+        (side, end["name"], _tensor(end), end["meaning"])
+        for side, ends in (("input", report["inputs"]), ("output", report["outputs"]))
+        for end in ends
+    ]
+
+
+def operator_rows(report: FileReport) -> list[tuple[object, ...]]:
+    """With how many of each are outside XNNPACK and outside what delegates are documented for."""
+    versions: dict[str, set[int]] = {}
+    for operator in report["operators"]:
+        versions.setdefault(operator["op"], set()).add(operator["version"])
+    outside = report["xnnpack"]["outside"]
+    lists = [report["delegates"][name]["outside"] for name in DOCUMENTED]
+    return [
+        (
+            op,
+            count,
+            "?" if outside is None else outside.get(op, ""),
+            *(left.get(op, "") for left in lists),
+            ", ".join(map(str, sorted(versions[op]))),
+        )
         for op, count in report["ops"].items()
     ]
 
@@ -203,6 +238,14 @@ def listing_rows(report: FileReport) -> list[tuple[object, ...]]:
     ]
 
 
+def _signature(entry: Entry) -> str:
+    return f"{entry['name']}: {', '.join(entry['inputs'])} -> {', '.join(entry['outputs'])}"
+
+
+def _listed(report: FileReport, name: str) -> str:
+    return f"{report['delegates'][name]['takes']} of {len(report['operators'])} operators"
+
+
 def _share(share: Share) -> str:
     if share["error"]:
         return f"refuses it: {share['error']}"
@@ -210,10 +253,10 @@ def _share(share: Share) -> str:
     return f"{share['delegated']} of {share['nodes']} operators, {share['partitions']} partition{s}"
 
 
-def _tensor(tensor: Tensor | None) -> str:
-    if tensor is None:
-        return "none"
+def _tensor(tensor: End) -> str:
     text = f"{tensor['dtype']} {_shape(tensor['shape'])}"
+    if -1 in tensor["signature"]:
+        text += f" ({_shape(tensor['signature']).replace('-1', 'any')})"
     if tensor["scale"] is None:
         return text
     return f"{text}, scale {tensor['scale']:.6g}, zero point {tensor['zero_point']}"

@@ -8,10 +8,10 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -21,7 +21,10 @@ from mnv3_tf.files import atomic_write
 LOCKS = Path("~/.cache/mnv3_tf/locks")
 
 
-class Journal:
+Entry = TypeVar("Entry", bound=Mapping[str, object])
+
+
+class Journal(Generic[Entry]):
     """The entries of `path`, in their order; safe to use from several threads.
 
     Raises UserError where the file cannot be read or written.
@@ -30,7 +33,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._entries: list[dict[str, Any]] = []
+        self._entries: list[Entry] = []
         try:
             lines = path.read_text().splitlines() if path.exists() else []
         except OSError as error:
@@ -47,11 +50,11 @@ class Journal:
         with atomic_write(path) as temporary:
             temporary.write_text("".join(map(_line, self._entries)))
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[Entry]:
         with self._lock:
             return list(self._entries)
 
-    def where(self, **values: Any) -> list[dict[str, Any]]:
+    def where(self, **values: object) -> list[Entry]:
         """The entries that have these values, such as `key="..."` and `round=2`."""
         return [
             entry
@@ -59,7 +62,7 @@ class Journal:
             if all(entry[name] == value for name, value in values.items())
         ]
 
-    def add(self, *entries: dict[str, Any]) -> None:
+    def add(self, *entries: Entry) -> None:
         """All of them or none.
 
         Raises Failure where the disk is full; what was written before stays whole.
@@ -79,7 +82,7 @@ class Journal:
             self._entries.extend(entries)
 
 
-def _line(entry: dict[str, Any]) -> str:
+def _line(entry: Mapping[str, object]) -> str:
     return json.dumps(entry) + "\n"
 
 

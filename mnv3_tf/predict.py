@@ -5,7 +5,8 @@
     python -m mnv3_tf.predict --model_file=streets.tflite street.jpg --out=found --json
 
 A folder stands for all pictures in it and below. The file may be ours or another's: its spec or
-its outputs tell what it does.
+its outputs tell what it does. What it wants of pixels is read from its metadata or its first
+operators; where a file does not say, --input_range, --output_name, --labels and the like do.
 
 With --out each picture NAME becomes NAME.png, with the result drawn into it, and NAME.json;
 segmentation gives NAME.mask.png too, whose pixels are class indices. Boxes are in pixels of the
@@ -21,6 +22,7 @@ from typing import Any
 from absl import flags
 
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.ui import cli, settings
 from mnv3_tf.ui.settings import Checked, setting
 
@@ -39,6 +41,7 @@ class PredictSettings(Checked):
 
 def define_flags(values: flags.FlagValues) -> None:
     settings.define(values, PredictSettings)
+    settings.define(values, Reading)
     cli.define_json_flag(values)
 
 
@@ -55,7 +58,7 @@ def main(args: flags.FlagValues) -> None:
     if out and out.exists() and not out.is_dir():
         raise UserError(f"--out={out} is a file; choose a folder.")
 
-    model = open_model(asked.model_file, asked.threads)
+    model = open_model(asked.model_file, asked.threads, settings.read(args, Reading))
     results: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for path, name in zip(prediction.with_bar(pictures), names, strict=True):
@@ -66,6 +69,8 @@ def main(args: flags.FlagValues) -> None:
         except prediction.Unreadable as error:
             failed.append({"picture": str(path), "reason": str(error)})
     prediction.show(model, results)
+    for note in model.notes:
+        print(f"{note}.")
     if out and results:
         print(f"Drawn in {out}.")
     if args.json:
@@ -73,6 +78,7 @@ def main(args: flags.FlagValues) -> None:
             "model_file": asked.model_file,
             "task": model.task,
             "labels": model.labels,
+            "notes": model.notes,
             "pictures": results,
             "failed": failed,
         }

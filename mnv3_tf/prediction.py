@@ -12,11 +12,11 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.tasks import TASKS
 from mnv3_tf.tflite.predictor import Predictor
-from mnv3_tf.tflite.views import read_picture
 from mnv3_tf.ui import tables
+from mnv3_tf.upright import read_picture
 
 USAGE = "python -m mnv3_tf.predict --model_file=m.tflite picture.jpg"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 """Of the pictures of a folder; a file that is named is tried whatever its name."""
 
 BAR_FROM = 5  # pictures

@@ -63,17 +63,18 @@ def summary(matrix: np.ndarray) -> dict[str, Any]:
 
     "per_class" lists intersection over union, None for a class that occurs neither in truth nor
     in prediction. "miou" is the mean of the others, so that a class which is predicted but absent
-    counts as 0 (as tf_keras.metrics.MeanIoU has it). "pixel_accuracy" is the part of pixels that
-    is right. Both are None if no pixel was counted.
+    counts as 0 (as tf_keras.metrics.MeanIoU has it); None where the truth has fewer than two
+    classes, which there is nothing to tell from. "pixel_accuracy" is the part of pixels that is
+    right, None if no pixel was counted.
     """
     matrix = np.asarray(matrix, np.float64)
-    right = matrix.diagonal()
+    right, truths = matrix.diagonal(), np.count_nonzero(matrix.sum(1))
     union = matrix.sum(0) + matrix.sum(1) - right
     per_class = [float(r / u) if u else None for r, u in zip(right, union, strict=True)]
     known = [value for value in per_class if value is not None]
     return {
-        "miou": float(np.mean(known)) if known else None,
-        "pixel_accuracy": float(right.sum() / matrix.sum()) if known else None,
+        "miou": float(np.mean(known)) if truths > 1 else None,
+        "pixel_accuracy": float(right.sum() / matrix.sum()) if truths else None,
         "per_class": per_class,
     }
 

@@ -14,11 +14,11 @@ import pytest
 
 @contextlib.contextmanager
 def in_process() -> Iterator[None]:
-    """`runtime.run_isolated` runs its module here, which a file that crashes would not survive."""
-    from mnv3_tf.tflite import runtime
+    """`loading.run_isolated` runs its module here, which a file that crashes would not survive."""
+    from mnv3_tf.tflite import loading
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime, "run_isolated", _run)
+        patch.setattr(loading, "run_isolated", _run)
         yield
 
 

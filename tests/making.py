@@ -147,9 +147,10 @@ def trained(made: Artefacts, folder: Path) -> None:
 
 @contextlib.contextmanager
 def without_curves() -> Iterator[None]:
-    """Trainings that do not draw their curves, which takes a second."""
+    """Trainings that draw nothing, which takes a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mnv3_tf.training.curves.draw", lambda rows, title, path: path.touch())
+        for name in ("curves", "by_class"):
+            patch.setattr(f"mnv3_tf.training.{name}.draw", lambda what, title, path: path.touch())
         yield
 
 

@@ -2,19 +2,22 @@
 
 import json
 import shlex
-from dataclasses import asdict, fields
+from contextlib import nullcontext
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import commands
 import pytest
+import tensorflow as tf
 import tiny
 from commands import last_json
 from refusals import check_command
 
 import export_tflite
+from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.export import exporter, pictures
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.networks.named import resolve
@@ -65,6 +68,15 @@ class Asked(NamedTuple):
     calibration: Any
     evaluation: Any
     training: Any
+    trained_on: Any
+
+
+class Batches(tuple):
+    """What they are asked, and what becomes of the classes 0, 1 and 2."""
+
+    def map(self, renumbered: Any) -> tuple:
+        _, classes = renumbered(None, tf.constant([0, 1, 2]))
+        return (*self, tuple(classes.numpy().tolist()))
 
 
 class Split:
@@ -79,8 +91,14 @@ class Split:
     def images(self, *asked: Any) -> tuple:
         return ("images", *asked)
 
+    def explained(self) -> Any:
+        return nullcontext()
+
     def eval_batches(self, *asked: Any) -> tuple:
-        return ("batches", *asked)
+        return Batches(("batches", *asked))
+
+
+OWN = Origin("folder:own", place_of("folder:own"), "/data", 7)
 
 
 class Toolkit:
@@ -90,18 +108,19 @@ class Toolkit:
         self.asked: dict[str, Any] = {}
         self.report: dict[str, Any] = REPORT
         self.spec, self.shared, self.run_names = tiny.CLASSIFIER, False, ("r", "u", "n")
-        self.evaluation_set = SimpleNamespace(num_classes=3, class_names=("j", "u", "d"))
+        self.evaluation_set = Dataset("d", ("n", "u", "r"), None, None, numbered=True)
         for name in ("load_run", "load_weights", "open_pictures", "training_on", "export"):
             patch.setattr(exporter, name, getattr(self, name))
 
     def load_run(self, path: str) -> Trained:
         self.asked["load"] = path
         drawn = json.loads(json.dumps(asdict(recipe.load("quick"))))
-        recorded = {"settings": RUN, "recipe": drawn}
+        recorded = {"settings": RUN, "seed": 7, "recipe": drawn}
         model: Any = "the run's"
         return Trained(self.spec, model, self.run_names, recorded)
 
-    def load_weights(self, spec: Any, weights: str) -> Trained:
+    def load_weights(self, spec: Any, weights: str, new_head: bool) -> Trained:
+        assert new_head  # a file needs one, be it untrained
         self.asked["load"] = spec, weights
         model: Any = "the file's"
         return Trained(self.spec, model)
@@ -133,7 +152,7 @@ def test_a_network_without_more_words(toolkit):
     assert toolkit.asked["pictures"] == ([], None, 32, None, 0, None, "classify")
     spec, model, options, *rest = toolkit.asked["export"]
     assert (spec, model, of_the_file(options)) == (toolkit.spec, "the file's", ExportOptions())
-    assert rest == [Path("x/m.tflite"), None, None, (), None]
+    assert rest == [Path("x/m.tflite"), None, None, (), None, None]
 
 
 def test_every_option(toolkit):
@@ -164,7 +183,8 @@ def test_pictures_of_a_run(flags, sources, judged, data_dir, toolkit):
     assert call("--run=r", "--out=m.tflite", *flags) == 0
     assert toolkit.asked["load"] == "r"
     found = toolkit.asked["pictures"]
-    assert found == (sources, judged, 32, data_dir, 7, "folder:own", "classify")
+    assert found == (sources, judged, 32, data_dir, 7, OWN, "classify")
+    assert toolkit.asked["export"].trained_on == OWN
 
 
 TWO = ["--calibration=a", "--calibration=b"]
@@ -217,10 +237,25 @@ def test_whose_names_travel(toolkit, tmp_path):
     labels = f"--labels={tmp_path}/labels.txt"
     assert names("--run=r", labels) == ("x", "y", "z")
     assert names("--run=r", "--dataset=a") == ("r", "u", "n")
-    assert names("--weights=w", "--dataset=a") == ("j", "u", "d")
+    assert names("--weights=w", "--dataset=a") == ("n", "u", "r")
     assert names("--weights=w") is None
-    toolkit.evaluation_set.num_classes = 4
+    toolkit.spec = tiny.CLASSIFIER.replace(num_classes=4)
     assert names("--weights=w", "--dataset=a") is None
+
+
+def test_pictures_of_other_classes(toolkit, capsys):
+    """Judge nothing where they are there to calibrate on, and are refused where they shall."""
+    toolkit.evaluation_set = replace(toolkit.evaluation_set, numbered=False)
+    assert call("--run=r", "--dataset=a", "--out=m.tflite") == 0
+    assert toolkit.asked["export"].evaluation == ("batches", 32, 32, (2, 1, 0))
+    toolkit.run_names = ("r", "u")
+    assert call("--run=r", "--dataset=a", "--out=m.tflite") == 2
+    assert "d has the class n, but tiny knows r, u" in capsys.readouterr().err
+    int8 = ["--quantize=int8", "--calibration=a", "--num_classes=4"]
+    toolkit.spec = tiny.CLASSIFIER.replace(num_classes=4)
+    assert call("--weights=w", *int8, "--out=m.tflite") == 0
+    assert toolkit.asked["export"].evaluation == ("batches", 32, 32, (-1, -1, -1))
+    assert "No accuracy on d: d has 3 classes, but tiny has 4" in capsys.readouterr().out
 
 
 def test_from_python_as_with_flags(toolkit):
@@ -285,8 +320,7 @@ def test_what_is_not_always_there(toolkit, capsys):
     for title in ("mAP", "mAP at IoU 0.5", "mIoU"):
         assert f"{title} 0.2500, network 0.5000" in lines
     assert "divergence 0.0000 nats from the network" in lines
-    assert not any(line.startswith("agreement") for line in lines)
-    assert not any(line.startswith("top-1") for line in lines)
+    assert not any(line.startswith(("top-1", "agreement")) for line in lines)
     assert err == "Warning: few pictures.\n"
 
 

@@ -30,7 +30,7 @@ def weights(made) -> list[str]:
 
 
 def test_float_on_pictures_with_names_of_its_own(weights, made, tmp_path, capsys):
-    names = [f"name {index}" for index in range(3)]
+    names = [*reversed(LABELS)]
     (tmp_path / "labels.txt").write_text("\n".join(names) + "\n")
     out = tmp_path / "new" / "m.tflite"
     labels, dataset = f"--labels={tmp_path}/labels.txt", f"--dataset=folder:{made(photos)}"
@@ -40,7 +40,8 @@ def test_float_on_pictures_with_names_of_its_own(weights, made, tmp_path, capsys
     assert sorted(path.name for path in out.parent.iterdir()) == ["m.report.json", "m.tflite"]
     assert json.loads(out.with_suffix(".report.json").read_text()) == report
     assert (report["quantize"], report["agreement"]) == ("none", 1.0)
-    assert report["images"] == SPLIT[1]
+    assert report["images"] == sum(SPLIT)
+    assert report["trained_on"] is None
     assert report["xnnpack"]["delegated"] == report["xnnpack"]["nodes"]
     assert report["latency_ms"]["threads"] == 2
     assert inspect(out)["labels"] == names
@@ -58,7 +59,7 @@ def test_a_run_is_given_its_own_pictures(made, monkeypatch, tmp_path):
     monkeypatch.setattr(exporter, "export", lambda *asked: found.append(asked))
     run, out = f"{made(trained_run)}/run", f"{tmp_path}/m.tflite"
     exporter.export_tflite(ExportSettings(out=out, run=run, quantize="int8", qat_steps=3))
-    ((spec, model, _, _, names, calibration, evaluation, training),) = found
+    ((spec, model, _, _, names, calibration, evaluation, training, origin),) = found
     assert spec.replace(name="") == tiny.SHALLOW.replace(name="")
     assert names == tuple(sorted(LABELS))
     assert calibration.shape == (SPLIT[0], 32, 32, 3)
@@ -69,6 +70,7 @@ def test_a_run_is_given_its_own_pictures(made, monkeypatch, tmp_path):
     every = {picture.tobytes() for picture in (*calibration, *shown.numpy())}
     assert len(every) == sum(SPLIT)
     assert training.steps == 3
+    assert origin.is_of(f"folder:{made(photos)}")
     assert model(calibration, training=False).shape == (SPLIT[0], 3)
 
 
@@ -125,9 +127,9 @@ def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, cap
     out = f"--out={tmp_path}/m.tflite"
     assert call(*weights, "--num_classes=4", out) == 2
     assert "no head of 4 classes" in capsys.readouterr().err
-    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights: loaded)
+    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights, new_head: loaded)
     for arguments, named in (
-        (["--labels=/nowhere/l.txt", out], "--labels=/nowhere/l.txt does not exist"),
+        (["--labels=/nowhere/l.txt", out], "Cannot read /nowhere/l.txt"),
         (["--dataset=folder:/nowhere", out], "/nowhere"),
         ([f"--labels={tmp_path}/labels.txt", out], "2 class names for 3 classes"),
         ([f"--out={tmp_path}/file/m.tflite"], f"Cannot write {tmp_path}/file/m.tflite"),

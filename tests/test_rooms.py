@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("mnv3_tf", "benchmark", "android_bench")
 SCRIPTS = ("train", "export_tflite")
 
-BOTTOM = ("mnv3_tf", "errors", "files", "journal", "ui")
+BOTTOM = ("mnv3_tf", "errors", "files", "journal", "upright", "ui")
 TRAINED = ("networks", "tasks", "detection", "segmentation", "data", "layers", "weights", "models")
 TIMED = ("networks", "tasks", "detection", "segmentation", "tflite")
 
@@ -21,6 +21,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "errors": (),
     "files": ("errors",),
     "journal": ("errors", "files"),
+    "upright": ("errors",),
     "ui": ("errors", "files"),
     "networks": ("errors",),
     "tasks": (*BOTTOM, "networks"),

@@ -51,6 +51,10 @@ def test_every_flag(asked, capsys):
         "weights": "w.h5",
         "epochs": 3,
         "steps": 4,
+        "test": "masks:t",
+        "patience": 2,
+        "class_weights": "none",
+        "time_limit": 1.5,
         "batch_size": 5,
         "learning_rate": 0.25,
         "seed": 6,
@@ -62,7 +66,7 @@ def test_every_flag(asked, capsys):
     }
     flags = [f"--{name}={value}" for name, value in words.items()]
     head = ["--tail=half", "--head=raspp", "--head_filters=64", "--output_stride=32"]
-    more = ["--override=ema_decay=0.9", "--override=seed=1", "--deterministic", "--overwrite"]
+    more = ["--override=ema_decay=0.9", "--override=seed=1", "--overwrite"]
     devices = ["--sync_batch_norm", "--jit_compile", "--pooling=global"]
     assert call(*flags, *head, *more, *devices, "--json") == 0
     given = words | {
@@ -71,7 +75,6 @@ def test_every_flag(asked, capsys):
             tail="half", head="raspp", head_filters=64, output_stride=32, pooling="global"
         ),
         "override": ("ema_decay=0.9", "seed=1"),
-        "deterministic": True,
         "overwrite": True,
         "sync_batch_norm": True,
         "jit_compile": True,
@@ -81,14 +84,30 @@ def test_every_flag(asked, capsys):
 
 
 def test_teachers_teach(asked):
-    assert call("--dataset=shapes", "--out=x", "--teacher=runs/large") == 0
-    assert asked == [TrainSettings("shapes", "x", teacher="runs/large", override=())]
+    assert call("--dataset=shapes", "--out=x", "--teacher=runs/large", "--deterministic") == 0
+    wanted = {"teacher": "runs/large", "deterministic": True, "override": ()}
+    assert asked == [TrainSettings("shapes", "x", **wanted)]
 
 
 def test_without_a_validation_set(monkeypatch, capsys):
     monkeypatch.setattr(training, "train", lambda settings: SUMMARY | {"val_top1": None})
     assert call("--dataset=shapes", "--out=x") == 0
     assert capsys.readouterr().out == "x: trained, without a validation set.\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"val_top1": None, "val_images": 4}, "x: no epoch has a val top-1, since the validation"),
+        ({"ended_by": "patience", "epochs": 7}, "x: stopped after epoch 7, the last 2 of which"),
+        ({"ended_by": "time_limit", "epochs": 7, "steps": 9}, "x: time was up after step 9"),
+        ({"test_top1": 0.5, "test_images": 8}, "x: test top-1 0.5000 on 8 pictures, which chose"),
+    ],
+)
+def test_what_is_said_at_the_end(more, said, monkeypatch, capsys):
+    monkeypatch.setattr(training, "train", lambda settings: SUMMARY | more)
+    assert call("--dataset=shapes", "--out=x", "--patience=2") == 0
+    assert any(line.startswith(said) for line in capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.parametrize(
@@ -110,6 +129,17 @@ def test_without_a_validation_set(monkeypatch, capsys):
             "--precision=int8 is not one of",
         ),
         (["--dataset=shapes", "--out=x", "--resolution=wide"], "wide"),
+        (["--dataset=shapes", "--out=x", "--patience=0"], "--patience=0"),
+        (["--dataset=shapes", "--out=x", "--class_weights=odd"], "--class_weights=odd"),
+        (
+            ["--dataset=shapes", "--out=x", "--task=detect", "--class_weights=balanced"],
+            ("--class_weights=balanced", "--task=detect"),
+        ),
+        (["--dataset=shapes", "--out=x", "--time_limit=0"], "--time_limit=0"),
+        (
+            ["--dataset=shapes", "--out=x", "--time_limit=2.5", "--deterministic"],
+            ("--time_limit=2.5", "--deterministic", "--steps"),
+        ),
     ],
 )
 def test_bad_arguments(arguments, named, tmp_path, monkeypatch, capsys):

@@ -1,9 +1,9 @@
-"""What formats with annotations share: names of classes, and what was left out on opening."""
+"""What was left out of a dataset on opening, counted and named."""
 
-from pathlib import Path
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.class_names import shown
 
 _NAMES_SHOWN = 3
 
@@ -31,45 +31,18 @@ class Tally:
     def sentences(self) -> tuple[str, ...]:
         """As "2 boxes of no area were left out (a.jpg, b.jpg)": up to three names each."""
         return tuple(
-            f"{count} {reason.one if count == 1 else reason.several} ({self._listed(reason)})"
+            f"{count} {reason.one if count == 1 else reason.several} "
+            f"({_shortened(list(self._names[reason]))})"
             for reason, count in self._counts.items()
         )
 
-    def _listed(self, reason: Reason) -> str:
-        names = list(self._names[reason])
-        return ", ".join(names[:_NAMES_SHOWN] + ["..."] * (len(names) > _NAMES_SHOWN))
+
+def listed(names: Iterable[str]) -> str:
+    """As "'cat', 'dog', 'cow', ...": up to three, quoted."""
+    return _shortened([repr(name) for name in names])
 
 
-def read_class_names(path: Path) -> tuple[str, ...]:
-    """`labels.txt`: the name of a class on each line, in their order.
-
-    Lines may be "NAME", or "INDEX NAME" with indices from 0.
-
-    Raises:
-      UserError: no text, no name, a name that is there twice, or indices with gaps.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except OSError as error:
-        raise UserError(
-            f"Cannot read {path}: {error.strerror}; write the name of a class on each line."
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8; write a class on each line.") from None
-    lines = [line for line in lines if line]
-    heads = [line.split(maxsplit=1) for line in lines]
-    # All or none: a class may be called "2 euro".
-    if all(len(head) == 2 and head[0].isdecimal() for head in heads):
-        for expected, (index, name) in enumerate(heads):
-            if int(index) != expected:
-                raise UserError(
-                    f"{path} gives {name!r} the index {index} where {expected} is due; "
-                    f"number the classes from 0 on without gaps."
-                )
-        lines = [name for _, name in heads]
-    if not lines:
-        raise UserError(f"{path} is empty; write the name of a class on each line.")
-    twice = next((name for name in lines if lines.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path} has the class {twice!r} twice; give each its own name.")
-    return tuple(lines)
+def _shortened(names: list[str]) -> str:
+    return ", ".join(
+        [shown(name) for name in names[:_NAMES_SHOWN]] + ["..."] * (len(names) > _NAMES_SHOWN)
+    )

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from mnv3_tf.data.annotations import Reason, Tally
+from mnv3_tf.data.box_conventions import SLACK
 from mnv3_tf.data.dataset import on_cpu
 
 Tensor = Any
@@ -26,10 +27,16 @@ NO_AREA = Reason("box of no area was left out", "boxes of no area were left out"
 OUTSIDE = Reason(
     "box outside of its picture was left out", "boxes outside of their pictures were left out"
 )
+CUT = Reason("box leaves its picture and was cut", "boxes leave their pictures and were cut")
+TINY = Reason("box is smaller than a pixel", "boxes are smaller than a pixel")
 TOO_MANY = Reason(
     f"box beyond the {MOST_BOXES} largest of its picture was left out",
     f"boxes beyond the {MOST_BOXES} largest of their pictures were left out",
 )
+
+
+ALMOST_ONE = 1 - 1e-3
+"""Pixel: boxes are kept as parts of the picture, rounded."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,20 @@ def usable(marked: Marked, size: tuple[int, int], name: str, tally: Tally) -> Ob
         tally.add(TOO_MANY, name, len(kept) - MOST_BOXES)
         largest = np.argsort(-sides[kept].prod(1), kind="stable")[:MOST_BOXES]
         kept = kept[np.sort(largest)]
+    tally.add(TINY, name, int((sides[kept] * size < ALMOST_ONE).any(1).sum()))
+    tally.add(CUT, name, int(_leaves(corners[kept], size).sum()))
     return Objects(
         boxes[kept],
         np.asarray(marked.classes, np.int32)[kept],
         np.asarray(marked.crowd, bool)[kept],
         size,
     )
+
+
+def _leaves(corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """bool (K,): whether a box is beyond the picture by more than `SLACK`."""
+    beyond = (corners[:, :2] < -SLACK) | (corners[:, 2:] > np.array(size) + SLACK)
+    return np.asarray(beyond.any(1))
 
 
 def reader_of_objects(objects: Sequence[Objects]) -> Callable[[Tensor], dict[str, Tensor]]:

@@ -1,16 +1,19 @@
 """A dataset as two splits, and a split as batches."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from mnv3_tf import upright
 from mnv3_tf.data.streaming import ALONE, Host, batches_with_gaps
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
-from mnv3_tf.errors import UserError
+from mnv3_tf.errors import LostPicturesError, UserError
+from mnv3_tf.tasks.class_names import shown
 from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any
@@ -52,6 +55,12 @@ class Source(Protocol):
         The label is an int32 scalar, or what the task's views take (see `Views`).
         """
 
+    def fault(self) -> str | None:
+        """What cannot be read of its files now, as "FILE is ...; what to do"; None for nothing.
+
+        It takes as long as reading all of them, and is asked once something went wrong.
+        """
+
 
 class IndexedSource:
     """Pictures that can be read by their index, in any order."""
@@ -59,10 +68,15 @@ class IndexedSource:
     checked = True
 
     def __init__(
-        self, count: int, read: Callable[[Tensor], Tensor], read_label: Callable[[Tensor], Any]
+        self,
+        count: int,
+        read: Callable[[Tensor], Tensor],
+        read_label: Callable[[Tensor], Any],
+        fault: Callable[[], str | None] = lambda: None,
     ):
-        """Both take an index (int64 scalar) and return what `load` does for it."""
+        """Both readers take an index (int64 scalar) and return what `load` does for it."""
         self._count, self._read, self._read_label = count, read, read_label
+        self._fault = fault
 
     def __len__(self) -> int:
         return self._count
@@ -93,10 +107,14 @@ class IndexedSource:
             len(indices),
             lambda index: self._read(whole(index)),
             lambda index: self._read_label(whole(index)),
+            self._fault,
         )
 
     def load(self, key: Tensor) -> tuple[Tensor, Any]:
         return self._read(key), self._read_label(key)
+
+    def fault(self) -> str | None:
+        return self._fault()
 
 
 class Split:
@@ -107,10 +125,17 @@ class Split:
     """
 
     def __init__(
-        self, source: Source, resize: str = "resize256_crop", views: Views = CLASSIFICATION
+        self,
+        source: Source,
+        resize: str = "resize256_crop",
+        views: Views = CLASSIFICATION,
+        paths: Sequence[str] | None = None,
     ) -> None:
-        """`resize` is how evaluation views these pictures unless the caller says otherwise."""
-        self._source, self.resize, self._views = source, resize, views
+        """`resize` is how evaluation views these pictures unless the caller says otherwise.
+
+        `paths` are their files in the order of evaluation, None where there are none.
+        """
+        self._source, self.resize, self._views, self.paths = source, resize, views, paths
 
     def __len__(self) -> int:
         return len(self._source)
@@ -128,6 +153,24 @@ class Split:
             )
         rest, held = self._source.divided(count, seed)
         return Split(rest, self.resize, self._views), Split(held, self.resize, self._views)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Within it, what fails because a file cannot be read any more raises LostPicturesError."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if fault := self._source.fault():
+                raise LostPicturesError(f"{fault}, and start the same command again.") from error
+            raise
+
+    def class_counts(self, num_classes: int) -> list[int]:
+        """How many pictures each class has. Their labels must be classes; no picture is decoded."""
+        counts = np.zeros(num_classes, np.int64)
+        labels = self._source.in_order().map(lambda key: self._source.load(key)[1])
+        for batch in labels.batch(4096).as_numpy_iterator():
+            counts += np.bincount(batch[batch >= 0], minlength=num_classes)
+        return [int(count) for count in counts]
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Full batches in an epoch. Raises UserError where there is not even one."""
@@ -235,11 +278,12 @@ class Split:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
         keys = self._source.sample(count, seed)
         batches = _batches(self._source, keys, self._evaluation_view(resolution, None), 32)
-        parts = [
-            # Only streams have gaps, and they have classes alone.
-            pictures if self._source.checked else pictures[targets >= 0]
-            for pictures, targets in batches.as_numpy_iterator()
-        ]
+        with self.explained():
+            parts = [
+                # Only streams have gaps, and they have classes alone.
+                pictures if self._source.checked else pictures[targets >= 0]
+                for pictures, targets in batches.as_numpy_iterator()
+            ]
         return np.concatenate(parts)
 
     def _evaluation_view(self, resolution: Resolution, resize: str | None) -> View:
@@ -254,6 +298,8 @@ def in_memory(
     contents: Sequence[bytes] | np.ndarray, labels: Sequence[int] | np.ndarray
 ) -> IndexedSource:
     """Pictures with a class each, encoded or uint8 (N, H, W, 3), that are kept in memory."""
+    if not isinstance(contents, np.ndarray):
+        contents = [upright.without_metadata(content) for content in contents]
     return IndexedSource(len(labels), reader_of(contents), reader_of(np.asarray(labels, np.int32)))
 
 
@@ -292,13 +338,21 @@ def _batches(
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
+PARTS = ("train", "val", "test")
+"""Of a dataset."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What `--dataset` names.
 
     `skipped` are the pictures that cannot be decoded, by path. `task` is the name of
     one of `TASKS`; `notes` are sentences on what else was left out or changed on
-    opening, with names.
+    opening, with names. `examples` counts by split what there is of each
+    class: pictures, boxes that are no crowds, or pixels; a split that is streamed may have none.
+    `test` are pictures that choose nothing, not even an epoch.
+    `numbered` says that pictures come with the index of their class, as in a table:
+    a class called by its own index has no name.
     """
 
     name: str
@@ -308,7 +362,37 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     task: str = "classify"
     notes: tuple[str, ...] = ()
+    examples: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    test: Split | None = None
+    numbered: bool = False
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What a user is told on opening: the notes, and which pictures cannot be decoded."""
+        if not self.skipped:
+            return self.notes
+        several = len(self.skipped) > 1
+        what, was = ("pictures", "were") if several else ("picture", "was")
+        names = ", ".join(map(shown, self.skipped))
+        lost = f"{len(self.skipped)} {what} could not be decoded and {was} left out: {names}"
+        return (*self.notes, lost)
+
+    def part(
+        self, wanted: str | None = None, order: Sequence[str] = ("val", "test", "train")
+    ) -> tuple[str, Split]:
+        """The name and the pictures of the wanted part, or of the first of `order` that there is.
+
+        Raises UserError where there is none.
+        """
+        parts = {name: getattr(self, name) for name in ([wanted] if wanted else order)}
+        for name, split in parts.items():
+            if split:
+                return name, split
+        if wanted:
+            others = ", ".join(name for name in PARTS if getattr(self, name)) or "no pictures"
+            raise UserError(f"--split={wanted}: {self.name} has {others} alone; give another.")
+        raise UserError(f"{self.name} holds no pictures.")

@@ -5,15 +5,17 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from mnv3_tf import upright
 from mnv3_tf.data.dataset import IndexedSource, Split, on_cpu, reader_of
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
+from mnv3_tf.upright import NoPictureError
 
 Tensor = Any
 
@@ -21,7 +23,6 @@ MEMORY_BOUND = 2**30
 """Encoded bytes up to which a set is kept in memory; larger sets are read in every epoch."""
 
 LARGEST_UNREADABLE_PART = 0.01
-VALIDATION_PART = 0.2
 _PROGRESS_FROM = 5000
 
 
@@ -33,14 +34,14 @@ class PictureFile:
     label: Any
 
 
-def _reader_of_classes(labels: Sequence[int]) -> Callable[[Tensor], Tensor]:
+def reader_of_classes(labels: Sequence[int]) -> Callable[[Tensor], Tensor]:
     return reader_of(np.asarray(labels, np.int32))
 
 
 def open_splits(
     files: Mapping[str, Sequence[PictureFile]],
     memory_bound: int = MEMORY_BOUND,
-    reader_of_labels: Callable[[Sequence[Any]], Callable[[Tensor], Any]] = _reader_of_classes,
+    reader_of_labels: Callable[[Sequence[Any]], Callable[[Tensor], Any]] = reader_of_classes,
     resize: str = "resize256_crop",
     views: Views = CLASSIFICATION,
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
@@ -56,11 +57,16 @@ def open_splits(
     paths = [file.path for split in files.values() for file in split]
     keep = sum(os.path.getsize(path) for path in paths) <= memory_bound
     contents = _contents(paths, keep)
-    skipped = [path for path, content in zip(paths, contents, strict=True) if content is None]
-    if len(skipped) > LARGEST_UNREADABLE_PART * len(paths):
+    faults = [
+        (path, content)
+        for path, content in zip(paths, contents, strict=True)
+        if isinstance(content, NoPictureError)
+    ]
+    if len(faults) > LARGEST_UNREADABLE_PART * len(paths):
+        path, fault = faults[0]
         raise UserError(
-            f"{len(skipped)} of {len(paths)} pictures cannot be decoded, the first is "
-            f"{skipped[0]}; replace or remove them (JPEG, PNG, GIF, BMP and WebP are read)."
+            f"{len(faults)} of {len(paths)} pictures cannot be decoded; the first, {path}, "
+            f"{fault}, or remove it."
         )
     remaining, splits = iter(contents), {}
     for name, split in files.items():
@@ -68,80 +74,73 @@ def open_splits(
         kept: list[bytes] = []
         for file in split:
             content = next(remaining)
-            if content is not None:
+            if not isinstance(content, NoPictureError):
                 usable.append(file)
                 kept.append(content)
-        read = reader_of(kept) if keep else _reader_of_files([file.path for file in usable])
+        own = [file.path for file in usable]
+        read = reader_of(kept) if keep else _reader_of_files(own)
         read_label = reader_of_labels([file.label for file in usable])
-        splits[name] = Split(IndexedSource(len(usable), read, read_label), resize, views)
-    return splits, tuple(skipped)
+        source = IndexedSource(len(usable), read, read_label, partial(_first_fault, own))
+        splits[name] = Split(source, resize, views, own)
+    return splits, tuple(path for path, _ in faults)
 
 
-def _contents(paths: Sequence[str], keep: bool) -> list[bytes | None]:
-    """Each file's bytes (b"" unless `keep`), or None where it is no picture."""
+def _contents(paths: Sequence[str], keep: bool) -> list[bytes | NoPictureError]:
+    """Each file's bytes (b"" unless `keep`), or why it is no picture."""
 
-    def check(path: str) -> bytes | None:
+    def check(path: str) -> bytes | NoPictureError:
         try:
             with open(path, "rb") as file:
                 content = file.read()
         except OSError as error:
             raise UserError(f"Cannot read {path}: {error.strerror}; check the file.") from None
-        if not is_picture(content):
-            return None
-        return content if keep else b""
+        try:
+            kept = checked(content)
+        except NoPictureError as error:
+            return error
+        return kept if keep else b""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = pool.map(check, paths)
+        contents = pool.map(check, paths)
         if len(paths) < _PROGRESS_FROM or not sys.stderr.isatty():
-            return list(checked)
+            return list(contents)
         from rich.console import Console
         from rich.progress import track
 
         console = Console(stderr=True)
         return list(
-            track(checked, "Checking pictures", len(paths), console=console, transient=True)
+            track(contents, "Checking pictures", len(paths), console=console, transient=True)
         )
 
 
-def is_picture(content: bytes) -> bool:
-    """Whether all of `content` decodes; a file that is cut short does not."""
+def checked(content: bytes) -> bytes:
+    """A picture as it is kept; raises NoPictureError where not all of it decodes."""
+    *_, reader = upright.look(content)
     try:
-        if content[:3] == b"\xff\xd8\xff":
-            tf.io.decode_jpeg(content, channels=3, ratio=8)
+        if reader == upright.PILLOW:
+            upright.pixels(content)
+        elif reader == upright.PNG:
+            tf.io.decode_png(content, channels=3)
         else:
-            tf.io.decode_image(content, channels=3, expand_animations=False)
-    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-        return False
-    return True
+            tf.io.decode_jpeg(content, channels=3, ratio=8)
+    except tf.errors.InvalidArgumentError:
+        raise NoPictureError("is cut short or damaged; copy it again") from None
+    return upright.without_metadata(content)
+
+
+def _first_fault(paths: Sequence[str]) -> str | None:
+    """Of files that were pictures when they were opened, the first that is none any more."""
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                checked(file.read())
+        except OSError as error:
+            return f"Cannot read {path} any more ({error.strerror}); put it back"
+        except NoPictureError as error:
+            return f"{path}, which was a picture at first, {error}"
+    return None
 
 
 def _reader_of_files(paths: Sequence[str]) -> Callable[[Tensor], Tensor]:
     kept = on_cpu(paths)
     return lambda index: tf.io.read_file(tf.gather(kept, index))
-
-
-def picture_size(path: str) -> tuple[int, int] | None:
-    """Height and width in pixels, as decoding gives them; None where it is no picture."""
-    try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-
-
-def hold_out(
-    groups: Sequence[Sequence[PictureFile]], seed: int, where: str
-) -> dict[str, list[PictureFile]]:
-    """Holds a fifth of every group out as "val": at least one picture, and never all of them."""
-    split: dict[str, list[PictureFile]] = {"train": [], "val": []}
-    for number, group in enumerate(groups):
-        if len(group) == 1:
-            raise UserError(
-                f"{where} has a single picture, {group[0].path}, of which to train and validate; "
-                "add at least one more."
-            )
-        order = np.random.default_rng([seed, number]).permutation(len(group))
-        val = set(order[: max(1, round(VALIDATION_PART * len(group)))].tolist())
-        for index, file in enumerate(group):
-            split["val" if index in val else "train"].append(file)
-    return split

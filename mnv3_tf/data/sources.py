@@ -4,12 +4,17 @@ A new format is a file with a function from an `Opening` to a `Dataset`, and a l
 No TensorFlow here, so that help is instant.
 """
 
-from dataclasses import dataclass
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mnv3_tf.data.annotations import listed
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import CLASSIFY, Resolution, Task, find_task
+from mnv3_tf.tasks.class_names import checked_names
 from mnv3_tf.tasks.task import Targets, sides
 
 if TYPE_CHECKING:
@@ -25,8 +30,8 @@ class Opening:
       task: what the dataset is for.
       seed: of a random split, and of procedural pictures.
       side: in pixels, at which procedural formats draw.
-      training: whether `train` is needed. It matters to a csv without a `split` column: its
-        `val` is the whole file, unless a fifth has to be held out for training.
+      training: whether `train` is needed. Only then a fifth of a set that has no parts is held
+        out; otherwise its `val` is all of it.
       data_dir: where tensorflow_datasets keeps its sets; None is its default.
     """
 
@@ -63,6 +68,30 @@ class Format:
         return dataset
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The set that a network was trained on: what divides it again as training did.
+
+    `dataset` is what --dataset was; `place` the same with its paths in full, by which it is known
+    from other folders too.
+    """
+
+    dataset: str
+    place: str
+    data_dir: str | None
+    seed: int
+
+    def is_of(self, name: str) -> bool:
+        """Whether --dataset=`name` is that set."""
+        return name == self.dataset or place_of(name) == self.place
+
+
+def place_of(name: str) -> str:
+    """A value of --dataset with its paths in full, without links or detours."""
+    kind, colon, rest = name.partition(":")
+    return kind + colon + ",".join(str(Path(part).resolve()) for part in rest.split(",") if part)
+
+
 FORMATS = (
     Format("shapes", ("classes", "boxes", "masks"), "mnv3_tf.data.shape_scenes:open_shapes"),
     Format("folder:DIR", ("classes",), "mnv3_tf.data.folder:open_folder"),
@@ -91,6 +120,15 @@ def usage(targets: Targets | None = None) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+def _named(dataset: "Dataset") -> "Dataset":
+    """With the names of its classes checked."""
+    names = checked_names(dataset.class_names, dataset.name)
+    doubled = [name for name, count in Counter(names).items() if count > 1]
+    note = f"Several classes have one name ({listed(doubled)}), which does not tell them apart"
+    notes = (*dataset.notes, note) if doubled else dataset.notes
+    return replace(dataset, class_names=names, notes=notes)
+
+
 def open_dataset(
     name: str,
     *,
@@ -103,7 +141,8 @@ def open_dataset(
     """Opens what `FORMATS` lists.
 
     `name` is the dataset, as `--dataset` gives it; `resolution` a side in pixels, or height and
-    width; `task` the name of one of `TASKS`; the others are an `Opening`'s.
+    width; `task` the name of one of `TASKS`; the others are an `Opening`'s. What `Dataset.told`
+    says is printed, a line each.
 
     Raises:
       UserError: an unknown format, one that does not serve the task, or a set that cannot be
@@ -120,4 +159,9 @@ def open_dataset(
             f"{usage(wanted.targets)}."
         )
     side = max(sides(resolution))
-    return form.open(Opening(rest, wanted, seed, side, training, data_dir))
+    # A shell leaves the ~ of folder:~/photos as it is.
+    rest = ",".join(os.path.expanduser(part) for part in rest.split(","))
+    dataset = _named(form.open(Opening(rest, wanted, seed, side, training, data_dir)))
+    for sentence in dataset.told:
+        print(f"{sentence}.", flush=True)
+    return dataset

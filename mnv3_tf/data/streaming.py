@@ -1,7 +1,9 @@
 """Sets that are too large for memory: read in the order on disk, shuffled in a buffer."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -37,12 +39,14 @@ class StreamedSource:
         count: int,
         files: int = 1,
         host: Host = ALONE,
+        fault: Callable[[], str | None] = lambda: None,
     ):
         """`open_stream` gives {"content", "label"} of a host's files: what `load` returns, as keys.
 
         `count` is of all files together.
         """
         self._open_stream, self._count, self._files, self._host = open_stream, count, files, host
+        self._fault = fault
 
     def __len__(self) -> int:
         return self._count
@@ -51,7 +55,7 @@ class StreamedSource:
         """The files of one host; None where there are fewer files than hosts."""
         if self._files < host.count:
             return None
-        return StreamedSource(self._open_stream, self._count, self._files, host)
+        return StreamedSource(self._open_stream, self._count, self._files, host, self._fault)
 
     def in_order(self) -> tf.data.Dataset:
         return self._open_stream(self._host)
@@ -65,12 +69,38 @@ class StreamedSource:
     def divided(self, held_out: int, seed: int) -> tuple["StreamedSource", "StreamedSource"]:
         """The first pictures are held out, whatever the seed; both are read by one host alone."""
         return (
-            StreamedSource(lambda host: self.in_order().skip(held_out), self._count - held_out),
-            StreamedSource(lambda host: self.in_order().take(held_out), held_out),
+            StreamedSource(
+                lambda host: self.in_order().skip(held_out),
+                self._count - held_out,
+                fault=self._fault,
+            ),
+            StreamedSource(
+                lambda host: self.in_order().take(held_out), held_out, fault=self._fault
+            ),
         )
 
     def load(self, key: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return key["content"], key["label"]
+
+    def fault(self) -> str | None:
+        return self._fault()
+
+
+def records_fault(paths: Sequence[str | Path]) -> str | None:
+    """What is wrong with the first TFRecord file that is not whole, None where all are."""
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                size, end = os.fstat(file.fileno()).st_size, 0
+                while end < size:  # a record: its length in 8 bytes, checksums of 4 each
+                    file.seek(end)
+                    length = int.from_bytes(file.read(8), "little")
+                    end += 8 + 4 + length + 4
+        except OSError as error:
+            return f"Cannot read {path} ({error.strerror}); put it back"
+        if end > size:
+            return f"{path} is cut short, or damaged; make or copy it anew"
+    return None
 
 
 def batches_with_gaps(

@@ -1,14 +1,16 @@
 """`tfds:NAME`: a set that tensorflow_datasets has prepared on this machine."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mnv3_tf.data.dataset import Dataset, Source, Split, in_memory
+from mnv3_tf.data.examples import checked
 from mnv3_tf.data.picture_files import MEMORY_BOUND
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.streaming import ALONE, Host, StreamedSource
+from mnv3_tf.data.streaming import Host, StreamedSource, records_fault
 from mnv3_tf.errors import UserError
 
 
@@ -45,17 +47,34 @@ def open_tfds(asked: Opening, memory_bound: int = MEMORY_BOUND) -> Dataset:
             f"The set {name} has no pictures with one label each; choose one for image "
             f"classification."
         )
-    splits = {
-        split: Split(_open_split(tfds, builder, split, memory_bound))
-        for split in ("train", held_out)
-        if split is not None and split in sizes
-    }
+    sources, labels = {}, {}
+    for part, split in (("train", "train"), ("val", held_out)):
+        if split is not None and split in sizes:
+            sources[part], labels[part] = _open_split(tfds, builder, split, memory_bound)
     class_names = tuple(builder.info.features["label"].names)
-    val = splits.get(held_out) if held_out else None
-    return Dataset(f"tfds:{name}", class_names, splits.get("train"), val)
+    splits = {part: Split(source) for part, source in sources.items()}
+    examples = {
+        # Sets that are there to be guessed have -1.
+        part: tuple(np.bincount(own[own >= 0], minlength=len(class_names)).tolist())
+        for part, own in labels.items()
+        if own is not None
+    }
+    return checked(
+        Dataset(
+            f"tfds:{name}",
+            class_names,
+            splits.get("train"),
+            splits.get("val"),
+            examples=examples,
+        )
+    )
 
 
-def _open_split(tfds: Any, builder: Any, split: str, memory_bound: int) -> Source:
+def _open_split(
+    tfds: Any, builder: Any, split: str, memory_bound: int
+) -> tuple[Source, np.ndarray | None]:
+    """And the labels of its pictures, int (N,); None where they would have to be read first."""
+
     def open_stream(host: Host) -> tf.data.Dataset:
         stream = builder.as_dataset(
             split=split,
@@ -75,10 +94,11 @@ def _open_split(tfds: Any, builder: Any, split: str, memory_bound: int) -> Sourc
         )
 
     info = builder.info.splits[split]
+    fault = partial(records_fault, info.filepaths)
+    source = StreamedSource(open_stream, info.num_examples, info.num_shards, fault=fault)
     if info.num_bytes > memory_bound:
-        return StreamedSource(open_stream, info.num_examples, info.num_shards)
-    pictures = list(open_stream(ALONE).as_numpy_iterator())
-    return in_memory(
-        [picture["content"] for picture in pictures],
-        np.array([picture["label"] for picture in pictures]),
-    )
+        return source, None
+    with Split(source).explained():
+        pictures = list(source.in_order().as_numpy_iterator())
+    labels = np.array([picture["label"] for picture in pictures])
+    return in_memory([picture["content"] for picture in pictures], labels), labels

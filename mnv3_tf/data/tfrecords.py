@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from rich.console import Console
 from rich.progress import track
 
 from mnv3_tf.data.dataset import Dataset, Split
+from mnv3_tf.data.examples import checked
 from mnv3_tf.data.sources import Opening
-from mnv3_tf.data.streaming import Host, StreamedSource
+from mnv3_tf.data.streaming import Host, StreamedSource, records_fault
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.upright import without_metadata
 
 FORMAT = 1  # of index.json
 
@@ -42,7 +45,8 @@ class Index:
     """What index.json holds, besides its format.
 
     `pictures` counts those of a split; `resize` is how evaluation views them; `skipped` are those
-    that cannot be decoded, by path; `files` are a split's in their order, none before the end.
+    that cannot be decoded, by path; `files` are a split's in their order, none before the end;
+    `examples` is that of `Dataset`, which older ones lack.
     """
 
     dataset: str
@@ -53,6 +57,7 @@ class Index:
     seed: int
     skipped: tuple[str, ...]
     files: dict[str, tuple[Shard, ...]] = field(default_factory=dict)
+    examples: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         write_json(path, self.as_json())
@@ -73,7 +78,8 @@ class Index:
                 for split, shards in known.pop("files", {}).items()
             }
             names, skipped = (tuple(known.pop(name)) for name in ("class_names", "skipped"))
-            return cls(class_names=names, skipped=skipped, files=files, **known)
+            examples = {part: tuple(own) for part, own in known.pop("examples", {}).items()}
+            return cls(class_names=names, skipped=skipped, files=files, examples=examples, **known)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(
                 f"There is no readable {path}; make it with `python -m mnv3_tf.data.shards "
@@ -94,12 +100,16 @@ def open_shards(asked: Opening) -> Dataset:
     splits = {
         name: Split(_source(path, shards), index.resize) for name, shards in index.files.items()
     }
-    return Dataset(
-        f"shards:{folder}",
-        index.class_names,
-        splits.get("train"),
-        splits.get("val"),
-        index.skipped,
+    return checked(
+        Dataset(
+            f"shards:{folder}",
+            index.class_names,
+            splits.get("train"),
+            splits.get("val"),
+            index.skipped,
+            test=splits.get("test"),
+            examples=index.examples,
+        )
     )
 
 
@@ -125,7 +135,12 @@ def _source(folder: Path, shards: Sequence[Shard]) -> StreamedSource:
         counts = tf.constant([shard.pictures for shard in own], tf.int64)
         return tf.data.Dataset.from_tensor_slices((paths, counts)).flat_map(read)
 
-    return StreamedSource(open_stream, sum(shard.pictures for shard in shards), len(shards))
+    return StreamedSource(
+        open_stream,
+        sum(shard.pictures for shard in shards),
+        len(shards),
+        fault=partial(records_fault, [folder / shard.name for shard in shards]),
+    )
 
 
 def write_shards(
@@ -140,7 +155,7 @@ def write_shards(
       Failure: the disk is full.
     """
     out = Path(out)
-    parts = {"train": dataset.train, "val": dataset.val}
+    parts = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     splits = {name: split for name, split in parts.items() if split}
     job = Index(
         dataset.name,
@@ -150,6 +165,7 @@ def write_shards(
         pictures_per_shard,
         seed,
         dataset.skipped,
+        examples=dict(dataset.examples),
     )
     _begin(out, job)
     if (out / "index.json").exists():
@@ -176,7 +192,7 @@ def _begin(out: Path, job: Index) -> None:
             before = Index.read(out / name)
             for one in fields(job):
                 was, now = getattr(before, one.name), getattr(job, one.name)
-                if one.name != "files" and was != now:
+                if one.name not in ("files", "examples") and was != now:
                     raise UserError(
                         f"{out} holds shards of another {one.name}: {_short(was)}, not "
                         f"{_short(now)}; give another --out, or remove it."
@@ -200,8 +216,13 @@ def _write_split(
     sizes = [min(per_shard, len(split) - number * per_shard) for number in range(count)]
     # A file that is there is whole: it had another name until then.
     done = next((number for number, path in enumerate(paths) if not path.exists()), count)
+
+    def read() -> Iterator[tuple[bytes, Any]]:
+        with split.explained():
+            yield from split.encoded(seed).skip(done * per_shard).as_numpy_iterator()
+
     if done < count:
-        pictures = split.encoded(seed).skip(done * per_shard).as_numpy_iterator()
+        pictures = read()
         for number in track(
             range(done, count),
             f"Writing {name}",
@@ -232,7 +253,7 @@ def _write_shard(path: Path, pictures: Iterator[tuple[bytes, Any]], count: int) 
 def _encode(content: bytes, label: Any) -> bytes:
     """A record: one picture's file and its class."""
     features = {
-        CONTENT: tf.train.Feature(bytes_list=tf.train.BytesList(value=[content])),
+        CONTENT: tf.train.Feature(bytes_list=tf.train.BytesList(value=[without_metadata(content)])),
         LABEL: tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
     }
     record: bytes = tf.train.Example(

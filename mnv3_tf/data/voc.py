@@ -1,5 +1,7 @@
 """`voc:DIR`: the layout of Pascal VOC, JPEGImages, Annotations and ImageSets/Main."""
 
+import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -7,17 +9,30 @@ from xml.parsers import expat
 
 import numpy as np
 
-from mnv3_tf.data.annotations import Reason, Tally, read_class_names
+from mnv3_tf.data.annotations import Reason, Tally
+from mnv3_tf.data.box_conventions import VOC
 from mnv3_tf.data.box_datasets import open_boxes
 from mnv3_tf.data.box_targets import Marked
-from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.picture_files import PictureFile, hold_out
+from mnv3_tf.data.dataset import PARTS, Dataset
+from mnv3_tf.data.held_out import hold_out
+from mnv3_tf.data.listing import SUFFIXES, by_name, files, only, pictures
+from mnv3_tf.data.picture_files import PictureFile
 from mnv3_tf.data.sources import Opening
 from mnv3_tf.errors import UserError
+from mnv3_tf.tasks.class_names import cleaned, composed, read_class_names
 
+_FLAGS = ("-1", "0", "1")
+
+NOT_ANNOTATED = Reason(
+    "picture has no annotation and was left out", "pictures have no annotations and were left out"
+)
 UNKNOWN_NAME = Reason(
     "object of a class that labels.txt does not have was left out",
     "objects of classes that labels.txt does not have were left out",
+)
+FROM_0 = Reason(
+    "box begins at pixel 0, where Pascal VOC counts from 1, so it may be one to the upper left",
+    "boxes begin at pixel 0, where Pascal VOC counts from 1, so all may be one to the upper left",
 )
 
 
@@ -28,12 +43,32 @@ class _Annotation(NamedTuple):
     size: tuple[int, int] | None
 
 
-def open_voc(asked: Opening) -> Dataset:
-    """ImageSets/Main/train.txt and val.txt say what is for what.
+class _Files(NamedTuple):
+    """Annotations and pictures by name; where those of a name that has none should be."""
 
-    Without val.txt, a fifth of trainval.txt is held out under the seed, or of train.txt, or of all
-    that is annotated. The classes are those of DIR/labels.txt, else the names in the annotations,
-    sorted. "difficult" objects count as crowds: they are neither trained nor evaluated on.
+    annotations: dict[str, list[Path]]
+    pictures: dict[str, list[Path]]
+    xml_folder: Path
+    picture_folder: Path
+
+    def annotation(self, name: str) -> Path:
+        return only(self.annotations.get(name, [self.xml_folder / f"{name}.xml"]))
+
+    def picture(self, name: str) -> Path:
+        return only(self.pictures.get(name, [self.picture_folder / f"{name}.jpg"]))
+
+
+def open_voc(asked: Opening) -> Dataset:
+    """ImageSets/Main/train.txt, val.txt and test.txt say what is for what.
+
+    For training without val.txt, a fifth of trainval.txt is held out under the seed, or of
+    train.txt, or of all else that is annotated. A test.txt of which nothing is annotated is passed
+    over. The classes are those of DIR/labels.txt, else the names in the annotations, sorted.
+    "difficult" objects count as crowds: they are neither trained nor evaluated on.
+
+    Without a folder Annotations the XML files are beside the pictures, which are in JPEGImages, or
+    without that in DIR. Lines of lists may be quoted, and have a suffix, a folder or a second
+    column.
 
     Pixels are counted from 1, and a box's last pixel belongs to it (VOC devkit, section 4.2), so
     that a box of all of a picture is 1, 1, width, height. Of sets that count from 0 the boxes are
@@ -42,76 +77,122 @@ def open_voc(asked: Opening) -> Dataset:
     Raises:
       UserError: a folder or file that is missing or not as it should be.
     """
-    folder, root = asked.rest, Path(asked.rest)
-    for part in ("Annotations", "JPEGImages"):
-        if not (root / part).is_dir():
-            raise UserError(
-                f"{folder} has no folder {part}; give a folder of the layout of Pascal VOC."
-            )
+    folder, tally = asked.rest, Tally()
+    root = Path(folder)
+    found = _find(root, tally)
     labels = root / "labels.txt"
-    class_names = read_class_names(labels) if labels.exists() else None
-    keys = _keys(root, asked.seed)
-    annotations = {
-        key: _read(root / "Annotations" / f"{key}.xml") for part in keys.values() for key in part
-    }
+    class_names = read_class_names(labels, distinct=True) if labels.exists() else None
+    names = _names(root, found, asked, tally)
+    annotations = {name: _read(found.annotation(name)) for part in names.values() for name in part}
     if class_names is None:
         class_names = tuple(sorted({name for one in annotations.values() for name in one.names}))
         if not class_names:
-            raise UserError(f"{root / 'Annotations'} marks no objects at all; annotate some.")
-    pictures = {path.stem: path for path in sorted((root / "JPEGImages").iterdir())}
-    tally = Tally()
-    files = {
+            raise UserError(f"{found.xml_folder} marks no objects at all; annotate some.")
+    labelled = {
         part: [
             PictureFile(
-                str(pictures.get(key, root / "JPEGImages" / f"{key}.jpg")),
-                _marked(annotations[key], class_names, key, tally),
+                str(found.picture(name)), _marked(annotations[name], class_names, name, tally)
             )
-            for key in names
+            for name in of_part
         ]
-        for part, names in keys.items()
+        for part, of_part in names.items()
     }
-    return open_boxes(f"voc:{folder}", class_names, files, tally)
+    return open_boxes(f"voc:{folder}", class_names, labelled, VOC, tally)
 
 
-def _keys(root: Path, seed: int) -> dict[str, list[str]]:
-    """Names of pictures without a suffix, by split."""
-    sets = {part: root / "ImageSets" / "Main" / f"{part}.txt" for part in ("train", "val")}
-    if sets["val"].exists():
-        return {part: _listed(path) for part, path in sets.items() if path.exists()}
-    every = sets["train"].with_name("trainval.txt")
-    if every.exists() or sets["train"].exists():
-        keys = _listed(every if every.exists() else sets["train"])
-    else:
-        keys = sorted(path.stem for path in (root / "Annotations").glob("*.xml"))
-        if not keys:
-            raise UserError(f"{root / 'Annotations'} holds no XML files; add one for each picture.")
-    parts = hold_out([[PictureFile(key, None) for key in keys]], seed, str(root))
-    return {part: [file.path for file in files] for part, files in parts.items()}
+def _find(root: Path, tally: Tally) -> _Files:
+    pictured, annotated = root / "JPEGImages", root / "Annotations"
+    if not pictured.is_dir():
+        pictured = root
+    in_pictures = files(pictured, tally) if pictured.is_dir() else []
+    apart = annotated.is_dir()
+    xml_folder = annotated if apart else pictured
+    in_annotations = files(annotated, tally) if apart else in_pictures
+    annotations = [path for path in in_annotations if path.suffix.lower() == ".xml"]
+    if not annotations:
+        where = f"{annotated} holds no XML files" if apart else f"{root} has no folder Annotations"
+        raise UserError(
+            f"{where}, and there are none beside pictures; give a folder of the layout of Pascal "
+            f"VOC, with one for each picture."
+        )
+    return _Files(
+        by_name(annotations, xml_folder),
+        by_name(pictures(in_pictures), pictured),
+        xml_folder,
+        pictured,
+    )
 
 
-def _listed(path: Path) -> list[str]:
-    """The first word of each line: the lists of single classes have a second."""
+def _names(root: Path, found: _Files, asked: Opening, tally: Tally) -> dict[str, list[str]]:
+    """Of pictures, by part."""
+    annotated = found.annotations.keys()
+
+    def listed(part: str) -> list[str]:
+        path = root / "ImageSets" / "Main" / f"{part}.txt"
+        return _listed(path, annotated) if path.exists() else []
+
+    given = {"val": listed("val"), "test": listed("test")}
+    if not annotated & set(given["test"]):
+        given["test"] = []
+    given["train"] = listed("train") if given["val"] else listed("trainval") or listed("train")
+    parts = {part: given[part] for part in PARTS if given[part]}
+    if "val" in parts or (parts and not asked.training):
+        return parts
+    left = given["train"]
+    if not left:
+        left = sorted(annotated - set(given["test"]))
+        for name in sorted(found.pictures.keys() - annotated):
+            tally.add(NOT_ANNOTATED, found.pictures[name][0].name)
+    held = hold_out([[PictureFile(str(found.picture(n)), n) for n in left]], asked, str(root))
+    return parts | {part: [file.label for file in some] for part, some in held.items()}
+
+
+def _listed(path: Path, known: Collection[str]) -> list[str]:
+    """The pictures of a list: one on each line, by names that are `known` where there are such."""
     try:
-        keys = [line.split()[0] for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text in UTF-8; write a picture's name a line.") from None
-    if not keys:
+    names = [_listed_name(composed(line), known) for line in lines if line]
+    if not names:
         raise UserError(f"{path} is empty; write the name of a picture on each line.")
-    twice = len(keys) - len(set(keys))
+    twice = len(names) - len(set(names))
     if twice:
         raise UserError(f"{path} has {twice} names more than once; remove what is too much.")
-    return keys
+    return names
+
+
+def _listed_name(line: str, known: Collection[str]) -> str:
+    """The lists of single classes have 1, 0 or -1 behind the name, others a file of its boxes."""
+    words, parts = line.split(), [line]
+    if len(words) > 1 and words[-1] in _FLAGS:
+        parts.append(line.removesuffix(words[-1]).rstrip())
+    if len(words) == 2 and words[1].lower().endswith(".xml"):
+        parts.append(words[0])
+    guesses = []
+    for part in parts:
+        whole = part.strip("\"',")
+        bare = whole.replace("\\", "/").rsplit("/", 1)[-1]
+        guesses += [form for one in (whole, bare) for form in (one, _without_suffix(one))]
+    return next((guess for guess in guesses if guess in known), _without_suffix(parts[-1]))
+
+
+def _without_suffix(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in SUFFIXES else name
 
 
 def _read(path: Path) -> _Annotation:
     root = _parse(path)
     names, corners, difficult = [], [], []
     for each in root.iter("object"):
-        names.append((each.findtext("name") or "").strip())
+        names.append(cleaned(each.findtext("name") or ""))
         xmin, ymin, xmax, ymax = (
             _number(each.findtext(f"bndbox/{side}"), side, path)
             for side in ("xmin", "ymin", "xmax", "ymax")
         )
+        if not names[-1]:
+            raise UserError(f"{path} has an object without a name; write that of its class.")
         corners.append([ymin - 1, xmin - 1, ymax, xmax])
         difficult.append((each.findtext("difficult") or "").strip() == "1")
     size = tuple(root.findtext(f"size/{side}") or "0" for side in ("height", "width"))
@@ -159,6 +240,7 @@ def _parse(path: Path) -> Element:
 
 def _marked(one: _Annotation, class_names: tuple[str, ...], key: str, tally: Tally) -> Marked:
     known = [name in class_names for name in one.names]
+    tally.add(FROM_0, f"{key}.xml", sum(min(corners[:2]) == -1 for corners in one.corners))
     for name in one.names:
         if name not in class_names:
             tally.add(UNKNOWN_NAME, f"{name!r} in {key}.xml")

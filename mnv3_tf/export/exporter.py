@@ -2,13 +2,17 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tf_keras
 
+from mnv3_tf.data import class_matching
 from mnv3_tf.data.dataset import Dataset, Split
+from mnv3_tf.data.sources import Origin
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
@@ -18,10 +22,13 @@ from mnv3_tf.files import atomic_write
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
+from mnv3_tf.tasks.class_names import read_class_names
 from mnv3_tf.tasks.task import Export, Parity, pair
 from mnv3_tf.tflite import inspection, metadata, reports, runtime
+from mnv3_tf.tflite.loading import RefusedByXnnpack
 from mnv3_tf.tflite.reports import ExportReport, Simulation
 from mnv3_tf.training import recipe
+from mnv3_tf.training.run_folder import origin_of
 from mnv3_tf.training.trained import Trained, load_run, load_weights
 
 SQNR_IMAGES = 8
@@ -41,17 +48,39 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
             print("Calibrating on the validation pictures: there are no others.")
         calibration = pictures.calibration(asked.calibration_images, spec.resolution)
         training = _training(asked, trained, pictures.sources)
-    evaluation = pictures.evaluation
-    return export(
-        spec,
-        trained.model,
-        asked,
-        Path(asked.out),
-        _class_names(asked, trained, pictures.evaluation_set),
-        calibration,
-        evaluation.eval_batches(BATCH, spec.resolution) if evaluation else (),
-        training,
-    )
+    names = _class_names(asked, trained, pictures.evaluation_set)
+    with pictures.evaluation.explained() if pictures.evaluation else nullcontext():
+        return export(
+            spec,
+            trained.model,
+            asked,
+            Path(asked.out),
+            names,
+            calibration,
+            _evaluation(asked, spec, pictures, trained.class_names or names),
+            training,
+            origin_of(trained.recorded) if trained.recorded else None,
+        )
+
+
+def _evaluation(
+    asked: ExportSettings, spec: Spec, pictures: Pictures, names: tuple[str, ...] | None
+) -> Iterable[tuple[Any, Any]]:
+    """Batches of pictures, with the network's classes."""
+    split, dataset = pictures.evaluation, pictures.evaluation_set
+    if not split or not dataset:
+        return ()
+    try:
+        matching = class_matching.match(dataset, names, spec.num_classes, spec.name)
+    except UserError as error:
+        if asked.dataset:
+            raise
+        # Pictures to calibrate on need no classes that the network knows.
+        print(f"No accuracy on {dataset.name}: {error}")
+        matching = class_matching.unmatched(dataset)
+    if matching.note:
+        print(f"{matching.note}.")
+    return matching.applied(split.eval_batches(BATCH, spec.resolution))
 
 
 def _load(asked: ExportSettings) -> Trained:
@@ -61,15 +90,15 @@ def _load(asked: ExportSettings) -> Trained:
 
 
 def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:
-    settings = trained.recorded["settings"] if trained.recorded else {}
-    own = settings.get("dataset")
-    named = list(asked.calibration) or ([own] if own else [])
+    own = origin_of(trained.recorded) if trained.recorded else None
+    owned = [own.dataset] if own else []
+    named = list(asked.calibration) or owned
     return open_pictures(
         named if asked.quantize == "int8" else [],
-        asked.dataset or own or (named[0] if named else None),
+        asked.dataset or next(iter([*owned, *named]), None),
         trained.spec.resolution,
-        asked.data_dir or settings.get("data_dir"),
-        settings.get("seed", 0),
+        asked.data_dir or (own.data_dir if own else None),
+        own.seed if own else 0,
         own,
         trained.spec.task,
     )
@@ -100,10 +129,7 @@ def _class_names(
     asked: ExportSettings, trained: Trained, evaluation: Dataset | None
 ) -> tuple[str, ...] | None:
     if asked.labels:
-        path = Path(asked.labels)
-        if not path.is_file():
-            raise UserError(f"--labels={path} does not exist.")
-        return tuple(path.read_text().splitlines())
+        return read_class_names(asked.labels)
     if trained.class_names:
         return trained.class_names
     if evaluation and evaluation.num_classes == trained.spec.num_classes:
@@ -120,6 +146,7 @@ def export(
     calibration: np.ndarray | None = None,
     evaluation: Iterable[tuple[Any, Any]] = (),
     training: Training | None = None,
+    trained_on: Origin | None = None,
 ) -> ExportReport:
     """Writes `out` and `out` with the suffix .report.json, and returns the report.
 
@@ -132,6 +159,7 @@ def export(
       evaluation: batches of (pictures in [-1, 1], labels) to compare the file with the network.
       training: makes int8 by quantisation-aware training. Its checkpoints, if it keeps any, are
         removed once the file is written.
+      trained_on: the network's training set, where that is known, for the report.
 
     Raises:
       UserError: options that do not go together, no pictures to calibrate on, or a file that
@@ -160,7 +188,8 @@ def export(
         )
         file = inspection.inspect(temporary)
         if error := file["xnnpack"]["error"]:
-            raise runtime.refusal(out, "; ".join([error, *made.notes.get("warnings", ())]))
+            reasons = "; ".join([error, *made.notes.get("warnings", ())])
+            raise RefusedByXnnpack(out, reasons, "run it without the delegate")
         exported = runtime.TFLiteModel(temporary, options.threads)
         is_int8 = options.quantize == "int8"
         simulated = made.quantized if is_int8 else None
@@ -194,6 +223,7 @@ def export(
             "simulation": _simulation(temporary, simulated, parity, pictures),
             "latency_ms": runtime.measure_latency(exported),
             "layers": layer_sqnr(temporary, made.lowered, pictures),
+            "trained_on": asdict(trained_on) if trained_on else None,
         }
         report = reports.with_metrics(report, parity)
         reports.write(report, out)

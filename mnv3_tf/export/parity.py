@@ -37,9 +37,10 @@ def compare_answers(
     """A classifier and its file: "top1", and how many pictures get the same class from both.
 
     `trained` and `simulated`, the fake-quantised network that `exported` was made from, give
-    logits; `output` says what the file gives.
+    logits; `output` says what the file gives. Pictures with a label below 0 count for "top1" no
+    more than if they were not there.
     """
-    images = right_float = right_exported = right_simulated = same = same_simulated = 0
+    images = labelled = right_float = right_exported = right_simulated = same = same_simulated = 0
     divergence = 0.0
     for pictures, labels in batches:
         labels = np.asarray(labels)
@@ -47,6 +48,7 @@ def compare_answers(
         answers = exported.predict(np.asarray(pictures))
         expected, answered = ours.argmax(-1), answers.argmax(-1)
         images += len(labels)
+        labelled += int((labels >= 0).sum())
         right_float += int((expected == labels).sum())
         right_exported += int((answered == labels).sum())
         same += int((expected == answered).sum())
@@ -57,15 +59,18 @@ def compare_answers(
             right_simulated += int((logits.argmax(-1) == labels).sum())
             same_simulated += int((logits.argmax(-1) == answered).sum())
 
-    def mean(total: float) -> float | None:
-        return total / images if images else None
+    def mean(total: float, count: int) -> float | None:
+        return total / count if count else None
 
-    of_simulated = {"top1": mean(right_simulated), "agreement": mean(same_simulated)}
+    of_simulated = {
+        "top1": mean(right_simulated, labelled),
+        "agreement": mean(same_simulated, images),
+    }
     return Parity(
         images,
-        {"top1": pair(mean(right_float), mean(right_exported))},
-        mean(same),
-        mean(divergence),
+        {"top1": pair(mean(right_float, labelled), mean(right_exported, labelled))},
+        mean(same, images),
+        mean(divergence, images),
         {} if simulated is None else of_simulated,
     )
 
@@ -173,7 +178,7 @@ def layer_steps(
         for layer in file.layers
         if layer.info.scale is not None and layer.name in rounded
     }
-    seen = file.input.seen(images)
+    seen = file.picture.info.seen(images)
     alone: dict[str, Any] = {}  # outputs of the Keras layers, the file's in their place if known
     together: dict[str, Any] = {}
     rows: dict[str, LayerSteps] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.data.dataset import Dataset, Split
-from mnv3_tf.data.sources import open_dataset
+from mnv3_tf.data.sources import Origin, open_dataset
 from mnv3_tf.quantization import aware_training
 from mnv3_tf.quantization.calibration import batch_size
 from mnv3_tf.quantization.pipeline import Training
@@ -41,13 +41,13 @@ def open_pictures(
     resolution: Resolution,
     data_dir: str | None = None,
     seed: int = 0,
-    own: str | None = None,
+    own: Origin | None = None,
     task: str = "classify",
 ) -> Pictures:
     """Opens the datasets of these names; `own` is the one that the network was trained on.
 
     What is split at random is split by `seed`: with a run's own, its training pictures stay
-    apart from those that it was evaluated on.
+    apart from those that it was evaluated on. Other sets are evaluated on whole.
     """
     opened: dict[str, Dataset] = {}
 
@@ -58,7 +58,8 @@ def open_pictures(
                 data_dir=data_dir,
                 seed=seed,
                 resolution=resolution,
-                training=name == own or (name in sources and name == evaluation),
+                training=(own is not None and own.is_of(name))
+                or (name in sources and name == evaluation),
                 task=task,
             )
         return opened[name]
@@ -66,7 +67,7 @@ def open_pictures(
     training = [(dataset(name).train or dataset(name).val) for name in sources]
     splits = tuple(split for split in training if split is not None)
     evaluation_set = dataset(evaluation) if evaluation else None
-    held_out = (evaluation_set.val or evaluation_set.train) if evaluation_set else None
+    held_out = evaluation_set.part()[1] if evaluation_set else None
     shared = any(split is held_out for split in splits)
     return Pictures(splits, held_out, evaluation_set, shared)
 
@@ -95,7 +96,9 @@ def training_on(
     def batches(start_step: int) -> Any:
         streams = [views(number, start_step) for number in range(len(splits))]
         for step in itertools.count(start_step):
-            pictures, _ = next(streams[step % len(splits)])
+            turn = step % len(splits)
+            with splits[turn].explained():
+                pictures, _ = next(streams[turn])
             yield pictures
 
     sizes = ", ".join(f"{len(split)} pictures" for split in splits)

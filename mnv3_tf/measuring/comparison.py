@@ -8,10 +8,10 @@ is resampled for itself.
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from absl import flags
 
@@ -21,7 +21,7 @@ from mnv3_tf.ui import cli, tables
 BARE = "results"
 COLUMNS = ("model", "threads", "before", "after", "change", "95 % interval", "verdict")
 
-Results = dict[str, Any]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,17 @@ class Measurement:
     """What a results.json says: names and values that must be alike, and times to pair by key."""
 
     conditions: Sequence[tuple[str, object]]
-    timings: Mapping[Any, Timing]
+    timings: Mapping[Hashable, Timing]
 
 
 @dataclass(frozen=True)
-class Form:
+class Form(Generic[R]):
     """A kind of results.json: the package and its command that write it, and how it is read."""
 
     package: str
     writer: str
     schema_version: int
-    parse: Callable[[Results], Measurement]
+    parse: Callable[[R], Measurement]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def define_flags(values: flags.FlagValues) -> None:
     cli.define_json_flag(values)
 
 
-def compare(form: Form, args: flags.FlagValues) -> None:
+def compare(form: Form[R], args: flags.FlagValues) -> None:
     """The whole command. Raises Failure where a model became worse, UserError for bad input."""
     if len(args.results) != 2:
         raise UserError(
@@ -108,7 +108,8 @@ def compare(form: Form, args: flags.FlagValues) -> None:
     for text in differences:
         print(f"Warning: {text}")
     changes = [
-        judge(old, after.timings.get(key), args.bound) for key, old in before.timings.items()
+        change_between(old, after.timings.get(key), args.bound)
+        for key, old in before.timings.items()
     ]
     tables.show("Before and after, in ms", COLUMNS, [_row(change) for change in changes])
     if args.json:
@@ -119,7 +120,7 @@ def compare(form: Form, args: flags.FlagValues) -> None:
         raise Failure(f"Worse by more than {args.bound:g} %: {told}.")
 
 
-def read(form: Form, path: str) -> Measurement:
+def read(form: Form[R], path: str) -> Measurement:
     """Raises UserError for what is no results.json of this form."""
     file = Path(path) / "results.json" if Path(path).is_dir() else Path(path)
     wanted = f"`python -m {form.package} {form.writer}`"
@@ -146,7 +147,7 @@ def find_differences(before: Measurement, after: Measurement) -> list[str]:
     return [f"{name} is {old} and {new}" for (name, old), (_, new) in pairs if old != new]
 
 
-def judge(old: Timing, new: Timing | None, bound: float) -> Change:
+def change_between(old: Timing, new: Timing | None, bound: float) -> Change:
     """Whether a model became slower; one that does no longer work is a regression too."""
     import numpy as np
 

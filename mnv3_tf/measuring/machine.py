@@ -1,15 +1,58 @@
-"""This computer: what it is, and how busy."""
+"""This computer: what it is, how busy, and where results say that they were measured."""
 
 import os
 import platform
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, Required, TypedDict
 
 
-def describe_machine(load_before: Sequence[float]) -> dict[str, Any]:
+class Machine(TypedDict, total=False):
+    """A computer, as far as it is known; loads are the system's averages over 1, 5, 15 minutes."""
+
+    cpu: Required[str]
+    cores: int | None
+    usable_cores: int | None
+    load_before: list[float]
+    load_after: list[float]
+    clock_mhz: float | None
+    platform: str
+    versions: dict[str, str]
+
+
+class Made(TypedDict):
+    """What results of this computer say of themselves; `command` measures them again."""
+
+    command: str
+    date: str
+    machine: Machine
+
+
+class Conditions(TypedDict):
+    """Of what the figures of a timer are: a computer's, or those of a phone's `build` and cores."""
+
+    device: str
+    threads: int
+    delegate: str
+    runtime: str
+    rounds: int
+    build: NotRequired[str | None]
+    mask: NotRequired[str | None]
+
+
+def made_by(command: str, load_before: Sequence[float]) -> Made:
+    """Just now, by this command on this computer."""
+    return {
+        "command": command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(load_before),
+    }
+
+
+def describe_machine(load_before: Sequence[float]) -> Machine:
     packages = ("ai-edge-litert", "numpy")
     return {
         "cpu": _cpu_name(),

@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mnv3_tf.measuring.statistics import headline_of
+from mnv3_tf.measuring.statistics import Headline
 from mnv3_tf.ui import figures
 
 COLOURS = {
@@ -20,27 +21,47 @@ COLOURS = {
     "qat": "#c44e52",
     "bound": "#ccb974",
 }
+FAR = 2.5
+"""Times the longest bar: up to there a p95 is drawn."""
+
 LEGEND = {"none": "float32", "bound": "bound: ReLU6 for h-swish"}
 
 
-def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path) -> None:
-    """A bar per model with its confidence interval, a tick at p95, the first model on top.
+@dataclass(frozen=True)
+class Bar:
+    """A file in `plot_latency`; `kind` is one of COLOURS, `ratio` to the first file's time.
 
-    `rows` are the "models" of `benchmark latency`'s results. A "text" takes the place of the
-    time and ratio beside a bar; a row whose "median_us" is None has its text alone.
+    A `text` takes the place of time and ratio; without a headline it stands alone.
     """
 
-    figure = figures.new(8, 1.4 + 0.5 * len(rows))
+    name: str
+    kind: str
+    headline: Headline | None = None
+    p95_us: float | None = None
+    ratio: float = 1.0
+    text: str | None = None
+
+
+def plot_latency(bars: Sequence[Bar], title: str, path: str | Path) -> None:
+    """A bar per file with its confidence interval, a tick at p95, the first file on top.
+
+    A p95 far beyond every bar, as on a busy computer, is written instead of drawn: it would press
+    them flat.
+    """
+
+    longest = max(bar.headline.interval[1] for bar in bars if bar.headline) / 1e3
+    all_p95 = [bar.p95_us / 1e3 for bar in bars if bar.p95_us is not None]
+    drawn = [p95 for p95 in all_p95 if p95 <= FAR * longest]
+    figure = figures.new(8, 1.4 + 0.5 * len(bars))
     axes = figure.subplots()
-    seen = set[str]()
-    for y, row in enumerate(rows):
-        if row["median_us"] is None:
-            _write_beside(axes, row["text"], 0, y)
+    seen, statistics = set[str](), dict[str, None]()
+    for y, bar in enumerate(bars):
+        if bar.headline is None:
+            write_beside(axes, bar.text or "", 0, y)
             continue
-        headline = headline_of(row)
-        value, p95 = headline.us / 1e3, row["p95_us"] / 1e3
-        low, high = (bound / 1e3 for bound in headline.interval)
-        kind = row["quantize"]
+        value, kind = bar.headline.us / 1e3, bar.kind
+        low, high = (bound / 1e3 for bound in bar.headline.interval)
+        p95 = None if bar.p95_us is None else bar.p95_us / 1e3
         label = LEGEND.get(kind, kind) if kind not in seen else None
         axes.barh(y, value, 0.6, color=COLOURS.get(kind, "#777777"), label=label)
         axes.errorbar(
@@ -51,51 +72,25 @@ def plot_latency(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path
             capsize=4,
             label=None if seen else "95 % confidence",
         )
-        axes.plot(
-            p95, y, "|", color="black", markersize=14, alpha=0.5, label=None if seen else "p95"
-        )
+        text = bar.text or f"{value:.2f} ms" + f"  ({bar.ratio:.2f}x)" * (y > 0)
+        if p95 is not None and p95 in drawn:
+            label = "p95" if p95 == drawn[0] else None
+            axes.plot(p95, y, "|", color="black", markersize=14, alpha=0.5, label=label)
+            high = max(high, p95)
+        elif p95 is not None:
+            text += f"  p95 {p95:.2f} ms"
         seen.add(kind)
-        text = row.get("text") or f"{value:.2f} ms" + (f"  ({headline.ratio:.2f}x)" if y else "")
-        _write_beside(axes, text, max(p95, high), y)
-    axes.set_yticks(range(len(rows)), [_shorten(row["name"]) for row in rows])
+        statistics[bar.headline.statistic] = None
+        write_beside(axes, text, high, y)
+    axes.set_yticks(range(len(bars)), [_shorten(bar.name) for bar in bars])
     axes.invert_yaxis()
-    timed = [row for row in rows if row["median_us"] is not None]
-    longest = max(max(row["p95_us"], headline_of(row).interval[1]) for row in timed) / 1e3
     # Room for what is written beside the longest bar.
-    axes.set_xlim(0, (1.6 if any("text" in row for row in rows) else 1.3) * longest)
-    statistics = dict.fromkeys(headline_of(row).statistic for row in timed)
+    is_long = len(drawn) < len(all_p95) or any(bar.text for bar in bars)
+    axes.set_xlim(0, (1.6 if is_long else 1.3) * max([longest, *drawn]))
     axes.set_xlabel(f"milliseconds per inference, {' and '.join(statistics)}")
     axes.set_title(title, loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower right", ncols=len(seen) + 2, frameon=False, fontsize=8)
-    figures.save(figure, path, dpi=150)
-
-
-def plot_accuracy(rows: Sequence[Mapping[str, Any]], title: str, path: str | Path) -> None:
-    """A bar of top-1 (0 to 1) per quantised file, and the float network's as a line.
-
-    `rows` are those of `benchmark int8` that were judged, the float file's among them.
-    """
-
-    reference = next(row["top1"] for row in rows if row["method"] is None)
-    bars = [row for row in rows if row["method"] is not None]
-    figure = figures.new(8, 1.4 + 0.5 * len(bars))
-    axes = figure.subplots()
-    for y, row in enumerate(bars):
-        axes.barh(y, row["top1"], 0.6, color=COLOURS.get(row["method"], "#777777"))
-        text = f"{row['top1']:.3f}  ({-row['top1_loss']:+.1f} points)"
-        _write_beside(axes, text, max(row["top1"], reference), y)
-    axes.axvline(reference, color=COLOURS["none"], linestyle="--", label=f"float {reference:.3f}")
-    kernels = {"xnnpack": "XNNPACK", "built-in": "built-in kernels"}
-    names = [f"{row['file']}\n{row['method']}, {kernels[row['kernels']]}" for row in bars]
-    axes.set_yticks(range(len(bars)), names, fontsize=8)
-    axes.invert_yaxis()
-    axes.set_xticks(np.linspace(0, 1, 6))
-    axes.set_xlim(0, 1.35 * max(reference, *(row["top1"] for row in bars)))
-    axes.set_xlabel("top-1")
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower right", frameon=False, fontsize=8)
     figures.save(figure, path, dpi=150)
 
 
@@ -155,7 +150,7 @@ def plot_answers(
     figures.save(figure, path, dpi=150)
 
 
-def _write_beside(axes: Any, text: str, x: float, y: float) -> None:
+def write_beside(axes: Any, text: str, x: float, y: float) -> None:
     axes.annotate(text, (x, y), (8, 0), textcoords="offset points", va="center", fontsize=9)
 
 

@@ -5,7 +5,7 @@ Latencies are of one large core through TFLite, in milliseconds, on Pixel 1, 2 a
 
 from dataclasses import dataclass
 
-from mnv3_tf.tasks import DETECT, SEGMENT
+from mnv3_tf.tasks import CLASSIFY, DETECT, SEGMENT
 
 PAPER_FLOAT, PAPER_INT8, SLIM = "Table 3", "Table 4", "TF-slim"
 """Where a figure is from; minimalistic networks stand in no table, but in the README of the
@@ -103,6 +103,8 @@ DETECTION, SEGMENTATION, OUTPUT_STRIDES = "Table 6", "Table 7", "Table 8"
 COCO_CLASSES, CITYSCAPES_CLASSES = 90, 19
 CLASSES = {DETECT.name: COCO_CLASSES, SEGMENT.name: CITYSCAPES_CLASSES}
 """By task, other than of ImageNet."""
+PIXELS = {CLASSIFY.name: (1, 2, 3), DETECT.name: (1,), SEGMENT.name: (3,)}
+"""The phones of which the tables of a task have milliseconds."""
 CITYSCAPES_SIZE, HALF_SIZE = (1024, 2048), (512, 1024)
 """Height and width of Cityscapes' pictures, and of their half resolution."""
 

@@ -5,9 +5,9 @@ rounds nearly are. The bootstrap therefore draws whole rounds with replacement (
 bootstrap, percentile intervals: Efron and Tibshirani 1993, chapters 8 and 13).
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -95,31 +95,57 @@ def headline_ratio(rounds: Rounds, baseline: Rounds) -> Estimate:
     return (ratio if rounds.shape[1] == 1 else full_pace_ratio)(rounds, baseline)
 
 
+class HeadlineRow(TypedDict):
+    """A file's times in results, in microseconds, each with its interval of 95 % confidence.
+
+    Rows without single inferences, and those of older results, have the median alone.
+    """
+
+    median_us: float
+    ci_us: list[float]
+    full_pace_us: NotRequired[float]
+    full_pace_ci_us: NotRequired[list[float]]
+
+
 @dataclass(frozen=True)
 class Headline:
-    """The headline of a row in a result file; `statistic` is what it is in words."""
+    """The headline of a row in results; `statistic` is what it is in words."""
 
     us: float
     interval: tuple[float, float]
-    ratio: float | None
-    ratio_interval: tuple[float, float] | None
     statistic: str
 
 
-def headline_of(row: Mapping[str, Any]) -> Headline:
-    """Rows without single inferences, and those of older files, have the median alone."""
-    at_full_pace = row.get("full_pace_us") is not None
-    us, ends, ratio_key, ratio_ends, statistic = (
-        ("full_pace_us", "full_pace_ci_us", "full_pace_ratio", "full_pace_ratio_ci", "full pace")
-        if at_full_pace
-        else ("median_us", "ci_us", "ratio", "ratio_ci", "median")
-    )
-    value = row[us]
-    low, high = row.get(ends) or (value, value)
-    between = row.get(ratio_ends)
-    return Headline(
-        value, (low, high), row.get(ratio_key), tuple(between) if between else None, statistic
-    )
+def headline_of(row: HeadlineRow) -> Headline:
+    if "full_pace_us" not in row:
+        low, high = row["ci_us"]
+        return Headline(row["median_us"], (low, high), "median")
+    low, high = row["full_pace_ci_us"]
+    return Headline(row["full_pace_us"], (low, high), "full pace")
+
+
+def half_width(value: float, interval: Sequence[float]) -> float:
+    """Of a value's interval, in percent of the value."""
+    low, high = interval
+    return 50 * (high - low) / value
+
+
+class RoundFigures(TypedDict):
+    """Of a file's rounds: the 95th percentile of all inferences, how much the rounds differ, and
+    the median of each. Times are in microseconds.
+    """
+
+    p95_us: float
+    spread: float
+    rounds_us: list[float]
+
+
+def figures_of(rounds: Rounds) -> RoundFigures:
+    return {
+        "p95_us": float(np.percentile(rounds, 95)),
+        "spread": spread(rounds),
+        "rounds_us": np.median(rounds, axis=1).round(3).tolist(),
+    }
 
 
 def spread(rounds: Rounds) -> float:

@@ -8,15 +8,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from mnv3_tf.files import write_json
 from mnv3_tf.measuring import statistics
-from mnv3_tf.measuring.machine import describe_machine
+from mnv3_tf.measuring.machine import Made, made_by
 from mnv3_tf.ui import tables
 
 Turn = Callable[[], float]
@@ -25,11 +24,28 @@ Turn = Callable[[], float]
 COLUMNS = ("", "images/s", "speed", "95 %")
 
 
-def compare(turns: Mapping[str, Turn], rounds: int, seed: int = 0) -> list[dict[str, Any]]:
-    """A row for each: "images_per_s", and "ratio" of its speed to the first's, paired by round.
+class Pace(TypedDict):
+    """`ratio` is of the speed to the first way's, paired by round; intervals are of 95 %.
 
-    Both with an interval of 95 % confidence ("..._ci"). The first turn of each is not counted.
+    `cost_percent` is the time that the way takes more than a plain view.
     """
+
+    name: str
+    images_per_s: float
+    images_per_s_ci: list[float]
+    ratio: float
+    ratio_ci: list[float]
+    cost_percent: NotRequired[float]
+
+
+class Paces(Made):
+    """The results.json of `benchmark train_step` and `input_pipeline`."""
+
+    rows: list[Pace]
+
+
+def compare(turns: Mapping[str, Turn], rounds: int, seed: int = 0) -> list[Pace]:
+    """A row for each; the first turn of each is not counted."""
     from rich.console import Console
     from rich.progress import track
 
@@ -43,7 +59,7 @@ def compare(turns: Mapping[str, Turn], rounds: int, seed: int = 0) -> list[dict[
         for name in names:
             seconds[name][number] = turns[name]()
     first = seconds[next(iter(turns))]
-    rows = []
+    rows: list[Pace] = []
     for name, taken in seconds.items():
         pace, ratio = statistics.median(taken), statistics.ratio(first, taken)
         rows.append(
@@ -58,29 +74,24 @@ def compare(turns: Mapping[str, Turn], rounds: int, seed: int = 0) -> list[dict[
     return rows
 
 
-def report(title: str, command: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def report(title: str, command: str, rows: Sequence[Pace]) -> Paces:
     """Prints a table; returns what `--json` prints."""
     tables.show(title, COLUMNS, [_line(row) for row in rows])
-    return {
-        "command": command,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(os.getloadavg()),
-        "rows": list(rows),
-    }
+    return {**made_by(command, os.getloadavg()), "rows": list(rows)}
 
 
-def write(results: Mapping[str, Any], out: str | Path) -> None:
+def write(results: Paces, out: str | Path) -> None:
     """OUT/results.json."""
     write_json(Path(out) / "results.json", results)
 
 
-def timed(work: Callable[[], Any], images: int) -> float:
+def timed(work: Callable[[], object], images: int) -> float:
     begin = time.perf_counter()
     work()
     return (time.perf_counter() - begin) / images
 
 
-def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _line(row: Pace) -> tuple[str, ...]:
     low, high = row["ratio_ci"]
     return (
         row["name"],

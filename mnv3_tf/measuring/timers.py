@@ -4,12 +4,12 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from mnv3_tf.measuring import statistics, turns
-from mnv3_tf.measuring.machine import describe_machine
+from mnv3_tf.measuring.machine import Conditions, describe_machine
 from mnv3_tf.measuring.phone.timer import PhoneTimer
 from mnv3_tf.tflite import runtime
 
@@ -20,7 +20,7 @@ BURST_MS = 60.0
 class Timer(Protocol):
     """Where files are timed: this computer, or a phone."""
 
-    conditions: dict[str, Any]
+    conditions: Conditions
 
     def time(self, paths: Sequence[Path], burst_ms: float) -> list[float]:
         """Microseconds of each file."""
@@ -41,7 +41,7 @@ class HostTimer:
 
     def __init__(self, threads: int, rounds: int) -> None:
         machine = describe_machine(os.getloadavg())
-        self.conditions = {
+        self.conditions: Conditions = {
             "device": machine["cpu"],
             "threads": threads,
             "delegate": "xnnpack",

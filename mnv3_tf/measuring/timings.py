@@ -4,12 +4,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.journal import Journal
+from mnv3_tf.measuring.machine import Conditions
 from mnv3_tf.measuring.timers import Timer
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tflite import skeleton
@@ -35,6 +36,14 @@ class TimingJob:
         return skeleton.single(self.what, self.quantize)
 
 
+class TimingLine(TypedDict, total=False):
+    """The first line has the conditions, each other one a job's microseconds."""
+
+    conditions: Conditions
+    name: str
+    us: float
+
+
 class Timings:
     """A line of `path` for each file that was timed.
 
@@ -42,7 +51,7 @@ class Timings:
     """
 
     def __init__(self, path: Path, timer: Timer) -> None:
-        self._journal, self._timer = Journal(path), timer
+        self._journal, self._timer = Journal[TimingLine](path), timer
         entries = self._journal.entries()
         if not entries:
             self._journal.add({"conditions": timer.conditions})
@@ -71,8 +80,7 @@ class Timings:
                 for path, job in zip(paths, chunk, strict=True):
                     path.write_bytes(job.content())
                 times = self._timer.time(paths, chunk[0].burst_ms)
-            self._journal.add(
-                *({"name": j.name, "us": us} for j, us in zip(chunk, times, strict=True))
-            )
-            self._known |= {job.name: us for job, us in zip(chunk, times, strict=True)}
+            found = {job.name: us for job, us in zip(chunk, times, strict=True)}
+            self._journal.add(*(TimingLine(name=name, us=us) for name, us in found.items()))
+            self._known |= found
         return [self._known[job.name] for job in jobs]

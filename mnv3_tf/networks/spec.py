@@ -376,4 +376,4 @@ def _validate(spec: NetworkSpec) -> None:
     epsilon = spec.batch_norm_epsilon
     check.require(0 < epsilon < 1, "batch_norm_epsilon", epsilon, "between 0 and 1")
     check.whole("resolution", spec.resolution, 32)
-    check.whole("num_classes", spec.num_classes, 2)
+    check.whole("num_classes", spec.num_classes)

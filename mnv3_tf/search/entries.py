@@ -26,7 +26,7 @@ class Evaluated(TypedDict):
 
 def open_journal(path: Path, settings: Mapping[str, Any]) -> Journal:
     """The journal of this search. Raises UserError where the file is another search's."""
-    journal, settings = Journal(path), as_json(dict(settings))
+    journal, settings = Journal[dict[str, Any]](path), as_json(dict(settings))
     entries = journal.entries()
     if not entries:
         journal.add({"schema_version": SCHEMA_VERSION, "settings": settings})

@@ -13,11 +13,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.measuring.machine import Conditions
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import Conv, Convolution, Operator
 from mnv3_tf.networks.spec import NetworkSpec
@@ -123,6 +124,21 @@ def fit(features: np.ndarray, measured_us: np.ndarray) -> np.ndarray:
     return PRIOR + np.linalg.solve(normal.T @ normal + penalty, target) / size
 
 
+class Errors(TypedDict):
+    """Of predictions, as parts of what was measured; 95 % of them are at most `p95`."""
+
+    networks: int
+    median: float
+    p95: float
+    spearman: float
+
+
+class TableErrors(Errors):
+    """With the correction, and what a plain sum of parts has instead."""
+
+    sum_of_parts: Errors
+
+
 @dataclass
 class LatencyTable:
     """`conditions` say of what the numbers are: device, threads, delegate.
@@ -130,10 +146,10 @@ class LatencyTable:
     `weights` are the correction of each precision, absent until it is fitted.
     """
 
-    conditions: dict[str, Any]
+    conditions: Conditions
     grids: dict[str, dict[Key, Grid]] = field(default_factory=dict)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
-    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    errors: dict[str, TableErrors] = field(default_factory=dict)
 
     def operator_us(self, op: Operator, quantize: str) -> float:
         """Raises UserError for an operator that the table lacks."""

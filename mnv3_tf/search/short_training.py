@@ -15,7 +15,7 @@ import tf_keras
 
 from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.sources import open_dataset
-from mnv3_tf.errors import UserError
+from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import build
 from mnv3_tf.search.candidates import Outcome, Trial
@@ -98,7 +98,7 @@ class _Training:
     def __init__(
         self, task: Classification, split: Split, steps: int, resolution: int, first_step: int
     ) -> None:
-        self._task, self._first_step, self._done = task, first_step, 0
+        self._task, self._split, self._first_step, self._done = task, split, first_step, 0
         recipe = task.recipe
         per_epoch = split.steps_per_epoch(recipe.batch_size)
         self._phases = phases(recipe, task.body, task.head, per_epoch, steps)
@@ -114,7 +114,9 @@ class _Training:
         for number in range(self._done, step):
             (phase,) = self._phases
             phase.optimizer.learning_rate = phase.learning_rate(number)
-            self._step(*next(self._batches), tf.constant(self._first_step + number, tf.int64))
+            with self._split.explained():
+                batch = next(self._batches)
+            self._step(*batch, tf.constant(self._first_step + number, tf.int64))
         self._done = step
 
     def _descend(self, images: Any, labels: Any, number: Any) -> None:
@@ -132,7 +134,10 @@ def _measurer(task: Classification, split: Split, resolution: int) -> Callable[[
     batches = split.eval_batches(task.recipe.batch_size, resolution)
 
     def measure() -> Outcome:
-        found = accuracy(tally(*batch) for batch in batches)
+        with split.explained():
+            found = accuracy(tally(*batch) for batch in batches)
+        if found.top1 is None or found.loss is None:
+            raise Failure("None of the pictures held out could be decoded; make the dataset anew.")
         return Outcome(found.top1, found.loss if math.isfinite(found.loss) else LARGEST_LOSS)
 
     return measure

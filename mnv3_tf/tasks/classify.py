@@ -9,6 +9,7 @@ import numpy as np
 from mnv3_tf.networks.graph import Operator
 from mnv3_tf.networks.named import resolve
 from mnv3_tf.networks.spec import NetworkSpec
+from mnv3_tf.tasks.answers import Answers, as_probabilities
 from mnv3_tf.tasks.task import (
     Array,
     Batches,
@@ -59,8 +60,10 @@ class Classify(Task[NetworkSpec]):
     def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
         from mnv3_tf.training import classification
 
-        measured = classification.measure(predict, batches)
-        return {"top1": measured.top1, "top5": measured.top5, "images": measured.images}
+        answers = Answers()
+        found = classification.measure(predict, batches, answers)
+        figures = {"top1": found.top1, "top5": found.top5, "images": found.images}
+        return {**figures, "answers": answers}
 
     def file_outputs(
         self, given: Any, output: str, as_stored: Function, spec: NetworkSpec | None
@@ -85,7 +88,7 @@ class Classify(Task[NetworkSpec]):
     def answer(self, model: "Predictor", picture: Array) -> Any:
         """Probabilities, float32 (classes,)."""
         scores = model.classify(model.view(picture)[np.newaxis])[0]
-        return as_probabilities(scores)
+        return as_probabilities(scores, model.signature.answered)
 
     def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
@@ -108,14 +111,6 @@ class Classify(Task[NetworkSpec]):
         return drawing.caption(picture, lines)
 
 
-def as_probabilities(scores: Array) -> Array:
-    """float32 (C,) as it is if it lies in [0, 1], else the softmax of it."""
-    if scores.min() >= 0 and scores.max() <= 1:
-        return scores
-    powers = np.exp(scores - scores.max())
-    return np.asarray(powers / powers.sum(), np.float32)
-
-
 CLASSIFY = Classify(
     name="classify",
     spec_class=NetworkSpec,
@@ -128,4 +123,5 @@ CLASSIFY = Classify(
     finetune="finetune",
     distill="distill",
     view="centre",
+    weighs_classes=True,
 )

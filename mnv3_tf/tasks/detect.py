@@ -169,6 +169,5 @@ DETECT = Detect(
     columns=("class", "score", "left", "top", "right", "bottom"),
     quick="detect_quick",
     finetune="detect_finetune",
-    per_class="mAP at IoU 0.5",
-    has_val_loss=False,
+    per_class=Metric("map50", "mAP at IoU 0.5"),
 )

@@ -133,5 +133,5 @@ SEGMENT = Segment(
     quick="segment_quick",
     finetune="segment_finetune",
     square=False,
-    per_class="IoU",
+    per_class=Metric("iou", "IoU"),
 )

@@ -102,6 +102,11 @@ class Metric:
         """Of metrics.jsonl and summary.json."""
         return f"val_{self.key}"
 
+    @property
+    def test_column(self) -> str:
+        """Of summary.json: the best epoch's on the test set."""
+        return f"test_{self.key}"
+
 
 S = TypeVar("S", bound=Spec)
 
@@ -121,8 +126,9 @@ class Task(ABC, Generic[S]):
       quick, finetune, distill: default recipes, from random weights, given ones, and a teacher.
       view: how a picture is fitted into the input (`tflite.views.VIEWS`).
       square: whether the input's height and width must be equal.
-      per_class: the title of the figure that `measure` lists by class, if it does.
+      per_class: the figure that `measure` lists by class, if it does.
       has_val_loss: whether training measures the loss of validation pictures.
+      weighs_classes: whether its learner heeds `Learner.class_weights`.
     """
 
     name: str
@@ -137,8 +143,9 @@ class Task(ABC, Generic[S]):
     distill: str | None = None
     view: str = "whole"
     square: bool = True
-    per_class: str | None = None
+    per_class: Metric | None = None
     has_val_loss: bool = True
+    weighs_classes: bool = False
 
     @property
     def score(self) -> Metric:
@@ -213,7 +220,9 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def measure(self, predict: Function, batches: Batches, num_classes: int) -> dict[str, Any]:
-        """The metrics of a predictor, "images", and where the task has it "per_class", a list."""
+        """The metrics of a predictor, "images", and where the task has them "per_class", a list, or
+        "answers", which `Answers` collected.
+        """
 
     def distribution(self, spec: S) -> Any:
         """What the model gives, as a `quantization.distributions.Distribution`: of logits."""

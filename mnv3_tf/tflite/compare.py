@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tflite.loading import check_loads
 from mnv3_tf.tflite.numeric_error import decibels, divergences, softmax
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
 from mnv3_tf.tflite.reports import Comparison, LayerRow
-from mnv3_tf.tflite.runtime import check_loads
 from mnv3_tf.tflite.tensors import KEEP_VALUES, LayerTensor, LayerTensors, counted
 from mnv3_tf.ui import figures
 
@@ -68,25 +69,28 @@ class Moments:
         return decibels(float(reference.sum()), float(noise))
 
 
-def open_pair(reference: str | Path, path: str | Path) -> tuple[LayerTensors, LayerTensors]:
-    """Both files, ready for `compare`.
+def open_pair(
+    reference: str | Path, path: str | Path, reading: Reading = AS_IT_SAYS
+) -> tuple[LayerTensors, LayerTensors]:
+    """Both files, ready for `compare`; `reading` says of both what they do not.
 
     Raises UserError for a file that does not load, or files that do not take the same pictures.
     """
     for name in (reference, path):
-        check_loads(name, delegate=False)
-    first, second = LayerTensors(reference), LayerTensors(path)
+        check_loads(name, delegate=False, input_shape=reading.input_shape)
+    first, second = LayerTensors(reference, reading), LayerTensors(path, reading)
     for file in (first, second):
-        shape = file.input.shape
-        if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
+        height, width = file.picture.image_size
+        if height != width:
             raise UserError(
-                f"{file.path} takes {shape}, not one square RGB picture (1, side, side, 3); "
-                "only classifiers of such pictures can be compared."
+                f"{file.path} takes pictures of {height} x {width} pixels, which are not square; "
+                "only classifiers of square ones can be compared."
             )
-    if first.input.shape != second.input.shape:
+    (side, _), (other, _) = first.picture.image_size, second.picture.image_size
+    if side != other:
         raise UserError(
-            f"{path} takes pictures of {second.input.shape[1]} pixels and {reference} of "
-            f"{first.input.shape[1]}; compare files of one resolution."
+            f"{path} takes pictures of {other} pixels and {reference} of {side}; compare files of "
+            "one resolution."
         )
     return first, second
 

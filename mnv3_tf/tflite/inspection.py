@@ -8,14 +8,18 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.tflite import metadata, runtime
-from mnv3_tf.tflite.reports import FileReport, OperatorRow, Tensor
+from mnv3_tf.tflite import causes, delegates, loading, metadata, model_graph, runtime
+from mnv3_tf.tflite.model_graph import Graph, OperatorNode, read_graph
+from mnv3_tf.tflite.outputs import answer_of, what_they_are
+from mnv3_tf.tflite.picture_input import NoPicture, picture_input
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading, parse_shape, shape_text
+from mnv3_tf.tflite.reports import End, Ends, Entry, FileReport, OperatorRow, Tensor
+from mnv3_tf.tflite.signature import signature_of
 
 INTEGER_ACTIVATIONS = ("int8", "uint8", "int16")
 FLOATS = ("float32", "float16")
@@ -23,76 +27,60 @@ CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 HARD_SWISH_NAMES = {(True, True): "mixed", (True, False): "fused", (False, True): "composite"}
 
 
-@dataclass(frozen=True)
-class TensorNode:
-    """`constant`: its values are in the file. `scales`: how many quantisation scales it has."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    constant: bool
-    scales: int
-
-
-@dataclass(frozen=True)
-class OperatorNode:
-    """`activation` is the fused one ("RELU6"), "" where there is none."""
-
-    index: int
-    op: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    activation: str = ""
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The main subgraph; operators refer to tensors by index, and absent inputs are left out."""
-
-    tensors: tuple[TensorNode, ...]
-    operators: tuple[OperatorNode, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    subgraphs: int = 1
-
-
-def inspect(path: str | Path) -> FileReport:
-    """Everything that can be read from a file alone.
+def inspect(path: str | Path, reading: Reading = AS_IT_SAYS) -> FileReport:
+    """Everything that can be read from a file alone, and from what `reading` adds.
 
     Raises UserError for an absent, foreign, damaged or cut file.
     """
-    runtime.check_is_tflite(path)
+    loading.check_is_tflite(path)
     content = Path(path).read_bytes()
-    lines, status, stderr = runtime.run_isolated("mnv3_tf.tflite.inspection", str(path))
-    described: dict[str, Any] = lines[0] if lines else {"invalid": True}
-    if "invalid" in described:
-        raise runtime.not_a_model(path)
-    # No second line: the process died while XNNPACK prepared the model.
-    share = lines[1] if len(lines) > 1 else _refused(runtime.crash_message(status, stderr))
+    shape = () if reading.input_shape is None else (shape_text(reading.input_shape),)
+    lines, status, stderr = loading.run_isolated("mnv3_tf.tflite.inspection", str(path), *shape)
+    if not lines or not lines[0]["verified"]:
+        raise UserError(f"{path} {causes.DAMAGED}.")
+    crashed = causes.crash_message(status, stderr)
+    # Fewer lines: the process died while the built-in kernels, or XNNPACK, prepared the model.
+    cause = lines[1]["cause"] if len(lines) > 1 else f"does not run: {crashed}"
+    share = lines[2] if len(lines) > 2 else _refused(cause or crashed)
+    try:
+        return _report(path, content, reading, cause, share)
+    except Exception:  # good offsets to what makes no sense, or to names that are cut off
+        raise UserError(f"{path} {causes.DAMAGED}.") from None
+
+
+def _report(
+    path: str | Path, content: bytes, reading: Reading, cause: str | None, share: Mapping[str, Any]
+) -> FileReport:
+    graph = read_graph(content)
     refused, delegated = share["error"] is not None, set(share["members"])
-    operators: list[OperatorRow] = described["operators"]
-    for operator in operators:
-        operator["delegated"] = operator["index"] in delegated
-    outside = Counter(operator["op"] for operator in operators if not operator["delegated"])
+    outside = Counter(op.op for op in graph.operators if op.index not in delegated)
+    quantize = guess_quantize(graph)
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
-        "quantize": described["quantize"],
-        "hard_swish": described["hard_swish"],
-        "input": described["input"],
-        "output": described["output"],
-        "ops": described["ops"],
-        "float_islands": described["float_islands"],
-        "subgraphs": described["subgraphs"],
-        "labels": described["labels"],
+        "quantize": quantize,
+        "hard_swish": find_hard_swish(graph),
+        "input": _first(graph, graph.inputs),
+        "output": _first(graph, graph.outputs),
+        **_ends(graph, path, content, reading),
+        "signatures": [_entry(entry) for entry in graph.entries],
+        "ops": operator_counts(graph),
+        "float_islands": count_float_islands(graph),
+        "subgraphs": graph.subgraphs,
+        "metadata": list(graph.metadata),
+        "about": metadata.about(content),
+        "labels": metadata.labels_of(content),
+        "cause": cause,
         "xnnpack": {
-            "nodes": len(operators),
+            "nodes": len(graph.operators),
             "delegated": None if refused else len(delegated),
             "partitions": share["partitions"],
             "outside": None if refused else dict(outside.most_common()),
             "error": share["error"],
         },
-        "operators": operators,
+        "delegates": delegates.listed(graph),
+        "hints": list(delegates.hints(graph, quantize, None if refused else outside)),
+        "operators": [_row(graph, operator, delegated) for operator in graph.operators],
     }
 
 
@@ -188,91 +176,75 @@ def count_float_islands(graph: Graph) -> int:
     )
 
 
-# -- reading the file ------------------------------------------------------------------------
+# -- rows of the report ----------------------------------------------------------------------
 
 
-def read_graph(content: bytes) -> Graph:
-    """The main subgraph of a .tflite that the runtime has verified.
-
-    The generated reader follows any offset, so content that is not verified must not come here.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(content, 0)
-    codes = [
-        _operator_name(schema, model.OperatorCodes(i)) for i in range(model.OperatorCodesLength())
-    ]
-    subgraph = model.Subgraphs(0)
-    types = _names(schema.TensorType)
-    tensors = []
-    for i in range(subgraph.TensorsLength()):
-        tensor = subgraph.Tensors(i)
-        buffer = model.Buffers(tensor.Buffer())
-        quantization = tensor.Quantization()
-        tensors.append(
-            TensorNode(
-                (tensor.Name() or b"").decode(errors="replace"),
-                types.get(tensor.Type(), str(tensor.Type())).lower(),
-                tuple(tensor.Shape(k) for k in range(tensor.ShapeLength())),
-                # Models over 2 GB keep their values behind the flatbuffer, at an offset.
-                constant=buffer.DataLength() > 0 or buffer.Offset() > 1,
-                scales=quantization.ScaleLength() if quantization else 0,
-            )
-        )
-    operators = []
-    for i in range(subgraph.OperatorsLength()):
-        operator = subgraph.Operators(i)
-        name = codes[operator.OpcodeIndex()]
-        inputs = (operator.Inputs(k) for k in range(operator.InputsLength()))
-        outputs = (operator.Outputs(k) for k in range(operator.OutputsLength()))
-        activation = _fused_activation(schema, operator)
-        operators.append(
-            OperatorNode(i, name, tuple(k for k in inputs if k >= 0), tuple(outputs), activation)
-        )
-    return Graph(
-        tuple(tensors),
-        tuple(operators),
-        tuple(subgraph.Inputs(k) for k in range(subgraph.InputsLength())),
-        tuple(subgraph.Outputs(k) for k in range(subgraph.OutputsLength())),
-        model.SubgraphsLength(),
-    )
+def _ends(graph: Graph, path: str | Path, content: bytes, reading: Reading) -> Ends:
+    """What they mean is told where the file takes one picture."""
+    given: list[str] | None = None
+    try:
+        shape = reading.input_shape
+        resized = graph.resized({graph.inputs[0]: shape}) if shape and graph.inputs else graph
+        taken = picture_input(path, resized, content, reading).told
+        given = _meanings(graph, path)
+    except NoPicture as other:
+        taken = "no picture" if len(graph.inputs) > 1 else other.cause.split(";")[0]
+    return {
+        "inputs": [_end(graph, number, taken) for number in graph.inputs],
+        "outputs": [
+            _end(graph, number, given[i] if given else "") for i, number in enumerate(graph.outputs)
+        ],
+    }
 
 
-def _names(enumeration: Any) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+def _meanings(graph: Graph, path: str | Path) -> list[str]:
+    """Of the outputs, in their order."""
+    try:
+        form = signature_of(graph, path=path).form
+    except UserError:
+        form = None
+    if form in ("detections", "raw"):
+        return ["one of detections"] * len(graph.outputs)
+    if together := what_they_are(graph):
+        return [f"one of {together.split(' (')[0]}"] * len(graph.outputs)
+    return [answer_of(graph, number).told for number in graph.outputs]
 
 
-def _operator_name(schema: Any, code: Any) -> str:
-    # Operators beyond 127 did not fit the old field, which older files alone fill in.
-    number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    if number == schema.BuiltinOperator.CUSTOM:
-        return (code.CustomCode() or b"CUSTOM").decode(errors="replace")
-    return _names(schema.BuiltinOperator).get(number, f"BUILTIN_{number}")
+def _end(graph: Graph, number: int, meaning: str) -> End:
+    tensor = graph.tensors[number]
+    return {
+        "name": graph.called(number),
+        "tensor": tensor.name,
+        **runtime.stored_as(tensor).to_dict(),
+        "signature": list(tensor.signature or tensor.shape),
+        "meaning": meaning,
+    }
 
 
-def _fused_activation(schema: Any, operator: Any) -> str:
-    options_name = _names(schema.BuiltinOptions).get(operator.BuiltinOptionsType(), "NONE")
-    reader = getattr(schema, options_name, None)
-    table = operator.BuiltinOptions()
-    if table is None or reader is None or not hasattr(reader, "FusedActivationFunction"):
-        return ""
-    options = reader()
-    options.Init(table.Bytes, table.Pos)
-    activation = options.FusedActivationFunction()
-    return _names(schema.ActivationFunctionType).get(activation, "") if activation else ""
+def _entry(entry: model_graph.Entry) -> Entry:
+    return {
+        "name": entry.name,
+        "inputs": [name for name, _ in entry.inputs],
+        "outputs": [name for name, _ in entry.outputs],
+    }
 
 
-def _list_operators(graph: Graph) -> Iterator[dict[str, Any]]:
-    for operator in graph.operators:
-        output = graph.tensors[operator.outputs[0]] if operator.outputs else None
-        yield {
-            "index": operator.index,
-            "op": operator.op,
-            "activation": operator.activation,
-            "name": runtime.short_name(output.name) if output else "",
-            "dtype": output.dtype if output else "",
-            "shape": list(output.shape) if output else [],
-        }
+def _first(graph: Graph, ends: Sequence[int]) -> Tensor | None:
+    return runtime.stored_as(graph.tensors[ends[0]]).to_dict() if ends else None
+
+
+def _row(graph: Graph, operator: OperatorNode, delegated: Collection[int]) -> OperatorRow:
+    output = graph.tensors[operator.outputs[0]] if operator.outputs else None
+    return {
+        "index": operator.index,
+        "op": operator.op,
+        "version": operator.version,
+        "activation": operator.activation,
+        "name": causes.short_name(output.name) if output else "",
+        "dtype": output.dtype if output else "",
+        "shape": list(output.shape) if output else [],
+        "delegated": operator.index in delegated,
+    }
 
 
 # -- the process of its own ------------------------------------------------------------------
@@ -282,58 +254,26 @@ def _refused(error: str) -> dict[str, Any]:
     return {"partitions": None, "members": [], "error": error}
 
 
-def _print_xnnpack_share(path: str) -> None:
-    """Prints while the interpreter lives: taking down one that failed to load may abort."""
-    interpreter = runtime.open_interpreter(path)
-    nodes = interpreter._interpreter.NumNodes()
-    try:
-        interpreter.allocate_tensors()
-        members = runtime.partition_members(interpreter._get_ops_details(), nodes)
-        replaced = sorted({number for numbers in members.values() for number in numbers})
-        share = {"partitions": len(members), "members": replaced, "error": None}
-    except Exception as error:
-        share = _refused(runtime.load_error(interpreter, nodes, error))
-    print(json.dumps(share), flush=True)
+def _xnnpack_share(path: str, input_shape: Sequence[int] | None) -> dict[str, Any]:
+    interpreter, trial = loading.prepare(path, True, input_shape)
+    if interpreter is None:
+        return _refused(trial.error)
+    members = causes.partition_members(interpreter._get_ops_details())
+    replaced = sorted({number for numbers in members.values() for number in numbers})
+    return {"partitions": len(members), "members": replaced, "error": None}
+
+
+def _main(path: str, *shape: str) -> None:
+    """Prints as it goes, and while the interpreters live: taking one down that failed may abort."""
+    graph, cause = loading.open_verified(path)
+    print(json.dumps({"verified": graph is not None}), flush=True)
+    if graph is not None:
+        input_shape = parse_shape(shape[0]) if shape else None
+        cause = cause or loading.prepare(path, False, input_shape)[1].cause
+        print(json.dumps({"cause": cause}), flush=True)
+        if not cause:
+            print(json.dumps(_xnnpack_share(path, input_shape)), flush=True)
     os._exit(0)
-
-
-def _describe(path: str) -> dict[str, Any]:
-    # Opening verifies every offset in the file; only then may Python follow them.
-    try:
-        interpreter = runtime.open_interpreter(path, delegate=False)
-    except Exception:
-        return {"invalid": True}
-    content = Path(path).read_bytes()
-    try:
-        graph = read_graph(content)
-        labels = metadata.labels_of(content)
-    except UserError:
-        return {"invalid": True}
-    ends = {
-        "input": interpreter.get_input_details(),
-        "output": interpreter.get_output_details(),
-    }
-    return {
-        "quantize": guess_quantize(graph),
-        "hard_swish": find_hard_swish(graph),
-        **{end: _first(details) for end, details in ends.items()},
-        "ops": operator_counts(graph),
-        "float_islands": count_float_islands(graph),
-        "subgraphs": graph.subgraphs,
-        "labels": labels,
-        "operators": list(_list_operators(graph)),
-    }
-
-
-def _first(details: Sequence[dict[str, Any]]) -> Tensor | None:
-    return runtime.tensor_info(details[0]).to_dict() if details else None
-
-
-def _main(path: str) -> None:
-    described = _describe(path)
-    print(json.dumps(described), flush=True)
-    if "invalid" not in described:
-        _print_xnnpack_share(path)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import specs
 from mnv3_tf.tflite import metadata_tables
+from mnv3_tf.tflite.model_graph import read_graph
 from mnv3_tf.tflite.packing import pack_model
 from mnv3_tf.tflite.signature import signature_of
 
@@ -43,7 +44,7 @@ def add_metadata(
     from ai_edge_litert import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromPackedBuf(model, 0)
-    graph, signature = tree.subgraphs[0], signature_of(tree)
+    graph, signature = tree.subgraphs[0], signature_of(read_graph(model), ours=spec is not None)
     if labels is not None:
         _check_labels(labels, signature.num_classes)
     # Scores come last in every form that has scores: by themselves, after boxes or after classes.
@@ -131,6 +132,37 @@ def normalization_of(content: bytes) -> tuple[list[float], list[float]] | None:
     if not normalization or not all(normalization[1]):
         return None
     return normalization if all(len(values) in (1, 3) for values in normalization) else None
+
+
+def about(content: bytes) -> dict[str, str]:
+    """A verified file's own words, of `metadata_tables.ABOUT` those that it has."""
+    try:
+        packed = _entry(content, ENTRY)
+        return metadata_tables.about(packed) if packed else {}
+    except Exception:
+        return {}
+
+
+def input_factors(content: bytes) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Scale and offset by which a verified file wants bytes as real values, as its metadata say.
+
+    By its normalisation, or else by the least and the largest value of its input.
+    """
+    if stated := normalization_of(content):
+        mean, deviation = stated
+        if len(mean) == len(deviation):
+            return (
+                tuple(1 / each for each in deviation),
+                tuple(-m / d for m, d in zip(mean, deviation, strict=True)),
+            )
+    try:
+        packed = _entry(content, ENTRY)
+        bounds = packed and metadata_tables.input_bounds(packed)
+    except Exception:
+        return None
+    if not bounds or bounds not in ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0)):
+        return None
+    return ((bounds[1] - bounds[0]) / 255,), (bounds[0],)
 
 
 def _entry(content: bytes, name: str) -> bytes | None:

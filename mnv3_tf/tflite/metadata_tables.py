@@ -98,6 +98,16 @@ def labels_file(packed: bytes, default: str) -> str | None:
     return None
 
 
+ABOUT = {0: "name", 1: "description", 2: "version", 4: "author", 5: "license"}
+"""Slots of ModelMetadata that say in words what the model is."""
+
+
+def about(packed: bytes) -> dict[str, str]:
+    """What the metadata say of the whole model, of what they do."""
+    said = {name: _string(_root(packed), slot) for slot, name in ABOUT.items()}
+    return {name: text for name, text in said.items() if text}
+
+
 def normalization(packed: bytes) -> tuple[list[float], list[float]] | None:
     """Means and standard deviations of bytes, one or one for each channel, of the first input."""
     for tensor in _tensors(packed, 2):
@@ -106,6 +116,15 @@ def normalization(packed: bytes) -> tuple[list[float], list[float]] | None:
             if _byte(unit, 0) == NORMALIZATION_OPTIONS and options is not None:
                 return _floats(options, 0), _floats(options, 1)
         break
+    return None
+
+
+def input_bounds(packed: bytes) -> tuple[float, float] | None:
+    """The least and the largest value of the first input, if it has one of each."""
+    for tensor in _tensors(packed, 2):
+        stats = _table(tensor, 5)
+        most, least = (_floats(stats, slot) if stats is not None else [] for slot in (0, 1))
+        return (least[0], most[0]) if len(least) == len(most) == 1 else None
     return None
 
 

@@ -3,6 +3,7 @@
 Needs LiteRT and NumPy, not TensorFlow.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,73 +12,56 @@ import numpy as np
 from mnv3_tf.detection import postprocess
 from mnv3_tf.detection.postprocess import Detections
 from mnv3_tf.errors import UserError
-from mnv3_tf.tasks import TASKS, Spec
-from mnv3_tf.tflite import metadata, views
+from mnv3_tf.tasks import TASKS
+from mnv3_tf.tflite import views
+from mnv3_tf.tflite.description import Description, describe
+from mnv3_tf.tflite.loading import runs_on_xnnpack
 from mnv3_tf.tflite.post_process import Suppression
-from mnv3_tf.tflite.runtime import TFLiteModel, check_loads
-from mnv3_tf.tflite.signature import Signature, signature_of
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
+from mnv3_tf.tflite.runtime import TFLiteModel
 
 Array = np.ndarray
 
 
-def open_model(path: str | Path, threads: int = 1) -> "Predictor":
+def open_model(path: str | Path, threads: int = 1, reading: Reading = AS_IT_SAYS) -> "Predictor":
     """Opens the file, whatever its quality: it is tried in a process of its own first.
 
     `threads` are at most those that a detector's own suppression bears (`Signature.threads`).
+    `reading` says what the file does not. Where XNNPACK alone refuses it, the built-in kernels run
+    it, with a note.
 
-    Raises UserError for a file that does not load, that takes no single RGB picture, or whose
-    outputs are no `Signature`, or are the raw ones of a detector without its spec.
+    Raises UserError for a file that does not load, that takes no single picture, or whose outputs
+    are no `Signature`, or are the raw ones of a detector without its spec.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    check_loads(path)
-    content = Path(path).read_bytes()
-    signature = signature_of(schema.ModelT.InitFromPackedBuf(content, 0))
-    return Predictor(
-        TFLiteModel(path, signature.threads(threads)),
-        signature,
-        metadata.spec_of(content),
-        metadata.labels_of(content),
-        metadata.normalization_of(content),
-    )
+    on_xnnpack, notes = runs_on_xnnpack(path, reading.on_xnnpack, reading.input_shape)
+    model = TFLiteModel(path, threads, on_xnnpack, reading.input_shape)
+    described = describe(path, reading, model.shapes)
+    if described.signature.threads(threads) != threads:
+        model = TFLiteModel(path, 1, on_xnnpack, reading.input_shape)
+    return Predictor(model, described, notes)
 
 
 class Predictor:
     """`task` is the name of one of `TASKS`, `image_size` (height, width) in pixels.
 
     `num_classes` is without a detector's background, and 0 where neither the file nor its labels
-    say. `labels` are names, None if there are none. `spec` is that of a file of ours.
+    say. `labels` are names, None if there are none. `spec` is that of a file of ours. `notes` are
+    sentences, without a full stop, on what was not certain of the file.
 
-    Methods take pictures (N, height, width, 3) as real values in [-1, 1]. A file of others' gets
-    them normalised as its metadata say; quantised inputs of 8 bits get the bytes as they are, as
-    is the custom.
+    Methods take pictures (N, height, width, 3) as real values in [-1, 1], RGB; the file gets them
+    as it wants them (`picture_input`).
     """
 
     def __init__(
-        self,
-        model: TFLiteModel,
-        signature: Signature,
-        spec: Spec | None = None,
-        labels: list[str] | None = None,
-        normalization: tuple[list[float], list[float]] | None = None,
+        self, model: TFLiteModel, described: Description, notes: Sequence[str] = ()
     ) -> None:
-        shape = model.input.shape
-        if len(shape) != 4 or shape[0] != 1 or shape[3] != 3 or min(shape[1:3]) < 2:
-            taken = "x".join(map(str, shape)) or "a scalar"
-            raise UserError(
-                f"{model.path} takes {taken}, not one RGB picture (1, height, width, 3); export it "
-                "for a batch of 1."
-            )
-        self.path, self.signature = model.path, signature
-        self.image_size = shape[1], shape[2]
-        self.labels = None if labels is None else tuple(labels)
-        self.spec = spec if spec and self._is_of(spec) else None
-        # Files of several tasks may look alike.
-        self.task = self.spec.task if self.spec else signature.task
-        known = (signature.num_classes, self.spec and self.spec.num_classes, len(labels or ()))
-        self.num_classes = next((number for number in known if number), 0)
-        self._model, self._normalization = model, normalization
-        self._anchors = self._own_anchors() if signature.form == "raw" else None
+        self.path, self.signature, self.spec = model.path, described.signature, described.spec
+        self.picture, self.image_size = described.picture, described.picture.image_size
+        self.task, self.labels = described.task, described.labels
+        self.num_classes, self.notes = described.num_classes, (*notes, *described.notes)
+        self._channels_first = self.signature.channels_first
+        self._model, self._background = model, described.background
+        self._anchors = self._own_anchors() if self.signature.form == "raw" else None
 
     def label(self, index: int) -> str:
         named = self.labels and 0 <= index < len(self.labels)
@@ -92,8 +76,11 @@ class Predictor:
         return views.VIEWS[TASKS[self.task].view](picture, self.image_size)
 
     def classify(self, images: Array) -> Array:
-        """float32 (N, classes), as the file gives them: probabilities or logits."""
-        scores = [self._outputs(image)[0].reshape(-1) for image in images]
+        """float32 (N, classes), as the file gives them: probabilities or logits.
+
+        A single score becomes those of two classes; a background's is left out.
+        """
+        scores = [self._scores(self._outputs(image)[0].reshape(-1)) for image in images]
         return np.stack(scores) if scores else np.empty((0, self.num_classes), np.float32)
 
     def detect(self, images: Array) -> list[Detections]:
@@ -103,7 +90,9 @@ class Predictor:
     def segment(self, images: Array) -> Array:
         """Class indices, int32 (N, H, W), of the size of the file's output."""
         masks = [self._classes(self._outputs(image)[0]) for image in images]
-        return np.stack(masks) if masks else np.empty((0, *self._model.output.shape[1:3]), np.int32)
+        shape = self._model.outputs[self.signature.order[0]].shape
+        size = shape[2:] if self._channels_first else shape[1:3]
+        return np.stack(masks) if masks else np.empty((0, *size), np.int32)
 
     def mask(self, view: Array, size: tuple[int, ...]) -> Array:
         """Class indices, int32 (H, W), of one view, but of `size`."""
@@ -117,22 +106,18 @@ class Predictor:
                 f"{self.path} takes pictures of {'x'.join(map(str, self.image_size))} pixels and "
                 f"got {'x'.join(map(str, image.shape))}; resize them."
             )
-        answers = self._model.answers(self._as_input(np.asarray(image, np.float32)))
-        return [answers[number] for number in self.signature.order]
+        answers = self._model.given(self.picture.stored(np.asarray(image, np.float32)))
+        answers = [answers[number] for number in self.signature.order]
+        return (
+            [np.moveaxis(a, 1, -1) for a in answers] if self.signature.channels_first else answers
+        )
 
-    def _as_input(self, image: Array) -> Array:
-        """Real values in [-1, 1] to those that this input stands for."""
-        info = self._model.input
-        unit = np.array([-1, 0, 1], np.float32)
-        if info.dtype in ("uint8", "int8"):
-            if np.allclose(info.seen(unit), unit, atol=0.02):
-                return image
-            stored = np.rint((image + 1) * 127.5) + np.iinfo(info.dtype).min
-            return info.dequantize(stored)
-        if self._normalization is None:
-            return image
-        mean, deviation = (np.array(values, np.float32) for values in self._normalization)
-        return ((image + 1) * 127.5 - mean) / deviation
+    def _scores(self, given: Array) -> Array:
+        if self.signature.single:
+            (sure,) = given
+            is_logit = self.signature.answered == "logits"
+            return np.array([0, sure] if is_logit else [1 - sure, sure], np.float32)
+        return given[1:] if self._background else given
 
     def _detections(self, outputs: list[Array]) -> Detections:
         if self._anchors is not None:
@@ -186,14 +171,6 @@ class Predictor:
         return classes
 
     # -- our own files -----------------------------------------------------------------------
-
-    def _is_of(self, spec: Spec) -> bool:
-        """Whether the spec speaks of this file, not of one that another tool has changed since."""
-        return (
-            self.signature.form in TASKS[spec.task].forms
-            and spec.image_size == self.image_size
-            and self.signature.num_classes in (None, spec.num_classes)
-        )
 
     def _own_anchors(self) -> Array:
         spec: Any = self.spec

@@ -23,6 +23,34 @@ class Tensor(TypedDict):
     zero_point: int | None
 
 
+class End(Tensor):
+    """An input or output: `name` is that of the signature, or else of the tensor.
+
+    `signature` is the shape with -1 for each side that may change. `meaning` says what an input
+    takes, or an output gives, and how that is known.
+    """
+
+    name: str
+    tensor: str
+    signature: list[int]
+    meaning: str
+
+
+class Entry(TypedDict):
+    """A signature by which a file may be asked: its name, and those of what it takes and gives."""
+
+    name: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+class Listed(TypedDict):
+    """How many operators a delegate is documented to take; `outside` counts the others."""
+
+    takes: int
+    outside: dict[str, int]
+
+
 class Share(TypedDict):
     """XNNPACK's share of the operators.
 
@@ -42,6 +70,7 @@ class OperatorRow(TypedDict):
 
     index: int
     op: str
+    version: int
     activation: str
     name: str
     dtype: str
@@ -49,12 +78,24 @@ class OperatorRow(TypedDict):
     delegated: bool
 
 
-class FileReport(TypedDict):
+class Ends(TypedDict):
+    """All of a file's, in its order."""
+
+    inputs: list[End]
+    outputs: list[End]
+
+
+class FileReport(Ends):
     """What can be read from a file alone.
 
     `quantize` is "none", "float16", "dynamic" or "int8", guessed from the types. `hard_swish` is
     "fused" (HARD_SWISH operators), "composite" (ADD with RELU6, then MUL), "mixed" or "none".
-    `input` and `output` are the first ones; `ops` counts operators; `labels` are None without.
+    `input` and `output` are the first ones of `inputs` and `outputs`; `ops` counts operators;
+    `labels` are None without; `metadata` names the entries that there are, and `about` is what they
+    say of the model in words, such as its author. `cause` is why nothing
+    here runs the file as it stands, None of one that runs. `delegates` says what the GPU delegate
+    and the Edge TPU are documented to take, `hints` what keeps delegates from operators, and what
+    helps.
     """
 
     sha256: str
@@ -63,11 +104,17 @@ class FileReport(TypedDict):
     hard_swish: str
     input: Tensor | None
     output: Tensor | None
+    signatures: list[Entry]
     ops: dict[str, int]
     float_islands: int
     subgraphs: int
+    metadata: list[str]
+    about: dict[str, str]
     labels: list[str] | None
+    cause: str | None
     xnnpack: Share
+    delegates: dict[str, Listed]
+    hints: list[str]
     operators: list[OperatorRow]
     compare: NotRequired["Comparison"]
 
@@ -97,7 +144,8 @@ class Comparison(TypedDict):
 
     `unmatched` are layers that the reference does not have. `agreement` is the part of the pictures
     with the same top-1, `divergence` the mean Kullback-Leibler divergence in nats; both are None
-    where the files differ in their number of classes. `dataset` is None for noise.
+    where the files differ in their number of classes. `dataset` is None for noise. `notes` tell
+    what was not certain of a file.
     """
 
     images: int
@@ -108,6 +156,7 @@ class Comparison(TypedDict):
     divergence: float | None
     reference: NotRequired[str]
     dataset: NotRequired[str | None]
+    notes: NotRequired[list[str]]
 
 
 # -- an export -------------------------------------------------------------------------------
@@ -195,13 +244,14 @@ class _Made(TypedDict):
     simulation: Simulation | None
     latency_ms: Latency
     layers: list[LayerNoise]
+    trained_on: NotRequired[dict[str, Any] | None]
 
 
 class ExportReport(_Made, Int8Notes):
     """m.report.json: of the file, of how it was made, and of the network that it was made of.
 
     The metrics of the network's task stand under their own keys beside "top1"; see `metrics`.
-    `latency_ms` is of this machine.
+    `latency_ms` is of this machine; `trained_on` has the fields of `data.sources.Origin`.
     """
 
 

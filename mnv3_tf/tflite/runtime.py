@@ -1,33 +1,24 @@
-"""Running a .tflite with LiteRT: predictions, timings, and a safe check that it loads.
+"""Running a .tflite with LiteRT: predictions and timings.
 
 XNNPACK may abort the whole process over a model that it does not like, so a file of unknown
-quality is first tried in a process of its own (`check_loads`). A `TFLiteModel` is for files that
-are known to load.
-
-    python -m mnv3_tf.tflite.runtime FILE [none]      (what `check_loads` runs)
+quality is first tried in a process of its own (`loading.check_loads`). A `TFLiteModel` is for files
+that are known to load.
 """
 
-import importlib
-import json
-import os
-import re
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.tflite.model_graph import TensorNode, with_free_sides
 from mnv3_tf.tflite.reports import Latency, Tensor
 
 Invoke = Callable[[], object]
-
-ISOLATED_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -81,23 +72,33 @@ class TFLiteModel:
     """A .tflite file, loaded; batch 1.
 
     `delegate=False` runs TFLite's built-in kernels instead of XNNPACK. `input` and `output` are
-    the first ones. The inputs hold seeded noise, so that `invoke` can be timed at once.
+    the first ones, `outputs` all; `input_shape` is what the former is to be, where the file leaves
+    it open. The inputs hold seeded noise, so that `invoke` can be timed at once.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, delegate: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        delegate: bool = True,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
         self.path, self.threads, self.delegate = Path(path), threads, delegate
         self._interpreter = open_interpreter(path, threads, delegate)
+        resize_input(self._interpreter, input_shape)
         self._interpreter.allocate_tensors()
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
-        self.input, self.output = tensor_info(inputs[0]), tensor_info(outputs[0])
+        self.input, self.outputs = tensor_info(inputs[0]), tuple(map(tensor_info, outputs))
+        self.output = self.outputs[0]
         self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
-        rng = np.random.default_rng(0)
-        for details in inputs:
-            info = tensor_info(details)
-            if np.dtype(info.dtype).kind in "fiu":
-                noise = np.asarray(rng.uniform(-1, 1, info.shape), np.float32)
-                self._interpreter.set_tensor(details["index"], info.quantize(noise))
+        fill_inputs(self._interpreter)
+
+    @property
+    def shapes(self) -> dict[int, tuple[int, ...]]:
+        """Of inputs and outputs, by tensor."""
+        ends = (*self._interpreter.get_input_details(), *self._interpreter.get_output_details())
+        return {int(end["index"]): tuple(int(side) for side in end["shape"]) for end in ends}
 
     def predict(self, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(N, H, W, 3) real values in [-1, 1] to (N, classes) real values, one by one."""
@@ -119,12 +120,16 @@ class TFLiteModel:
 
     def answers(self, image: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Real values of all outputs, in order and with their shapes, of one (H, W, 3) picture."""
-        stored = self.input.quantize(np.asarray(image, np.float32))
-        self._interpreter.set_tensor(self._input_index, stored[np.newaxis])
+        return self.given(self.input.quantize(np.asarray(image, np.float32))[np.newaxis])
+
+    def given(self, stored: npt.NDArray[Any]) -> list[npt.NDArray[np.float32]]:
+        """The same of what the first input is to hold, batch included."""
+        self._interpreter.set_tensor(self._input_index, stored)
         self._interpreter.invoke()
+        details = self._interpreter.get_output_details()
         return [
-            tensor_info(details).dequantize(self._interpreter.get_tensor(details["index"]))
-            for details in self._interpreter.get_output_details()
+            info.dequantize(self._interpreter.get_tensor(each["index"]))
+            for info, each in zip(self.outputs, details, strict=True)
         ]
 
     def invoke(self) -> None:
@@ -150,6 +155,32 @@ def open_interpreter(
     )
 
 
+def resize_input(interpreter: Any, shape: Sequence[int] | None) -> None:
+    """Gives the first input another shape, before tensors are allocated; None leaves it."""
+    details = interpreter.get_input_details()
+    if shape is not None and tuple(details[0]["shape"]) != tuple(shape):
+        interpreter.resize_tensor_input(details[0]["index"], list(shape))
+
+
+def free_shape(details: dict[str, Any]) -> tuple[int, ...]:
+    """The shape of an entry of `Interpreter.get_input_details()`, -1 for a side that is free."""
+    shape = tuple(int(side) for side in details["shape"])
+    return with_free_sides(shape, tuple(int(side) for side in details["shape_signature"]))
+
+
+def fill_inputs(interpreter: Any) -> None:
+    """Seeded noise into all inputs, zeros into whole numbers without a scale.
+
+    Those may be indices, and nobody has said what a newly allocated tensor holds.
+    """
+    rng = np.random.default_rng(0)
+    for details in interpreter.get_input_details():
+        info = tensor_info(details)
+        if np.dtype(info.dtype).kind in "fiu":
+            noise = np.asarray(rng.uniform(-1, 1, info.shape), np.float32)
+            interpreter.set_tensor(details["index"], info.quantize(noise))
+
+
 def tensor_info(details: dict[str, Any]) -> TensorInfo:
     """From an entry of `Interpreter.get_input_details()`."""
     scale, zero_point = details["quantization"]
@@ -160,6 +191,18 @@ def tensor_info(details: dict[str, Any]) -> TensorInfo:
         tuple(int(side) for side in details["shape"]),
         float(scale) if quantized else None,
         int(zero_point) if quantized else None,
+    )
+
+
+def stored_as(tensor: TensorNode) -> TensorInfo:
+    """The same of a graph's tensor."""
+    scales, zeros = tensor.quantized
+    quantized = bool(scales) and scales[0] > 0 and "int" in tensor.dtype
+    return TensorInfo(
+        tensor.dtype,
+        tensor.shape,
+        float(scales[0]) if quantized else None,
+        int(zeros[0]) if quantized else None,
     )
 
 
@@ -208,187 +251,5 @@ def measure_latency(model: TFLiteModel, seconds: float = 1.0) -> Latency:
     }
 
 
-# -- does it load? ---------------------------------------------------------------------------
-
-
-def check_loads(path: str | Path, delegate: bool = True) -> float | None:
-    """Loads the file and runs it once in another process.
-
-    Returns how many MB that added to the process at its peak, where the system says.
-
-    Raises UserError with the runtime's reason, naming the operators where it stopped, if the
-    file is no model, is cut short, or cannot be prepared by XNNPACK (with `delegate`) or the
-    built-in kernels (without).
-    """
-    check_is_tflite(path)
-    arguments = (str(path),) if delegate else (str(path), "none")
-    lines, status, stderr = run_isolated("mnv3_tf.tflite.runtime", *arguments)
-    result: dict[str, Any] = lines[-1] if lines else {"error": crash_message(status, stderr)}
-    if "invalid" in result:
-        raise not_a_model(path)
-    if error := result.get("error"):
-        raise refusal(path, error, delegate)
-    peak_mb: float | None = result.get("peak_mb")
-    return peak_mb
-
-
-def check_is_tflite(path: str | Path) -> None:
-    """Cheap: raises UserError if the file is absent or does not begin like a .tflite."""
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise UserError(
-            f"Cannot read {path}: {error.strerror}; give the path of a .tflite file."
-        ) from None
-    if head[4:8] != b"TFL3":
-        wrong = "is empty" if not head else "is not a .tflite file"
-        raise UserError(f"{path} {wrong}; give a file that a TFLite converter wrote.")
-
-
-def not_a_model(path: str | Path) -> UserError:
-    return UserError(f"{path} is cut short or damaged; copy or export it again.")
-
-
-def refusal(path: str | Path, error: str, delegate: bool = True) -> UserError:
-    if delegate:
-        remedy = "quantise it with other ranges, or run it without the delegate"
-        return UserError(f"{path} does not load under XNNPACK: {error}; {remedy}.")
-    return UserError(f"{path} does not load: {error}; export it for the built-in operators.")
-
-
-def run_isolated(module: str, *arguments: str) -> tuple[list[dict[str, Any]], int, str]:
-    """`python -m module arguments` -> (the JSON objects it printed, exit status, stderr).
-
-    A new interpreter rather than a fork, which TensorFlow's threads would not survive. Output of
-    a process that dies half way is kept.
-    """
-    root = str(Path(__file__).parents[2])
-    paths = [root, os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "-m", module, *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ISOLATED_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(
-            f"{arguments[0]} could not be read within {ISOLATED_SECONDS} s; check the file."
-        ) from None
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return lines, done.returncode, done.stderr
-
-
-def crash_message(status: int, stderr: str) -> str:
-    """What the runtime last said before it took the process with it."""
-    said = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.strip()]
-    said = [line for line in said if not line.startswith(("INFO", "WARNING", "W0", "I0"))]
-    how = f"stopped by signal {-status}" if status < 0 else f"exit status {status}"
-    return f"the runtime crashed ({how}{': ' + said[-1].strip() if said else ''})"
-
-
-def load_error(interpreter: Any, nodes: int, error: Exception) -> str:
-    """The runtime's message, with the operators that its node number stands for.
-
-    `nodes` is how many there were before the delegate added its own, which is what XNNPACK's
-    messages number.
-    """
-    # The runtime glues its messages together, the first one often several times.
-    glued = re.sub(r"(?<=\S)(?=failed to create|unsupported |Node number)", "\n", str(error))
-    parts = [" ".join(part.split()).rstrip(".") for part in glued.splitlines()]
-    reason = ", ".join(dict.fromkeys(part for part in parts if part))
-    numbered = re.search(r"[Nn]ode number (\d+)", reason)
-    if not numbered:
-        return reason
-    number = int(numbered[1])
-    try:
-        operators = interpreter._get_ops_details()
-        members = partition_members(operators, nodes).get(number, [number])
-        named = [_operator_name(interpreter, operators[i]) for i in members]
-    except Exception:
-        # After a failure the interpreter may not answer; the reason alone must do.
-        return reason
-    span = named[0] if len(named) == 1 else f"{len(named)} operators from {named[0]} to {named[-1]}"
-    return f"{reason} (node {number} is {span})"
-
-
-def partition_members(operators: Sequence[dict[str, Any]], nodes: int) -> dict[int, list[int]]:
-    """For every delegate's node, the numbers of the operators that it replaced.
-
-    `operators` is `Interpreter._get_ops_details()` after allocation: the `nodes` of the file,
-    then one per partition. LiteRT says how many were replaced only in a log that Python cannot
-    turn on, so each partition is walked from its outputs back to its inputs.
-    """
-    producer = {int(tensor): op["index"] for op in operators[:nodes] for tensor in op["outputs"]}
-    members_of = {}
-    for partition in operators[nodes:]:
-        borders: Collection[int] = {int(tensor) for tensor in partition["inputs"]}
-        waiting, members = [int(tensor) for tensor in partition["outputs"]], set[int]()
-        while waiting:
-            tensor = waiting.pop()
-            number = producer.get(tensor)
-            if number is None or number in members or tensor in borders:
-                continue
-            members.add(number)
-            waiting.extend(int(source) for source in operators[number]["inputs"])
-        members_of[int(partition["index"])] = sorted(members)
-    return members_of
-
-
-def _operator_name(interpreter: Any, operator: dict[str, Any]) -> str:
-    name = interpreter._get_tensor_details(int(operator["outputs"][0]), 0)["name"]
-    return f"{operator['op_name']} {short_name(name)!r}"
-
-
-def short_name(name: str) -> str:
-    """The layer's part of a name into which the converter put everything it fused: "a;b;1"."""
-    parts = [part for part in name.split(";") if part and not part.isdigit()]
-    return parts[-1] if parts else name
-
-
 def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
-
-
-def _peak_mb() -> float | None:
-    """The most memory that this process has had; None where there is no /proc.
-
-    Not getrusage's: a process inherits that from the one which started it.
-    """
-    try:
-        peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    except OSError:
-        return None
-    return int(peak[1]) / 1024 if peak else None
-
-
-def _main(path: str, *options: str) -> None:
-    delegate = "none" not in options
-    result: dict[str, Any] = {}
-    importlib.import_module("ai_edge_litert.interpreter")  # the runtime is not the file's
-    before = _peak_mb()
-    try:
-        interpreter = open_interpreter(path, delegate=delegate)
-    except Exception:
-        result = {"invalid": path}
-    else:
-        nodes = cast(int, interpreter._interpreter.NumNodes())
-        try:
-            interpreter.allocate_tensors()
-            interpreter.invoke()
-            after = _peak_mb()
-            result = {"peak_mb": None if before is None or after is None else after - before}
-        except Exception as error:
-            result = {"error": load_error(interpreter, nodes, error)}
-    print(json.dumps(result), flush=True)
-    # Taking down an interpreter that failed to load may abort.
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mnv3_tf.tflite.runtime import TensorInfo, open_interpreter, tensor_info
+from mnv3_tf.tflite.model_graph import read_graph
+from mnv3_tf.tflite.outputs import maker_of, output_number
+from mnv3_tf.tflite.picture_input import picture_input
+from mnv3_tf.tflite.reading import AS_IT_SAYS, Reading
+from mnv3_tf.tflite.runtime import TensorInfo, open_interpreter, resize_input, tensor_info
 
 KEEP_VALUES = ("QUANTIZE", "DEQUANTIZE", "RESHAPE", "SQUEEZE")
 """Operators that only store the same values in another way."""
@@ -31,23 +35,31 @@ class LayerTensor:
 class LayerTensors:
     """A .tflite on TFLite's built-in kernels, for a delegate does not show what is inside it.
 
-    `layers` are in running order: of a layer that became several operators, the last. `input` and
-    `output` are the first ones; `last_op` made the output, reshaping and conversions aside.
+    `layers` are in running order: of a layer that became several operators, the last. `picture` is
+    what the file takes; `output` is the one that `reading` names, or the first; `last_op` made it,
+    reshaping and conversions aside.
+
+    Raises UserError for a file that takes no single picture, or has no output of that name.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, reading: Reading = AS_IT_SAYS) -> None:
         self.path = Path(path)
         self._interpreter = open_interpreter(path, delegate=False, keep_tensors=True)
+        resize_input(self._interpreter, reading.input_shape)
         self._interpreter.allocate_tensors()
         details = {tensor["index"]: tensor for tensor in self._interpreter.get_tensor_details()}
         operators = self._interpreter._get_ops_details()
         self._read_by = {int(i): op["inputs"] for op in operators for i in op["outputs"]}
+        content = self.path.read_bytes()
+        graph = read_graph(content)
         self._image = self._interpreter.get_input_details()[0]
-        self._answer = self._interpreter.get_output_details()[0]
-        self.input, self.output = tensor_info(self._image), tensor_info(self._answer)
-        self.last_op = next(
-            (op["op_name"] for op in reversed(operators) if op["op_name"] not in KEEP_VALUES), ""
-        )
+        shape = tuple(int(side) for side in self._image["shape"])
+        graph = graph.resized({int(self._image["index"]): shape})
+        self.picture = picture_input(path, graph, content, reading)
+        self._answer = graph.outputs[output_number(graph, reading.output_name, path)]
+        self.output = tensor_info(details[self._answer])
+        maker = maker_of(graph, self._answer)
+        self.last_op = maker.op if maker else ""
         layers: dict[str, LayerTensor] = {}
         for operator in operators:
             if operator["op_name"] == "DEQUANTIZE":
@@ -62,10 +74,10 @@ class LayerTensors:
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """One picture (H, W, 3) in [-1, 1]; returns the real values of the output, flat."""
-        stored = self.input.quantize(np.asarray(image, np.float32))
-        self._interpreter.set_tensor(self._image["index"], stored[None])
+        stored = self.picture.stored(np.asarray(image, np.float32))
+        self._interpreter.set_tensor(self._image["index"], stored)
         self._interpreter.invoke()
-        answer = self._interpreter.get_tensor(self._answer["index"])
+        answer = self._interpreter.get_tensor(self._answer)
         return self.output.dequantize(answer).reshape(-1)
 
     def stored(self, layer: LayerTensor) -> np.ndarray:

@@ -1,42 +1,14 @@
-"""Pictures as evaluation sees them, without TensorFlow: Pillow reads and resizes.
+"""Pictures as evaluation sees them, without TensorFlow: what `data.decode` does, but for rounding.
 
-What `data.decode` does, but for the rounding of float sums and about one level of 255 in JPEG
-files, which TensorFlow decodes in its faster, less exact way. Only here pictures are turned
-upright as their EXIF data says.
+They are uint8 (H, W, 3), as `mnv3_tf.upright` reads them.
 """
 
-from pathlib import Path
-
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from mnv3_tf.errors import UserError
 from mnv3_tf.tasks.specs import EVALUATION_MARGIN
 
 Array = np.ndarray
-
-
-def read_picture(path: str | Path) -> Array:
-    """The upright picture, uint8 (H, W, 3), RGB; of several frames the first.
-
-    Transparency is dropped, 16-bit channels are cut to 8. Raises UserError where it cannot be
-    read, naming the file.
-    """
-    try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            if upright.mode.startswith("I"):
-                # Pillow's own conversion would make white of all that is above 255.
-                grey = (np.asarray(upright).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-                return np.repeat(grey[..., np.newaxis], 3, axis=2)
-            return np.asarray(upright.convert("RGB"))
-    except UnidentifiedImageError:
-        raise UserError(f"{path} is no picture; give a JPEG, PNG, GIF, BMP or WebP file.") from None
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"{path} cannot be read: {reason}; copy it again.") from None
-    except Exception as error:  # Pillow's decoders let many kinds out
-        raise UserError(f"{path} is damaged: {error}; copy it again.") from None
 
 
 def whole(picture: Array, size: tuple[int, int]) -> Array:
@@ -53,10 +25,12 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     shape = np.array(picture.shape[:2], np.float32)
     covered = [round(side * EVALUATION_MARGIN) for side in size]
     scale = np.float32(max(np.array(covered, np.float32) / shape))
-    resized = np.rint(shape * scale).astype(int)
-    top, left = (resized - size) // 2
-    shrunk = resize_bilinear(picture, (int(resized[0]), int(resized[1])))
-    return normalize(shrunk[top : top + size[0], left : left + size[1]])
+    resized = np.rint(shape * scale)
+    top, left = (resized.astype(int) - size) // 2
+    ends = np.array([left, top, left + size[1], top + size[0]])
+    # No more is made than is kept: of a picture of 4000 x 1 all would take gigabytes.
+    window = ends * np.tile(shape / resized, 2)[[1, 0, 3, 2]]
+    return normalize(resize_bilinear(picture, size, tuple(window.tolist())))
 
 
 VIEWS = {"centre": centre, "whole": whole}
@@ -68,14 +42,23 @@ def normalize(picture: Array) -> Array:
     return picture.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def resize_bilinear(picture: Array, size: tuple[int, int]) -> Array:
-    """(H, W, C) to float32 (height, width, C), anti-aliased where it shrinks."""
-    channels = [resize_channel(channel, size) for channel in np.moveaxis(picture, -1, 0)]
+def resize_bilinear(
+    picture: Array, size: tuple[int, int], window: tuple[float, float, float, float] | None = None
+) -> Array:
+    """(H, W, C) to float32 (height, width, C), anti-aliased where it shrinks.
+
+    Of all the picture, or of a `window`: left, top, right, bottom.
+    """
+    channels = [resize_channel(channel, size, window) for channel in np.moveaxis(picture, -1, 0)]
     return np.stack(channels, axis=-1)
 
 
-def resize_channel(channel: Array, size: tuple[int, int]) -> Array:
+def resize_channel(
+    channel: Array,
+    size: tuple[int, int],
+    window: tuple[float, float, float, float] | None = None,
+) -> Array:
     """(H, W) to float32 (height, width)."""
     # Whole colour pictures Pillow would round to bytes, after rows and again after columns.
     image = Image.fromarray(np.ascontiguousarray(channel, np.float32))
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR))
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, window))

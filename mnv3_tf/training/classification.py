@@ -1,6 +1,6 @@
 """The classification task: forward pass, loss and accuracy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import tf_keras
 
 from mnv3_tf.data.mixing import mix
 from mnv3_tf.tasks import CLASSIFY
+from mnv3_tf.tasks.answers import Answers
 from mnv3_tf.training import losses
 from mnv3_tf.training.learner import Learner, Score
 from mnv3_tf.training.recipe import Recipe
@@ -44,8 +45,15 @@ class Classification(Learner):
         """A label below 0 is that of a picture which could not be decoded; it costs nothing."""
         recipe = self.recipe
         seeds = self._seeds(step)
-        targets = losses.soft_targets(labels, self._logits.filters, recipe.label_smoothing)
+        classes = self._logits.filters
+        targets = losses.soft_targets(labels, classes, recipe.label_smoothing)
+        if self.class_weights:
+            # A column more, to be mixed as the pictures are. Weights are of pictures, not of
+            # targets: smoothing would give a rare class a part of every picture at its own weight.
+            weights = tf.gather(self.class_weights, tf.maximum(labels, 0))
+            targets = tf.concat([targets, weights[:, None]], 1)
         images, targets = mix(images, targets, next(seeds), recipe.mixup, recipe.cutmix)
+        targets, weights = targets[:, :classes], targets[:, classes] if self.class_weights else 1.0
         # With the body frozen, its statistics are frozen too: nothing would adapt to new ones.
         train_statistics = recipe.batch_norm == "train" and not head_only
         for layer in self._drop_paths:
@@ -56,10 +64,11 @@ class Classification(Learner):
                 features, recipe.dropout, seed=next(seeds)
             )
         logits = tf.cast(self._flatten(self._logits(features)), tf.float32)
-        loss = tf.reduce_mean(losses.cross_entropy(logits, targets))
+        loss = tf.reduce_mean(weights * losses.cross_entropy(logits, targets))
         if self._teacher is not None and recipe.distillation:
             answers = tf.cast(self._teacher(images), tf.float32)
-            taught = tf.reduce_mean(losses.distillation(answers, logits, recipe.temperature))
+            taught = losses.distillation(answers, logits, recipe.temperature)
+            taught = tf.reduce_mean(weights * taught)
             loss += recipe.distillation * (taught - loss)
         return loss + self._penalty()
 
@@ -80,17 +89,33 @@ class Classification(Learner):
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Parts (0 to 1) of `images` pictures; `loss` is the mean cross-entropy of the scores."""
+    """Parts (0 to 1) of `images` pictures; `loss` is the mean cross-entropy of the scores.
 
-    top1: float
-    top5: float
-    loss: float
+    Of no pictures they are None.
+    """
+
+    top1: float | None
+    top5: float | None
+    loss: float | None
     images: int
 
 
-def measure(predict: Predict, batches: Iterable[tuple[Any, Any]]) -> Accuracy:
-    """Accuracy of `predict` over batches of (images, labels); scores are taken as logits."""
-    return accuracy(tally(predict(pictures), labels) for pictures, labels in batches)
+def measure(
+    predict: Predict, batches: Iterable[tuple[Any, Any]], answers: Answers | None = None
+) -> Accuracy:
+    """Accuracy of `predict` over batches of (images, labels); scores are taken as logits.
+
+    `answers` collects them too.
+    """
+
+    def tallies() -> Iterator[Any]:
+        for pictures, labels in batches:
+            scores = predict(pictures)
+            if answers:
+                answers.add(pictures, labels, scores)
+            yield tally(scores, labels)
+
+    return accuracy(tallies())
 
 
 def tally(scores: Any, labels: Any) -> Any:
@@ -113,9 +138,9 @@ def tally(scores: Any, labels: Any) -> Any:
 
 def accuracy(tallies: Iterable[Any]) -> Accuracy:
     """Of all batches together."""
-    hits1, hits5, loss, images = sum((np.asarray(t) for t in tallies), np.zeros(4)).tolist()
-    count = max(1.0, images)
-    return Accuracy(hits1 / count, hits5 / count, loss / count, int(images))
+    *sums, images = sum((np.asarray(t) for t in tallies), np.zeros(4)).tolist()
+    top1, top5, loss = (value / images if images else None for value in sums)
+    return Accuracy(top1, top5, loss, int(images))
 
 
 # -- stochastic depth ------------------------------------------------------------------------

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mnv3_tf.training.run_folder import Row, best_row, score_of
+from mnv3_tf.training.run_folder import EpochRow, best_row, by_column, score_of
 from mnv3_tf.training.run_groups import Group, mean, score_of_all
 from mnv3_tf.ui import figures
 
 
-def draw(rows: list[Row], title: str, path: Path) -> None:
+def draw(rows: list[EpochRow], title: str, path: Path) -> None:
     """Loss, accuracy and learning rate over the epochs of one run."""
     figure = figures.new(12, 3.6)
     figure.suptitle(title)
@@ -20,20 +20,24 @@ def draw(rows: list[Row], title: str, path: Path) -> None:
     loss.plot(epochs, [row["train_loss"] for row in rows], label="train", **style)
     score = score_of(rows[-1])
     column = score.column
-    if rows[-1].get("val_loss") is not None:
-        loss.plot(epochs, [row["val_loss"] for row in rows], label="val", **style)
-    if rows[-1][column] is not None:
-        percent = [100 * row[column] for row in rows]
-        accuracy.plot(epochs, percent, color="tab:orange", label="val", **style)
-        best = best_row(rows)
-        assert best is not None
+    for axes, name, colour in ((loss, "val_loss", None), (accuracy, column, "tab:orange")):
+        scale = 100 if axes is accuracy else 1
+        known = [
+            (row["epoch"], scale * value)
+            for row in rows
+            if (value := by_column(row).get(name)) is not None
+        ]
+        if known:
+            axes.plot(*zip(*known, strict=True), color=colour, label="val", **style)
+    best = best_row(rows)
+    if best and (highest := by_column(best)[column]) is not None:
         accuracy.plot(
             best["epoch"],
-            100 * best[column],
+            100 * highest,
             "*",
             color="tab:red",
             markersize=12,
-            label=f"best: {best[column]:.1%} in epoch {best['epoch']}",
+            label=f"best: {100 * highest:.1f}% in epoch {best['epoch']}",
         )
         accuracy.legend(loc="lower right")
     rate.plot(epochs, [row["lr"] for row in rows], color="tab:green", **style)
@@ -56,11 +60,12 @@ def draw_groups(groups: Sequence[Group], path: Path) -> None:
     for axes, (name, title) in zip(figure.subplots(1, 3), panels.items(), strict=True):
         for group in groups:
             epochs = min(len(run.rows) for run in group.runs)
-            curves = [[row.get(name) for row in run.rows[:epochs]] for run in group.runs]
-            if not epochs or any(value is None for curve in curves for value in curve):
-                continue
+            curves = [[by_column(row).get(name) for row in run.rows[:epochs]] for run in group.runs]
             scale = 100 if name == score.column else 1
-            by_epoch = [[scale * value for value in values] for values in zip(*curves, strict=True)]
+            known = [[scale * v for v in curve if v is not None] for curve in curves]
+            if not epochs or any(len(curve) < epochs for curve in known):
+                continue
+            by_epoch = list(zip(*known, strict=True))
             places = range(1, epochs + 1)
             (line,) = axes.plot(places, [mean(v) for v in by_epoch], label=_label(group))
             if len(group.runs) > 1:

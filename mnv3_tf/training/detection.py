@@ -50,19 +50,27 @@ class Detection(DenseLearner):
         codes, logits = self.evaluated(images, training=False)
         scores = class_scores(logits, self._scores)
         found = detect_batch(codes, scores, self._anchors, score_threshold=SCORE_THRESHOLD)
-        return {"found": found, "truth": targets}
+        truth = Truth(targets["boxes"], targets["classes"], targets["crowd"])
+        loss = tf.cast(self._loss(logits, codes, truth, self._anchors), tf.float32)
+        return {"found": found, "truth": targets, "loss": tf.fill(tf.shape(codes)[:1], loss)}
 
     def gather(self, strategy: tf.distribute.Strategy, tallies: Any) -> Any:
         return tf.nest.map_structure(lambda part: strategy.gather(part, axis=0), tallies)
 
     def score(self, tallies: Iterable[Any]) -> Score:
-        evaluator, images = Evaluator(self._num_classes), 0
+        evaluator, images, loss = Evaluator(self._num_classes), 0, 0.0
         for tally in tallies:
             tally = tf.nest.map_structure(np.asarray, tally)
             found = [Detections(*picture) for picture in zip(*tally["found"], strict=True)]
             images += add(evaluator, found, tally["truth"])
+            loss += float(tally["loss"][tally["truth"]["size"][:, 0] > 0].sum())
         result = evaluator.result()
-        return Score({"val_map": result["map"] or 0.0, "val_map50": result["map50"] or 0.0}, images)
+        metrics = {
+            "val_loss": loss / images if images else None,
+            "val_map": result["map"],
+            "val_map50": result["map50"],
+        }
+        return Score(metrics, images)
 
 
 def detector_of(spec: DetectorSpec, model: tf_keras.Model) -> Detect:

@@ -2,7 +2,7 @@
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -40,6 +40,9 @@ class Learner(ABC):
     """
 
     task: ClassVar[Task[Any]]
+
+    class_weights: Sequence[float] | None = None
+    """Of a classifier, by which the losses of pictures are multiplied; None for all alike."""
 
     blank: ClassVar[Any]
     """Of each part of a target, the value that says that there is no picture."""

@@ -2,24 +2,28 @@
 
 import math
 import time
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, cast
 
 import tensorflow as tf
 
 from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.picture_files import LARGEST_UNREADABLE_PART
 from mnv3_tf.data.streaming import Host
-from mnv3_tf.errors import Failure
+from mnv3_tf.errors import Failure, LostPicturesError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.tasks import Spec
 from mnv3_tf.training.checkpoints import Checkpoints, RunState
 from mnv3_tf.training.learner import Learner
 from mnv3_tf.training.optimizers import Phase, phases
+from mnv3_tf.training.outcome import FinalSet
+from mnv3_tf.training.plan import Plan
 from mnv3_tf.training.progress import Progress, ScalarWriter
-from mnv3_tf.training.run_folder import Row, RunFolder, best_row
+from mnv3_tf.training.run_folder import EpochRow, RunFolder, best_row
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.strategies import distributed, filled, has_gpu, workers
+from mnv3_tf.training.time_limit import TimeLimit
 
 
 class Diverged(Failure):
@@ -27,36 +31,11 @@ class Diverged(Failure):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long to train: the last epoch is shorter where `total_steps` ends in its middle."""
-
-    steps_per_epoch: int
-    total_steps: int
-
-    @property
-    def epochs(self) -> int:
-        return math.ceil(self.total_steps / self.steps_per_epoch)
-
-    def epoch_of(self, step: int) -> int:
-        """The epoch, counted from 1, that step number `step` (from 0) belongs to."""
-        return step // self.steps_per_epoch + 1
-
-    def ends_epoch(self, steps_done: int) -> bool:
-        return steps_done % self.steps_per_epoch == 0 or steps_done == self.total_steps
-
-    def epochs_done(self, steps_done: int) -> int:
-        return self.epochs if steps_done == self.total_steps else steps_done // self.steps_per_epoch
-
-    def steps_in(self, epoch: int) -> int:
-        done_before = (epoch - 1) * self.steps_per_epoch
-        return min(self.steps_per_epoch, self.total_steps - done_before)
-
-
-@dataclass(frozen=True)
 class TrainingJob:
     """What is trained on what: a network of `spec` on `train`, a part of `dataset`.
 
-    Of `settings` the loop reads the seed, and what says where to compute and when to save.
+    Of `settings` the loop reads the seed, and what says where to compute and when to save; `test`
+    it never sees.
     """
 
     spec: Spec
@@ -66,6 +45,19 @@ class TrainingJob:
     train: Split
     settings: TrainSettings
     strategy: tf.distribute.Strategy
+    test: FinalSet | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that is over: the rows of metrics.jsonl, and the time that it took, stops left out.
+
+    `ended_by` is "plan", "patience" or "time_limit".
+    """
+
+    rows: tuple[EpochRow, ...]
+    wall_seconds: float
+    ended_by: str
 
 
 class Trainer:
@@ -88,6 +80,14 @@ class Trainer:
         tracked: dict[str, Any] = {
             f"{phase.name}_optimizer": phase.optimizer for phase in self._phases
         }
+        self._limit = None
+        if settings.time_limit:
+            self._limit = tracked["time_limit"] = TimeLimit(
+                60 * settings.time_limit,
+                plan.total_steps,
+                plan.steps_per_epoch,
+                len(job.dataset.val or ()) / learner.recipe.batch_size,
+            )
         if learner.evaluated is not learner.model:
             tracked["averaged"] = learner.evaluated
         # Several workers save together, so each has to do it after the same step.
@@ -101,54 +101,64 @@ class Trainer:
             state=self.state,
             **tracked,
         )
-        self._rows: list[Row] = []
+        self._rows: list[EpochRow] = []
+        self._ended_by = "plan"
+        self._compiling: float | None = None
         self._steps = {phase.name: self._compile_step(phase) for phase in self._phases}
         self._tally = self._compile_tally()
 
-    def fit(self) -> tuple[list[Row], float]:
-        """Returns the rows of metrics.jsonl and the seconds that the run has taken, stops left out.
+    def fit(self) -> Done:
+        """Trains to the end.
 
-        On KeyboardInterrupt a checkpoint is saved, unless there are other workers.
+        On KeyboardInterrupt, and where pictures are lost, a checkpoint is saved, unless there are
+        other workers.
 
         Raises:
           Diverged: the loss is not finite, or a weight when a checkpoint is due; those before
             have finite weights.
+          LostPicturesError: a file of pictures cannot be read any more.
           Failure: a checkpoint cannot be written or read, or more than 1 % of an epoch's pictures
             cannot be decoded.
         """
         self._resume()
-        plan, state, step = self.plan, self.state, int(self.state.step)
+        state, step = self.state, int(self.state.step)
         batches = iter(self._batches(step))
         events = ScalarWriter(self.folder.tensorboard)
         clock = _Clock(state)
         try:
-            with Progress(plan.epochs, plan.total_steps, step) as progress:
+            with Progress(self.plan.epochs, self.plan.total_steps, step) as progress:
                 while True:
-                    if plan.epochs_done(step) > int(state.epochs):
+                    if self.plan.epochs_done(step) > int(state.epochs):
                         row = self._finish_epoch()
                         events.write(row, step)
                         progress.epoch(row)
-                        clock.rested()
-                    if step == plan.total_steps:
+                        self._note_pause(clock.rested())
+                    if step == self.plan.total_steps:
                         break
-                    loss = self._step(step, *next(batches))
+                    with self.job.train.explained():
+                        images, targets = next(batches)
+                    loss = self._step(step, images, targets)
                     step += 1
-                    clock.trained()
+                    self._note_step(step, clock.trained(), progress)
                     progress.step(
-                        plan.epoch_of(step - 1), step, loss, self.learner.recipe.batch_size
+                        self.plan.epoch_of(step - 1), step, loss, self.learner.recipe.batch_size
                     )
                     if self._checkpoints.due(step):
                         self._save()
+        except LostPicturesError:
+            if self._alone:
+                self._save()
+            raise
         except KeyboardInterrupt:
             if self._alone:
                 self._save()
             print(
-                f"Stopped after step {int(state.step)} of {plan.total_steps}; the same command "
-                f"goes on from {'there' if self._alone else 'the last checkpoint'}.",
+                f"Stopped after step {int(state.step)} of {self.plan.total_steps}; the same "
+                f"command goes on from {'there' if self._alone else 'the last checkpoint'}.",
                 flush=True,
             )
             raise
-        return self._rows, float(state.wall_seconds)
+        return Done(tuple(self._rows), float(state.wall_seconds), self._ended_by)
 
     def _resume(self) -> None:
         if not self._checkpoints.restore():
@@ -157,9 +167,12 @@ class Trainer:
         # An epoch's row is written before its checkpoint, and again when it is trained again.
         self._rows = self.folder.read_metrics()[:epochs]
         self.folder.write_metrics(self._rows)
+        if self._limit and int(self._limit.last_step) == step:
+            self._end(step, "time_limit")
         # Not where the checkpoint is of an epoch that was trained but not yet evaluated.
         if self.plan.ends_epoch(step) and self.plan.epochs_done(step) == epochs:
             self._write_weights_if_best(epochs)
+            self._end_without_patience(step)
         print(f"Going on after step {step} of {self.plan.total_steps}.", flush=True)
 
     def _batches(self, step: int) -> Any:
@@ -193,16 +206,54 @@ class Trainer:
 
         return distributed(self._strategy, of_host, batch_size)
 
-    def _phase(self, step: int) -> Phase:
-        return next(phase for phase in self._phases if step < phase.end)
+    def _phase(self, place: float) -> Phase:
+        return next(phase for phase in self._phases if place < phase.end)
 
     def _step(self, step: int, images: Any, targets: Any) -> float:
-        phase = self._phase(step)
-        phase.optimizer.learning_rate = phase.learning_rate(step)
+        wall_seconds = float(self.state.wall_seconds)
+        place = self._limit.advance(step, wall_seconds) if self._limit else step
+        phase = self._phase(place)
+        phase.optimizer.learning_rate = phase.learning_rate(place)
         loss = float(self._steps[phase.name](images, targets))
         if not math.isfinite(loss):
             self._diverged(f"The loss became {loss}", step)
         return loss
+
+    def _note_step(self, step: int, seconds: float, progress: Progress) -> None:
+        """Ends the plan after `step` steps where time is up; else says how many there will be."""
+        if not self._limit:
+            return
+        self._limit.trained(seconds)
+        wall_seconds = float(self.state.wall_seconds)
+        evaluates = self.plan.ends_epoch(step)
+        if self._limit.is_up(step, wall_seconds, evaluates):
+            self._limit.last_step.assign(step)
+            self._end(step, "time_limit")
+        left = self._limit.steps_left(step, wall_seconds, evaluates)
+        expected = step + round(min(left, self.plan.total_steps - step))
+        progress.expect(expected, self.plan.steps_per_epoch)
+
+    def _note_pause(self, seconds: float) -> None:
+        """After an epoch's evaluation."""
+        step = int(self.state.step)
+        if self._limit:
+            self._limit.evaluated(seconds - (self._compiling or 0.0))
+            self._compiling = 0.0
+            if self._limit.is_up(step, float(self.state.wall_seconds)):
+                self._end(step, "time_limit")
+        self._end_without_patience(step)
+
+    def _end_without_patience(self, step: int) -> None:
+        best = best_row(self._rows)
+        patience = self.job.settings.patience
+        if best and patience and self._rows[-1]["epoch"] - best["epoch"] >= patience:
+            self._end(step, "patience")
+
+    def _end(self, step: int, reason: str) -> None:
+        """The plan ends after so many steps. What ends where it would have, ends by itself."""
+        if step < self.plan.total_steps:
+            self.plan = replace(self.plan, total_steps=step)
+            self._ended_by = reason
 
     def _save(self) -> None:
         weights = [v for v in self.learner.evaluated.variables if v.dtype.is_floating]
@@ -258,29 +309,41 @@ class Trainer:
 
         return tally
 
-    def _finish_epoch(self) -> Row:
+    def _tallies(self) -> Iterator[Any]:
+        """Of the validation batches; the first of a process waits for its compilation."""
+        for batch in self._val_batches():
+            begun = time.monotonic()
+            tally = self._tally(*batch)
+            if self._compiling is None:
+                self._compiling = time.monotonic() - begun
+            yield tally
+
+    def _finish_epoch(self) -> EpochRow:
         """Evaluates, and writes the row, a checkpoint, and the weights if they are the best."""
         state, batch_size = self.state, self.learner.recipe.batch_size
         epoch, step = int(state.epochs) + 1, int(state.step)
         steps = self.plan.steps_in(epoch)
-        row: Row = {
-            "epoch": epoch,
-            "step": step,
-            "train_loss": float(state.loss_sum) / steps,
-            **dict.fromkeys(self.learner.task.val_columns),
-            "lr": self._phase(step - 1).learning_rate(step - 1),
-            "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
-            "unreadable": int(state.unreadable),
-        }
-        if row["unreadable"] > LARGEST_UNREADABLE_PART * steps * batch_size:
+        place = float(self._limit.position) if self._limit else step - 1
+        measured, unreadable = dict.fromkeys(self.learner.task.val_columns), int(state.unreadable)
+        if unreadable > LARGEST_UNREADABLE_PART * steps * batch_size:
             raise Failure(
-                f"{row['unreadable']} of the {steps * batch_size} pictures of epoch {epoch} could "
+                f"{unreadable} of the {steps * batch_size} pictures of epoch {epoch} could "
                 "not be decoded, more than 1 %; make the dataset anew."
             )
         if self.job.dataset.val is not None:
-            score = self.learner.score(self._tally(*batch) for batch in self._val_batches())
-            row |= score.metrics
-            row["unreadable"] += len(self.job.dataset.val) - score.images
+            with self.job.dataset.val.explained():
+                score = self.learner.score(self._tallies())
+            measured |= score.metrics
+            unreadable += len(self.job.dataset.val) - score.images
+        row: EpochRow = {
+            "epoch": epoch,
+            "step": step,
+            "train_loss": float(state.loss_sum) / steps,
+            "lr": self._phase(place).learning_rate(place),
+            "images_per_s": steps * batch_size / max(1e-9, float(state.seconds)),
+            "unreadable": unreadable,
+        }
+        row = cast(EpochRow, {**row, **measured})
         self._rows = [*self._rows[: epoch - 1], row]
         self.folder.write_metrics(self._rows)
         state.finish_epoch()
@@ -306,8 +369,10 @@ class _Clock:
     def __init__(self, state: RunState) -> None:
         self._state, self._last = state, time.monotonic()
 
-    def trained(self) -> None:
-        self._state.seconds.assign_add(self.rested())
+    def trained(self) -> float:
+        passed = self.rested()
+        self._state.seconds.assign_add(passed)
+        return passed
 
     def rested(self) -> float:
         now = time.monotonic()

@@ -1,5 +1,6 @@
 """Losses of a picture, in nats; all take scores before the softmax, (N, classes)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -12,6 +13,15 @@ def soft_targets(labels: Any, classes: int, smoothing: float = 0.0) -> Any:
     """
     targets = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
     return tf.where(tf.expand_dims(labels >= 0, 1), targets, 0.0)
+
+
+def balanced_weights(counts: Sequence[int]) -> list[float]:
+    """Of classes with so many pictures, by which all weigh the same and the mean picture 1.
+
+    A class without pictures, which none is of, has 0.
+    """
+    present = sum(1 for count in counts if count)
+    return [sum(counts) / (present * count) if count else 0.0 for count in counts]
 
 
 def cross_entropy(scores: Any, targets: Any) -> Any:

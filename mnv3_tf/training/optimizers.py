@@ -20,10 +20,10 @@ class Phase:
     end: int
     variables: Sequence[Any]
     optimizer: Any
-    schedule: Callable[[int, int], float]
+    schedule: Callable[[float, int], float]
 
-    def learning_rate(self, step: int) -> float:
-        """The rate at step `step` of the run."""
+    def learning_rate(self, step: float) -> float:
+        """The rate at step `step` of the plan, which may lie between two."""
         return self.schedule(step - self.start, self.end - self.start)
 
     def descend(self, loss: Callable[[], Any]) -> Any:
@@ -89,10 +89,10 @@ def phases(
     """The head alone for `freeze_epochs`, then everything; the first is left out at 0 epochs."""
     frozen_steps = min(recipe.freeze_epochs * steps_per_epoch, total_steps)
 
-    def constant(step: int, steps: int) -> float:
+    def constant(step: float, steps: int) -> float:
         return recipe.head_learning_rate * recipe.rate_scale
 
-    def scheduled(step: int, steps: int) -> float:
+    def scheduled(step: float, steps: int) -> float:
         return learning_rate(
             recipe.schedule,
             recipe.learning_rate * recipe.rate_scale,
@@ -117,7 +117,7 @@ def phases(
 def learning_rate(
     schedule: str,
     peak: float,
-    step: int,
+    step: float,
     total_steps: int,
     warmup_steps: int = 0,
     decay_rate: float = 1.0,
@@ -132,7 +132,7 @@ def learning_rate(
     does, section 6.1.1).
     """
     if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
+        return peak * min(1.0, (step + 1) / warmup_steps)
     if schedule == "constant":
         return peak
     if schedule == "exponential":

@@ -1,5 +1,6 @@
 """What a user sees while training: a bar on a terminal, else lines; and TensorBoard's curves."""
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mnv3_tf.training.run_folder import score_of
+from mnv3_tf.training.run_folder import EpochRow, by_column, score_of
 from mnv3_tf.ui.progress import SECONDS, duration
 
 
@@ -52,6 +53,13 @@ class Progress:
         if self._bar:
             self._bar.stop()
 
+    def expect(self, total_steps: int, steps_per_epoch: int) -> None:
+        """The run will end after so many steps, as far as is known now."""
+        self._total_steps = total_steps
+        self._epochs = math.ceil(total_steps / steps_per_epoch)
+        if self._bar:
+            self._bar.update(self._task, total=total_steps)
+
     def step(self, epoch: int, step: int, loss: float, images: int) -> None:
         """After each training step of `images` pictures."""
         now = time.monotonic()
@@ -77,14 +85,13 @@ class Progress:
                 f"{self._images_per_s:.0f} images/s",
             )
 
-    def epoch(self, row: dict[str, Any]) -> None:
+    def epoch(self, row: EpochRow) -> None:
         """After each epoch, with its line of metrics.jsonl."""
         parts = [f"epoch {row['epoch']}/{self._epochs}", f"loss {row['train_loss']:.4f}"]
-        score = score_of(row)
-        if row.get("val_loss") is not None:
-            parts.append(f"val loss {row['val_loss']:.4f}")
-        if row[score.column] is not None:
-            parts.append(f"val {score.title} {row[score.column]:.4f}")
+        score, figures = score_of(row), by_column(row)
+        for column, title in (("val_loss", "loss"), (score.column, score.title)):
+            if (value := figures.get(column)) is not None:
+                parts.append(f"val {title} {value:.4f}")
         self.line(*parts, f"{row['images_per_s']:.0f} images/s")
         # Evaluation and writing are not part of the pace.
         self._last = None
@@ -115,7 +122,7 @@ class ScalarWriter:
             data_class=1,  # DATA_CLASS_SCALAR of TensorFlow's summary.proto
         )
 
-    def write(self, values: Mapping[str, Any], step: int) -> None:
+    def write(self, values: Mapping[str, object], step: int) -> None:
         with self._writer.as_default():
             for name, value in values.items():
                 if isinstance(value, float):

@@ -15,19 +15,28 @@ import tf_keras
 
 import mnv3_tf
 from mnv3_tf.data.dataset import Dataset, Split
-from mnv3_tf.data.sources import open_dataset
+from mnv3_tf.data.sources import open_dataset, place_of
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models import load_model
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.tasks import Spec, find_task, task_of
 from mnv3_tf.tasks.specs import resolve_spec
-from mnv3_tf.training import curves, strategies
+from mnv3_tf.training import curves, losses, strategies
 from mnv3_tf.training import recipe as recipes
 from mnv3_tf.training.learner import Learner
-from mnv3_tf.training.loop import Plan, Trainer, TrainingJob
+from mnv3_tf.training.loop import Done, Trainer, TrainingJob
+from mnv3_tf.training.outcome import final_figures, open_test_set
+from mnv3_tf.training.plan import Plan
 from mnv3_tf.training.recipe import Recipe
-from mnv3_tf.training.run_folder import Recorded, Row, RunFolder, RunSummary, as_json, best_row
+from mnv3_tf.training.run_folder import (
+    Recorded,
+    RunFolder,
+    RunSummary,
+    as_json,
+    best_row,
+    by_column,
+)
 from mnv3_tf.training.settings import TrainSettings
 from mnv3_tf.training.trained import load_teacher
 
@@ -53,12 +62,12 @@ def train(settings: TrainSettings) -> RunSummary:
         for part in ("recipe", "plan", "dataset", "spec_hash"):
             _require_same(folder, part, recorded, record[part])
     with _made_ready(folder, job, record, anew=not recorded) as own:
-        rows, wall_seconds = Trainer(job, own).fit()
+        done = Trainer(job, own).fit()
         title = f"{job.spec.name} on {job.dataset.name}, recipe {settings.recipe_name}"
-        curves.draw(rows, title, own.curves)
-        summary = _summary(job, rows, wall_seconds)
+        curves.draw(list(done.rows), title, own.curves)
+        figures = final_figures(job, own) if strategies.is_chief(job.strategy) else {}
+        summary = _summary(job, done, figures)
         own.finish(summary)
-    _say_skipped(job.dataset)
     return summary
 
 
@@ -82,8 +91,19 @@ def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
         task=settings.task,
     )
     split = _require_train(dataset)
+    if settings.patience and dataset.val is None:
+        raise UserError(
+            f"--patience={settings.patience} needs epochs to be evaluated, but {dataset.name} has "
+            "no validation set; add one, or leave it out."
+        )
+    if settings.time_limit and strategies.workers(strategy) > 1:
+        raise UserError(
+            f"--time_limit={settings.time_limit:g} goes by one machine's clock, but there are "
+            f"{strategies.workers(strategy)} workers; give --steps instead."
+        )
     if settings.held_out:
         split, _ = split.divided(settings.held_out, settings.seed)
+    test = open_test_set(dataset, settings, spec.resolution)
     steps_per_epoch = split.steps_per_epoch(recipe.batch_size)
     plan = Plan(steps_per_epoch, settings.steps or recipe.epochs * steps_per_epoch)
     tf_keras.utils.set_random_seed(settings.seed)
@@ -91,7 +111,20 @@ def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
         tf.config.experimental.enable_op_determinism()
     spec = task_of(spec).for_training(spec.replace(num_classes=dataset.num_classes), recipe)
     spec, learner = _learner(spec, recipe, settings, strategy)
-    return TrainingJob(spec, learner, plan, dataset, split, settings, strategy)
+    if settings.class_weights == "balanced":
+        learner.class_weights = _balanced(split, dataset)
+    return TrainingJob(spec, learner, plan, dataset, split, settings, strategy, test)
+
+
+def _balanced(train: Split, dataset: Dataset) -> list[float]:
+    counts = train.class_counts(dataset.num_classes)
+    weights = losses.balanced_weights(counts)
+    rows = sorted(zip(weights, dataset.class_names, counts, strict=True), reverse=True)
+    shown = [f"{name} {weight:.3g} ({count} pictures)" for weight, name, count in rows]
+    if len(shown) > 6:
+        shown[3:-3] = ["..."]
+    print(f"Classes weigh {', '.join(shown)}.", flush=True)
+    return weights
 
 
 def _learner(
@@ -177,6 +210,7 @@ def _record(job: TrainingJob) -> Recorded:
             "resolution": spec.resolution,
             "resize": getattr(dataset.val, "resize", None),
         },
+        "notes": dataset.told,
         "seed": settings.seed,
         "spec_hash": spec.hash,
         "versions": {
@@ -184,14 +218,20 @@ def _record(job: TrainingJob) -> Recorded:
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("tensorflow", "tf_keras", "numpy")},
         },
+        "place": place_of(settings.dataset),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     return cast(Recorded, as_json(tree))
 
 
+_DEFAULTS = TrainSettings("", "").configuration()
+
+
 def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wanted: Any) -> None:
     """Raises UserError naming the first difference between the run in the folder and this one."""
     before = recorded.get(part)
+    if part == "settings" and before is not None:
+        before = _DEFAULTS | before  # of an older version, which had not all of them
     remedy = f"give the same, another --out, or --overwrite to replace the run in {folder.path}"
     if isinstance(before, dict) and isinstance(wanted, dict):
         for key, value in wanted.items():
@@ -205,8 +245,9 @@ def _require_same(folder: RunFolder, part: str, recorded: Mapping[str, Any], wan
         raise UserError(f"{folder.path} was started with another {part}; {remedy}.")
 
 
-def _summary(job: TrainingJob, rows: list[Row], wall_seconds: float) -> RunSummary:
-    spec = job.spec
+def _summary(job: TrainingJob, done: Done, figures: Mapping[str, Any]) -> RunSummary:
+    """`figures` are those of the best weights, made once at the end."""
+    spec, rows = job.spec, done.rows
     total, best = cost(spec), best_row(rows)
     assert best is not None
     tree = {
@@ -216,24 +257,16 @@ def _summary(job: TrainingJob, rows: list[Row], wall_seconds: float) -> RunSumma
         "num_classes": spec.num_classes,
         "params": total.params,
         "madds": total.madds,
-        "epochs": job.plan.epochs,
-        "steps": job.plan.total_steps,
+        "epochs": rows[-1]["epoch"],
+        "steps": rows[-1]["step"],
+        "ended_by": done.ended_by,
         "best_epoch": best["epoch"],
-        **{name: best[name] for name in job.learner.task.val_columns},
+        **{name: by_column(best).get(name) for name in job.learner.task.val_columns},
+        "val_images": len(job.dataset.val or ()),
+        **figures,
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
-        "wall_s": round(wall_seconds, 1),
+        "wall_s": round(done.wall_seconds, 1),
         "skipped": len(job.dataset.skipped),
         "unreadable": rows[-1]["unreadable"],
     }
     return cast(RunSummary, as_json(tree))
-
-
-def _say_skipped(dataset: Dataset) -> None:
-    for note in dataset.notes:
-        print(f"{note}.", flush=True)
-    if dataset.skipped:
-        print(
-            f"{len(dataset.skipped)} pictures could not be decoded and were left out: "
-            + ", ".join(dataset.skipped),
-            flush=True,
-        )

@@ -1,19 +1,30 @@
 """The files of a run, and whether a run may start, go on or is done."""
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
+from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.files import atomic_write, read_object, write_json
 from mnv3_tf.tasks import TASKS, Metric
 
-Row = dict[str, Any]
-"""A line of metrics.jsonl: "epoch", "step", "train_loss", the task's `val_columns`, "lr",
-"images_per_s" and "unreadable"."""
+REMEDY = "train again with --overwrite"
+
+
+class EpochRow(TypedDict):
+    """A line of metrics.jsonl, which has the task's `val_columns` too: see `by_column`."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    lr: float
+    images_per_s: float
+    unreadable: int
 
 
 class RecordedPlan(TypedDict):
@@ -43,7 +54,8 @@ class Recorded(TypedDict):
     """What run.json holds: every resolved setting, and what an export needs to know.
 
     `settings` are those of `TrainSettings.configuration`, of older versions without the later
-    ones; `recipe` the fields of `Recipe`; `started` is a date.
+    ones; `recipe` the fields of `Recipe`; `notes` what was told of the data, which older versions
+    lack; `started` is a date; `place` is `Origin.place`.
     """
 
     settings: dict[str, Any]
@@ -51,16 +63,20 @@ class Recorded(TypedDict):
     plan: RecordedPlan
     dataset: RecordedDataset
     preprocessing: Preprocessing
+    notes: list[str]
     seed: int
     spec_hash: str
     versions: dict[str, str]
     started: str
+    place: NotRequired[str]
 
 
 class RunSummary(TypedDict):
     """What summary.json holds besides the task's `val_columns`: those of the best epoch.
 
-    They are from 0 to 1 but for val_loss, and None without a validation set.
+    They are from 0 to 1 but for val_loss, and None without a validation set; what
+    `outcome.final_figures` gives stands beside them. `epochs` and `steps` were done; `ended_by` is
+    "plan", "patience" or "time_limit".
     """
 
     task: str
@@ -76,6 +92,8 @@ class RunSummary(TypedDict):
     wall_s: float
     skipped: int
     unreadable: int
+    val_images: int
+    ended_by: str
 
 
 class RunFolder:
@@ -94,6 +112,8 @@ class RunFolder:
         self.best_weights = self.path / "best.weights.h5"
         self.tensorboard = self.path / "tensorboard"
         self.curves = self.path / "curves.png"
+        self.confusion = self.path / "confusion.png"
+        self.mistakes = self.path / "mistakes.html"
         self.summary = self.path / "summary.json"
 
     def check(self) -> None:
@@ -125,11 +145,11 @@ class RunFolder:
 
     def recorded(self) -> Recorded | None:
         """What run.json says; None where no run has been started here."""
-        return cast(Recorded, _read_json(self.run)) if self.run.exists() else None
+        return cast("Recorded | None", read_object(self.run, REMEDY))
 
     def summarized(self) -> RunSummary | None:
         """What summary.json says; None where the run is not finished."""
-        return cast(RunSummary, _read_json(self.summary)) if self.summary.exists() else None
+        return cast("RunSummary | None", read_object(self.summary, REMEDY))
 
     def finish(self, summary: RunSummary) -> None:
         write_json(self.summary, summary)
@@ -161,12 +181,12 @@ class RunFolder:
             shutil.copytree(self.checkpoints, other.checkpoints)
         return other
 
-    def read_metrics(self) -> list[Row]:
+    def read_metrics(self) -> list[EpochRow]:
         if not self.metrics.exists():
             return []
         return [json.loads(line) for line in self.metrics.read_text().splitlines()]
 
-    def write_metrics(self, rows: list[Row]) -> None:
+    def write_metrics(self, rows: list[EpochRow]) -> None:
         with atomic_write(self.metrics) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -178,19 +198,10 @@ class RunFolder:
             self.best_weights,
             self.tensorboard,
             self.curves,
+            self.confusion,
+            self.mistakes,
             self.spec,
         )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """Raises UserError for a file that is no JSON object."""
-    try:
-        tree = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {path}: {error}; train again with --overwrite.") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds no JSON object; train again with --overwrite.")
-    return tree
 
 
 def as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,19 +210,39 @@ def as_json(tree: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def score_of(row: Mapping[str, Any]) -> Metric:
+def by_column(row: EpochRow | RunSummary) -> Mapping[str, float | None]:
+    """The figures, those of the task's `val_columns` among them."""
+    return cast(Mapping[str, float | None], row)
+
+
+def origin_of(recorded: Recorded) -> Origin:
+    """The set that the run was trained on."""
+    settings = recorded["settings"]
+    place = recorded.get("place") or place_of(settings["dataset"])
+    return Origin(settings["dataset"], place, settings["data_dir"], recorded["seed"])
+
+
+def score_of(row: EpochRow | RunSummary) -> Metric:
     """The metric that decides which epoch is the best, of a row of metrics.jsonl or a summary."""
     return next(task.score for task in TASKS.values() if task.score.column in row)
 
 
-def best_row(rows: Sequence[Row]) -> Row | None:
-    """The row whose weights are the best: the highest of its score, the first of equals.
+def best_row(rows: Sequence[EpochRow]) -> EpochRow | None:
+    """The row whose weights are the best: the highest of its score, of equals that of the lower
+    val loss, of equals in this too the first.
 
-    Without a validation set the last row counts.
+    Where no row has a score, without a validation set or with one that tells nothing, the last row
+    counts.
     """
     if not rows:
         return None
     column = score_of(rows[-1]).column
-    if rows[-1][column] is None:
+    scored = [row for row in rows if by_column(row)[column] is not None]
+    if not scored:
         return rows[-1]
-    return max(rows, key=lambda row: row[column])
+    return max(scored, key=lambda row: (by_column(row)[column] or 0.0, -_loss(row)))
+
+
+def _loss(row: EpochRow) -> float:
+    loss = by_column(row).get("val_loss")
+    return math.inf if loss is None or math.isnan(loss) else loss

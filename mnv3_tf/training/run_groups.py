@@ -9,7 +9,7 @@ from typing import Any
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.tasks import CLASSIFY, TASKS, Metric
-from mnv3_tf.training.run_folder import Row, RunFolder, best_row, score_of
+from mnv3_tf.training.run_folder import EpochRow, RunFolder, best_row, by_column, score_of
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class RunMetrics:
     seed: int
     choices: Mapping[str, Any]
     epochs: int
-    rows: Sequence[Row]
+    rows: Sequence[EpochRow]
 
     @property
-    def best(self) -> Row | None:
-        return best_row(list(self.rows))
+    def best(self) -> EpochRow | None:
+        return best_row(self.rows)
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Group:
 
     def values(self, name: str) -> list[float]:
         """That of each run's best epoch, where there is one."""
-        rows = [run.best for run in self.runs]
-        return [row[name] for row in rows if row and row.get(name) is not None]
+        found = (by_column(run.best).get(name) for run in self.runs if run.best)
+        return [value for value in found if value is not None]
 
     @property
     def scores(self) -> list[float]:

@@ -51,9 +51,9 @@ class Segmentation(DenseLearner):
             matrix, sums = matrix + np.asarray(part), sums + np.asarray(pair)
         result = summary(matrix.astype(np.int64))
         metrics = {
-            "val_loss": float(sums[0] / max(1.0, sums[1])),
-            "val_miou": result["miou"] or 0.0,
-            "val_pixel_accuracy": result["pixel_accuracy"] or 0.0,
+            "val_loss": float(sums[0] / sums[1]) if sums[1] else None,
+            "val_miou": result["miou"],
+            "val_pixel_accuracy": result["pixel_accuracy"],
         }
         return Score(metrics, int(sums[1]))
 

@@ -45,6 +45,11 @@ class TrainSettings(Checked):
     )
     task: str = setting(CLASSIFY.name, f"What the network is for: {', '.join(TASKS)}.")
     head: Head = field(default_factory=Head)
+    test: str | None = setting(
+        None,
+        "A dataset that is evaluated on once, with the best weights, and chooses nothing; that of "
+        "--dataset if not given, where it has one.",
+    )
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     recipe: str | None = setting(
         None,
@@ -56,6 +61,18 @@ class TrainSettings(Checked):
     epochs: int | None = setting(None, "Epochs, instead of the recipe's.")
     steps: int | None = setting(
         None, "Training steps of the whole run, instead of epochs.", least=1
+    )
+    class_weights: Literal["none", "balanced"] = setting(
+        "none",
+        "Classifiers: none, or balanced, which weighs a picture's loss so that every class counts "
+        "the same however many pictures it has.",
+    )
+    patience: int | None = setting(None, "Stop after so many epochs without a better one.", least=1)
+    time_limit: float | None = setting(
+        None,
+        "Minutes of training and its evaluations: a plan that does not fit is shortened, its "
+        "learning rates with it.",
+        above=0,
     )
     batch_size: int | None = setting(None, "Pictures in a step, instead of the recipe's.")
     learning_rate: float | None = setting(None, "Peak learning rate, instead of the recipe's.")
@@ -101,6 +118,16 @@ class TrainSettings(Checked):
             raise UserError(
                 f"--teacher={self.teacher} is of no use to --task={self.task}; leave it out, or "
                 "train a classifier."
+            )
+        if self.class_weights != "none" and not task.weighs_classes:
+            raise UserError(
+                f"--class_weights={self.class_weights} is of no use to --task={self.task}; leave "
+                "it out, or train a classifier."
+            )
+        if self.deterministic and self.time_limit:
+            raise UserError(
+                f"--time_limit={self.time_limit:g} makes a run depend on the machine's pace, which "
+                "--deterministic forbids; give --steps instead, or leave one of them out."
             )
         if self.held_out == 1:
             raise UserError("--held_out=1 leaves nothing to train on; give a part below 1.")

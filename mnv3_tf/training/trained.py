@@ -55,7 +55,9 @@ def load_weights(
     file has no head, or another's.
     """
     if spec.backbone is not spec:
-        return Trained(spec, _with_own_weights(spec, weights))
+        model = build(spec)
+        _assign_dense(model, spec, weights)
+        return Trained(spec, model)
     loaded = read(weights, spec.backbone, input_range)
     if "logits" not in loaded.layers:
         _require_new_head(loaded, weights, spec.num_classes, new_head)
@@ -78,7 +80,15 @@ def _require_new_head(loaded: Weights, weights: str, classes: int, allowed: bool
     print(f"{weights}: without a trained head answers mean nothing.", file=sys.stderr)
 
 
-def _with_own_weights(spec: Spec, weights: str) -> tf_keras.Model:
+def reload(model: tf_keras.Model, spec: Spec, weights: str) -> None:
+    """Sets a model of `spec` to weights that it had when `train.py` wrote them."""
+    if spec.backbone is spec:
+        assign(model, read(weights, spec.backbone))
+    else:
+        _assign_dense(model, spec, weights)
+
+
+def _assign_dense(model: tf_keras.Model, spec: Spec, weights: str) -> None:
     if not Path(weights).is_file():
         raise UserError(f"The weights file {weights} does not exist.")
     layers = dense.read(weights)
@@ -86,9 +96,7 @@ def _with_own_weights(spec: Spec, weights: str) -> tf_keras.Model:
         raise UserError(
             f"{weights} holds no network of --task={spec.task}; give the best.weights.h5 of a run."
         )
-    model = build(spec)
     dense.assign(model, layers, weights)
-    return model
 
 
 # -- teachers --------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ pre { background: #f5f5f5; padding: .6rem; font-size: .8rem; }
 img { max-width: 100%; height: auto; }
 figure { margin: 1.5rem 0; }
 figcaption { color: #666; font-size: .9rem; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: 1rem; }
+.gallery figure { margin: 0; overflow-wrap: anywhere; }
+.gallery img { width: 100%; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .5rem; text-align: right; border-bottom: 1px solid #ddd; }
@@ -68,11 +71,17 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
     return f'<div class="scroll"><table class="facts">{body}</table></div>'
 
 
-def image(path: Path, caption: str) -> str:
-    """A PNG with its caption."""
-    data = base64.b64encode(path.read_bytes()).decode()
+def image(png: Path | bytes, caption: str) -> str:
+    """A PNG, or the file of one, with its caption."""
+    content = png if isinstance(png, bytes) else png.read_bytes()
+    data = base64.b64encode(content).decode()
     text = html.escape(caption)
     return (
         f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
         f"<figcaption>{text}</figcaption></figure>"
     )
+
+
+def gallery(images: Iterable[str]) -> str:
+    """Small pictures of `image` side by side, as many in a row as there is room for."""
+    return f'<div class="gallery">{"".join(images)}</div>'

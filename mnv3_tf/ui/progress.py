@@ -21,7 +21,7 @@ def reported(
         if now - said >= SECONDS and number < total:
             said = now
             left = (now - begun) / number * (total - number)
-            say(f"  {what}: {number} of {total} judged, {duration(left)} left")
+            say(f"  {what}: {number} of {total} evaluated, {duration(left)} left")
 
 
 def duration(seconds: float) -> str:

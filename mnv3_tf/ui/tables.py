@@ -28,19 +28,40 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -
     _print(table, cells)
 
 
+def fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether each cell of such a table has room on a line of the terminal."""
+    from rich.console import Console
+
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    return sum(widths) + BETWEEN * (len(widths) - 1) <= Console().width
+
+
+BETWEEN = 3
+"""Characters between two columns."""
+
+
 def _table(title: str) -> Any:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Text(title, "table.title")
+    return Table(title=shown, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _print(table: Any, rows: Iterable[Sequence[object]]) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     for row in rows:
-        table.add_row(*map(str, row))
+        # As they are: of a plain text, rich would take [red] or :cat: for its own marks.
+        table.add_row(*(Text(str(cell)) for cell in row))
     Console().print(table)
+
+
+def figure(part: float | None) -> str:
+    """ "0.9710", and "-" for None."""
+    return "-" if part is None else f"{part:.4f}"
 
 
 def percent(part: float) -> str:

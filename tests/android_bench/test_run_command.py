@@ -332,7 +332,9 @@ def test_devices_shows_what_a_phone_tells_and_what_not(phone, call) -> None:
     assert found[0]["now"]["battery_percent"] == 87
     assert found[0]["now"]["current_khz"] == 1401000
     assert found[0]["state"] == "device"
-    told = dict(devices.rows(found[0]))
+    told = dict(
+        devices.rows(devices.look(phone.client, devices.Attached(phone.serial, "device", None)))
+    )
     assert told["cores 30"] == "cpu 4,5: 2253 MHz, governor not readable"
     assert told["memory"] == "7456 MB, free 4005 MB"
     assert (told["temperature"], told["battery"]) == ("28.0 C", "87 %")
@@ -342,10 +344,10 @@ def test_devices_shows_what_a_phone_tells_and_what_not(phone, call) -> None:
 
 
 def test_devices_that_cannot_be_used_have_their_state_alone(call, phone, monkeypatch) -> None:
-    offline = devices.Attached("X1", "offline", None)
-    assert devices.look(phone.client, offline) == {"serial": "X1", "state": "offline"}
-    gone = devices.Attached("X2", "device", None)
-    assert devices.look(phone.client, gone) == {"serial": "X2", "state": "device_lost"}
-    assert devices.rows({"serial": "X1", "state": "offline"}) == [("state", "offline")]
+    offline = devices.look(phone.client, devices.Attached("X1", "offline", None))
+    assert offline.as_json() == {"serial": "X1", "state": "offline"}
+    assert devices.rows(offline) == [("state", "offline")]
+    gone = devices.look(phone.client, devices.Attached("X2", "device", None))
+    assert gone.as_json() == {"serial": "X2", "state": "device_lost"}
     monkeypatch.setattr(devices.adb, "attached", lambda client: [])
     assert "No phone is attached" in call([], devices)[1]

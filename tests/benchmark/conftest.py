@@ -20,6 +20,8 @@ def fake_latency(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, list[fl
                 {
                     "median_us": float(np.median(medians[Path(path).stem])),
                     "ci_us": [900.0, 1100.0],
+                    "full_pace_us": float(min(medians[Path(path).stem])) / 2,
+                    "full_pace_ci_us": [450.0, 550.0],
                     "p95_us": 1200.0,
                     "samples": 10,
                     "spread": 0.01,

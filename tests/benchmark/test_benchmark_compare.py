@@ -9,7 +9,7 @@ import pytest
 from benchmark import compare
 from mnv3_tf.measuring import comparison, latency, machine, statistics
 from mnv3_tf.measuring.comparison import Change, Timing
-from mnv3_tf.tflite import inspection, runtime
+from mnv3_tf.tflite import inspection, loading, runtime
 from mnv3_tf.ui import cli
 
 REPORT = {
@@ -28,9 +28,9 @@ def few(monkeypatch):
 @pytest.fixture
 def measured(monkeypatch, tmp_path):
     """What `latency` writes about models of these medians, with rounds that spread by a percent."""
-    monkeypatch.setattr(runtime, "check_loads", lambda *_: None)
+    monkeypatch.setattr(loading, "check_loads", lambda *_: None)
     monkeypatch.setattr(runtime, "TFLiteModel", lambda *_: None)
-    monkeypatch.setattr(inspection, "inspect", lambda _: REPORT)
+    monkeypatch.setattr(inspection, "inspect", lambda *_: REPORT)
     monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
 
     def write(folder: str, seed: int = 0, noise: float = 0.01, rounds: int = 10, **us: float):
@@ -237,13 +237,13 @@ def steady(us: float, rounds: int = 5) -> Timing:
 
 
 def test_a_change_has_both_times_and_their_ratio():
-    assert comparison.judge(steady(1000.0), steady(1250.0), 5.0) == Change(
+    assert comparison.change_between(steady(1000.0), steady(1250.0), 5.0) == Change(
         "m", 2, 1000.0, 1250.0, 1.25, 1.25, 1.25, "slower", regression=True
     )
-    assert comparison.judge(steady(1000.0), steady(1000.0), 0.0) == Change(
+    assert comparison.change_between(steady(1000.0), steady(1000.0), 0.0) == Change(
         "m", 2, 1000.0, 1000.0, 1.0, 1.0, 1.0, "no difference", regression=False
     )
-    assert comparison.judge(steady(1000.0), steady(500.0), 0.0) == Change(
+    assert comparison.change_between(steady(1000.0), steady(500.0), 0.0) == Change(
         "m", 2, 1000.0, 500.0, 0.5, 0.5, 0.5, "faster", regression=False
     )
 
@@ -251,23 +251,23 @@ def test_a_change_has_both_times_and_their_ratio():
 @pytest.mark.parametrize(("bound", "fails"), [(25.0, False), (24.9, True), (25.1, False)])
 @pytest.mark.parametrize(("rounds", "verdict"), [(5, "slower"), (4, "too few rounds")])
 def test_a_bound_is_what_may_be_reached(bound, fails, rounds, verdict):
-    found = comparison.judge(steady(1000.0), steady(1250.0, rounds), bound)
+    found = comparison.change_between(steady(1000.0), steady(1250.0, rounds), bound)
     assert (found.verdict, found.regression) == (verdict, fails)
-    found = comparison.judge(steady(1000.0, rounds), steady(1250.0), bound)
+    found = comparison.change_between(steady(1000.0, rounds), steady(1250.0), bound)
     assert (found.verdict, found.regression) == (verdict, fails)
 
 
 def test_what_failed_has_no_ratio():
     failed = Timing("m", 2, None, [])
     nothing = (None, None, None)
-    assert comparison.judge(failed, steady(9.0), 5.0) == Change(
+    assert comparison.change_between(failed, steady(9.0), 5.0) == Change(
         "m", 2, None, 9.0, *nothing, "failed before", regression=False
     )
-    assert comparison.judge(failed, None, 5.0).verdict == "failed before"
-    assert comparison.judge(steady(9.0), failed, 5.0) == Change(
+    assert comparison.change_between(failed, None, 5.0).verdict == "failed before"
+    assert comparison.change_between(steady(9.0), failed, 5.0) == Change(
         "m", 2, 9.0, None, *nothing, "fails now", regression=True
     )
-    assert comparison.judge(steady(9.0), None, 5.0) == Change(
+    assert comparison.change_between(steady(9.0), None, 5.0) == Change(
         "m", 2, 9.0, None, *nothing, "is missing", regression=True
     )
 

@@ -1,11 +1,15 @@
 """What is drawn of measurements: the numbers, in which unit, and what is written beside them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmark import paper_plots, profile
+from benchmark import int8_results, paper_plots, profile
 from benchmark.search_strategies_plot import plot_runs
 from mnv3_tf.measuring import plots
+from mnv3_tf.measuring.plots import Bar
+from mnv3_tf.measuring.statistics import Headline
 
 
 def widths(axes) -> list[float]:
@@ -29,17 +33,17 @@ def legend(figure) -> list[str]:
 # -- latency and accuracy --------------------------------------------------------------------
 
 
-def timed(name: str, us: float, **more) -> dict:
-    row = {"name": name, "median_us": us, "p95_us": 1.5 * us, "ci_us": [0.9 * us, 1.2 * us]}
-    return row | {"quantize": "none", "ratio": us / 1000} | more
+def timed(name: str, us: float, kind: str = "none", **more) -> Bar:
+    headline = Headline(us, (0.9 * us, 1.2 * us), "median")
+    return Bar(name, kind, headline, 1.5 * us, us / 1000, **more)
 
 
 def test_latencies_are_in_milliseconds_with_the_ratio_to_the_first(drawn, tmp_path):
     rows = [
         timed("a", 1000.0),
-        timed("b", 250.0, quantize="int8"),
-        timed("c", 400.0, quantize="int8"),
-        {"name": "d", "median_us": None, "text": "does not load"},
+        timed("b", 250.0, "int8"),
+        timed("c", 400.0, "int8"),
+        Bar("d", "int8", text="does not load"),
     ]
     plots.plot_latency(rows, "A title", tmp_path / "l.png")
     (figure,) = drawn
@@ -59,11 +63,23 @@ def test_latencies_are_in_milliseconds_with_the_ratio_to_the_first(drawn, tmp_pa
 
 
 def test_latencies_at_full_pace_are_said_to_be(drawn, tmp_path):
-    rows = [timed("a", 1000.0, full_pace_us=800.0, full_pace_ci_us=[700.0, 900.0])]
-    plots.plot_latency(rows, "A title", tmp_path / "l.png")
+    bar = Bar("a", "none", Headline(800.0, (700.0, 900.0), "full pace"))
+    plots.plot_latency([bar], "A title", tmp_path / "l.png")
     (axes,) = drawn[0].axes
     assert widths(axes) == [0.8]
+    # The ends of the interval; a p95 that is not known is not drawn.
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "|"] == [0.7, 0.9]
     assert axes.get_xlabel() == "milliseconds per inference, full pace"
+
+
+def test_a_p95_far_beyond_the_bars_is_written(drawn, tmp_path):
+    half = timed("b", 500.0)
+    rows = [timed("a", 1000.0), *(replace(half, p95_us=us) for us in (3000.0, 3001.0, None))]
+    plots.plot_latency(rows, "", tmp_path / "l.png")
+    (axes,) = drawn[0].axes  # the longest bar's interval ends at 1.2 ms
+    beside = "0.50 ms  (0.50x)"
+    assert texts(axes) == ["1.00 ms", beside, f"{beside}  p95 3.00 ms", beside]
+    assert axes.get_xlim() == pytest.approx((0, 1.6 * 3.0))
 
 
 def test_texts_of_ones_own_get_more_room(drawn, tmp_path):
@@ -92,7 +108,7 @@ def test_accuracy_is_beside_the_float_networks(drawn, tmp_path):
         {"file": "p", "method": "ptq", "top1": 0.7, "top1_loss": 5.0} | common,
         {"file": "q", "method": "qat", "top1": 0.76, "top1_loss": -1.0, "kernels": "built-in"},
     ]
-    plots.plot_accuracy(rows, "A title", tmp_path / "a.png")
+    int8_results.plot_accuracy(rows, "A title", tmp_path / "a.png")
     (figure,) = drawn
     (axes,) = figure.axes
     assert widths(axes) == [0.7, 0.76]

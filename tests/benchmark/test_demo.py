@@ -11,6 +11,7 @@ import tiny
 from making import quick_timing
 
 from benchmark import demo
+from mnv3_tf.data import sources
 from mnv3_tf.measuring import latency
 from mnv3_tf.tflite import runtime
 from mnv3_tf.ui import cli
@@ -71,8 +72,8 @@ def asked(monkeypatch, drawn, tmp_path) -> dict[str, list]:
     def benchmark_latency(paths, settings):
         asked["time"].append((paths, settings))
         rows = [
-            {"name": Path(path).stem, "median_us": 1500.0 + n, "ratio": 1.0 + n / 10}
-            | {"p95_us": 2000.0, "ci_us": [1.0, 2.0], "quantize": "none"}
+            {"name": Path(path).stem, "full_pace_us": 1500.0 + n, "full_pace_ratio": 1.0 + n / 10}
+            | {"p95_us": 2000.0, "full_pace_ci_us": [1.0, 2.0], "quantize": "none"}
             for n, path in enumerate(paths)
         ]
         return {
@@ -92,10 +93,10 @@ def asked(monkeypatch, drawn, tmp_path) -> dict[str, list]:
         "mnv3_tf.export.settings": {"ExportOptions": lambda quantize: quantize},
         "mnv3_tf.export.pictures": {"training_on": training_on},
         "mnv3_tf.training.trained": {"load_run": lambda run: trained},
-        "mnv3_tf.data.sources": {"open_dataset": open_dataset},
     }
     for name, parts in stands_in.items():
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**parts))
+    monkeypatch.setattr(sources, "open_dataset", open_dataset)
     monkeypatch.setattr(cli, "import_tensorflow", lambda args: None)
     monkeypatch.setattr(latency, "benchmark_latency", benchmark_latency)
     answers = SimpleNamespace(predict=lambda pictures: np.eye(2)[[0, 1] * 5])

@@ -11,6 +11,7 @@ from benchmark.doc_pages import SHOWN
 from benchmark.paper_tables import TABLES
 from benchmark.result_files import Column, ResultFile
 from mnv3_tf.errors import UserError
+from mnv3_tf.search.latency_model import LatencyTable
 from mnv3_tf.ui import cli
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -124,10 +125,11 @@ def test_new_results_change_the_pages_and_the_pictures(copy, tmp_path, capsys):
                 {"network": "v2", "quantize": "none", "us": {"stem": 2000.0}, "whole_us": 3000.0}
             ],
         },
-        {
-            "conditions": {"device": "Another"},
-            "errors": {"int8": errors | {"sum_of_parts": {"median": 0.2}}},
-        },
+        json.loads(
+            LatencyTable(
+                {"device": "Another"}, errors={"int8": errors | {"sum_of_parts": {"median": 0.2}}}
+            ).to_json()
+        ),
     ]
     for path, tree in zip(paths, trees, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import int8
+from benchmark import int8, int8_results
 from mnv3_tf.measuring import latency
+from mnv3_tf.measuring.statistics import Headline
 from mnv3_tf.networks.named import resolve
 
 PNG = b"\x89PNG"
@@ -117,8 +118,7 @@ def timed_rows(fake_latency) -> dict[str, Any]:
         STAND_IN,
         row("composite_uint8", "ptq"),
     ]
-    results = int8.time_rows(rows, latency.HostSettings())
-    return {"schema_version": 1, "command": "python -m benchmark int8"} | results
+    return int8_results.time_files(rows, latency.HostSettings(), "python -m benchmark int8")
 
 
 def test_times_are_compared_by_round_with_what_loads(timed_rows):
@@ -129,9 +129,11 @@ def test_times_are_compared_by_round_with_what_loads(timed_rows):
     assert ours["ratio"]["float"] == {"value": 0.5, "low": 0.5, "high": 0.5}
     assert ours["ratio"]["stock"]["value"] == 0.125
     assert ours["ratio"]["relu6"] is None
-    assert ours["median_us"] == 500.0
-    assert rows["stock"]["median_us"] is None
-    assert set(rows["stock"]["ratio"].values()) == {None}
+    assert ours["full_pace_ratio"] == {"float": 0.5, "stock": 0.125, "relu6": None}
+    assert (ours["median_us"], ours["full_pace_us"]) == (500.0, 250.0)
+    assert {rows["stock"][key] for key in int8_results.TIMES} == {None}
+    for ratio in ("ratio", "full_pace_ratio"):
+        assert set(rows["stock"][ratio].values()) == {None}
     assert timed_rows["warnings"] == [
         "stock does not load under XNNPACK: scale too fine",
         "busy.",
@@ -140,18 +142,19 @@ def test_times_are_compared_by_round_with_what_loads(timed_rows):
 
 def test_a_stock_file_that_loads_is_the_one_to_compare_with(fake_latency):
     fake_latency({"float": [1000.0] * 5, "stock": [3000.0] * 5})
-    results = int8.time_rows([row("float", None), row("stock", "stock")], latency.HostSettings())
+    files = [row("float", None), row("stock", "stock")]
+    results = int8_results.time_files(files, latency.HostSettings(), "")
     assert results["rows"][0]["ratio"]["stock"]["value"] == pytest.approx(1 / 3)
 
 
 def test_tables_fit_and_say_what_does_not_load(timed_rows, capsys):
-    int8.show(timed_rows, resolve("small"))
+    int8_results.show(timed_rows, resolve("small"))
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     stock = next(line for line in lines if line.startswith(" stock "))
     assert stock.split() == ["stock", "3.00", "0.30", "-", "fails", "-", "-", "-", "-"]
     ours = [line.split() for line in lines if line.startswith(" composite_uint8")]
-    assert ours[0][1:] == ["3.00", "0.30", "1", "0.500", "20.0", "0.50", "0.12", "-"]
+    assert ours[0][1:] == ["3.00", "0.30", "1", "0.250", "20.0", "0.50", "0.12", "-"]
     assert ours[1][1:] == ["ptq", "composite", "xnnpack", "0.770", "2.0", "0.950", "0.050"]
     assert "With random weights and settled BatchNorm: stock_random." in lines
     prose = ("size:", "Warning:")
@@ -159,7 +162,7 @@ def test_tables_fit_and_say_what_does_not_load(timed_rows, capsys):
 
 
 def test_results_and_plots_are_written(timed_rows, tmp_path):
-    int8.write_results(timed_rows, resolve("small"), tmp_path)
+    int8_results.write(timed_rows, resolve("small"), tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == timed_rows
     assert (tmp_path / "latency.png").read_bytes().startswith(PNG)
     assert (tmp_path / "accuracy.png").read_bytes().startswith(PNG)
@@ -169,18 +172,19 @@ def test_bars_say_how_they_compare(timed_rows, monkeypatch, tmp_path):
     from mnv3_tf.measuring import plots
 
     drawn: dict[str, Any] = {}
-    for kind in ("latency", "accuracy"):
+    for module, kind in ((plots, "latency"), (int8_results, "accuracy")):
         monkeypatch.setattr(
-            plots, f"plot_{kind}", lambda *given, kind=kind: drawn.update({kind: given})
+            module, f"plot_{kind}", lambda *given, kind=kind: drawn.update({kind: given})
         )
-    int8.write_results(timed_rows, resolve("small", 1.0, 96), tmp_path)
+    int8_results.write(timed_rows, resolve("small", 1.0, 96), tmp_path)
     bars, title, path = drawn["latency"]
     float32, stock, stand_in, ours = bars
-    assert float32["text"] == "1.00 ms  1.00x float, 0.25x stock"
-    assert stock["text"] == "does not load under XNNPACK"
-    assert ours["text"] == "0.50 ms  0.50x float, 0.12x stock"
-    assert [bar["quantize"] for bar in bars] == ["none", "stock", "stock", "ptq"]
-    assert stand_in["name"] == "stock_random"
+    assert float32.text == "0.50 ms  1.00x float, 0.25x stock"
+    assert (stock.headline, stock.text) == (None, "does not load under XNNPACK")
+    assert ours.text == "0.25 ms  0.50x float, 0.12x stock"
+    assert ours.headline == Headline(250.0, (450.0, 550.0), "full pace")
+    assert [bar.kind for bar in bars] == ["none", "stock", "stock", "ptq"]
+    assert stand_in.name == "stock_random"
     assert title == "small, 96x96, A processor, 1 thread"
     assert path == tmp_path / "latency.png"
     rows, title, path = drawn["accuracy"]
@@ -193,8 +197,8 @@ def test_without_pictures_there_is_no_accuracy(fake_latency, tmp_path, capsys):
     fake_latency({"float": [1000.0] * 5, "relu6": [400.0] * 5})
     nothing = {"top1": None, "top1_loss": None, "agreement": None, "network": "settled random"}
     rows = [row("float", None, **nothing), row("relu6", "ptq", **nothing)]
-    results = int8.time_rows(rows, latency.HostSettings())
-    int8.write_results(results, resolve("small"), tmp_path)
-    int8.show(results, resolve("small"))
+    results = int8_results.time_files(rows, latency.HostSettings(), "")
+    int8_results.write(results, resolve("small"), tmp_path)
+    int8_results.show(results, resolve("small"))
     assert not (tmp_path / "accuracy.png").exists()
     assert "Accuracy" not in capsys.readouterr().out

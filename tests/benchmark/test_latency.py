@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tiny
-from refusals import check_command
+from foreign_files import colour_classifier, written
+from looking import in_process
+from refusals import check_command, refused
 
 from benchmark import latency as command
 from mnv3_tf.measuring import latency, machine, turns
-from mnv3_tf.tflite import inspection, runtime, skeleton
+from mnv3_tf.tflite import inspection, loading, runtime, skeleton
 from mnv3_tf.ui import cli
 
 ROUNDS = [100.0, 110.0, 120.0, 130.0, 140.0]
@@ -30,7 +32,7 @@ class Scripted:
 
     loaded: list["Scripted"]
 
-    def __init__(self, path, threads=1, delegate=True):
+    def __init__(self, path, threads=1, delegate=True, shape=None):
         self.name, self.threads, self.delegate = Path(path).stem, threads, delegate
         self.factor = {"light": 1, "heavy": 3}[self.name]
         self.rounds = iter(ROUNDS)
@@ -54,7 +56,7 @@ def scripted(monkeypatch):
         times[: max(1, count // 10)] *= 10
         return times
 
-    def inspect(path):
+    def inspect(path, reading=None):
         share = {"nodes": 9, "delegated": 8, "partitions": 2, "error": None}
         size = 1_234_567 if "light" in path else 12_340_000
         return {"sha256": f"of {path}", "bytes": size, "quantize": "int8", "xnnpack": share}
@@ -63,7 +65,9 @@ def scripted(monkeypatch):
     monkeypatch.setattr(runtime, "TFLiteModel", Scripted)
     monkeypatch.setattr(runtime, "warm_up", lambda invoke: 1000.0 * invoke.__self__.factor)
     monkeypatch.setattr(runtime, "sample", sample)
-    monkeypatch.setattr(runtime, "check_loads", lambda path, delegate: 12.6 if delegate else None)
+    monkeypatch.setattr(
+        loading, "check_loads", lambda path, delegate, shape: 12.6 if delegate else None
+    )
     monkeypatch.setattr(inspection, "inspect", inspect)
     monkeypatch.setattr(machine, "cores_in_use", lambda: 0.0)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
@@ -194,6 +198,24 @@ def test_a_real_file_against_itself(tmp_path):
         assert (row["partitions"], row["quantize"]) == (1, "none")
         assert row["peak_mb"] > 0
         assert len(row["rounds_us"]) == 9
+
+
+def test_nothing_times_one_pixel(tmp_path):
+    """A file whose input may have any size is timed at the size that is asked for."""
+    free = {"shape": (1, 1, 1, 3), "signature": (-1, -1, -1, 3)}
+    path = str(written(tmp_path, colour_classifier([("MUL", 0.5)], **free)))
+    with refused(path, "any size (1 x any x any x 3)", "--input_shape=1x224x224x3"):
+        latency.benchmark_latency([path], latency.HostSettings(rounds=5))
+    medians = []
+    with pytest.MonkeyPatch.context() as patch, in_process():
+        patch.setattr(runtime, "warm_up", lambda run: float(np.median(runtime.sample(run, 9))))
+        for shape in ((1, 8, 8, 3), (1, 512, 512, 3)):
+            settings = latency.HostSettings(rounds=5, burst_ms=1, input_shape=shape)
+            results = latency.benchmark_latency([path], settings)
+            medians.append(results["models"][0]["median_us"])
+    assert medians[1] > 20 * medians[0]
+    assert "--input_shape=1x512x512x3" in results["command"]
+    assert results["settings"]["input_shape"] == (1, 512, 512, 3)
 
 
 def test_the_plan_gives_everyone_a_turn_in_every_round_in_changing_order():

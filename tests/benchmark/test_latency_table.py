@@ -303,13 +303,8 @@ def test_a_line_is_in_percent():
 
 
 def test_errors_are_plotted_in_milliseconds(drawn, tmp_path):
-    errors = {"median": 0.05, "p95": 0.1, "spearman": 0.9}
-    found = {
-        "measured_us": [1000.0, 2000.0],
-        "predicted_us": [1100.0, 1900.0],
-        "sum_us": [700.0, 1500.0],
-        "errors": errors,
-    }
+    us = ([1000.0, 2000.0], [1100.0, 1900.0], [700.0, 1500.0])
+    found = latency_table.Predictions(*map(np.array, us))
     conditions = {"device": "A phone", "threads": 2}
     plot_errors({"none": found, "int8": found}, conditions, tmp_path / "t.png")
     (figure,) = drawn
@@ -322,7 +317,7 @@ def test_errors_are_plotted_in_milliseconds(drawn, tmp_path):
         (line,) = axes.lines
         assert list(line.get_xdata()) == list(line.get_ydata())  # on it, predictions are right
         assert axes.get_xlim() == axes.get_ylim() == pytest.approx((0, 2.1))
-        assert axes.texts[0].get_text() == "median error 5.0%\n95 % below 10.0%\nSpearman 0.900"
+        assert axes.texts[0].get_text() == "median error 7.5%\n95 % below 10.0%\nSpearman 1.000"
         assert (axes.get_xlabel(), axes.get_ylabel()) == ("measured (ms)", "predicted (ms)")
 
 

@@ -12,6 +12,7 @@ from benchmark import paper, paper_tables, profile, report
 from mnv3_tf.measuring.timers import HostTimer
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.named import resolve
+from mnv3_tf.search.latency_model import LatencyTable
 from mnv3_tf.tflite import skeleton
 from mnv3_tf.ui import cli
 
@@ -60,8 +61,8 @@ def results(tmp_path_factory) -> Path:
     for name in ("paper/redesigns.png", "paper/frontier.png", "latency_table.png"):
         (folder / name).write_bytes(b"a plot")
     errors = {"networks": 40, "median": 0.0123, "p95": 0.04, "spearman": 0.98765}
-    found = {"errors": {"none": errors | {"sum_of_parts": {"median": 0.2}}}}
-    (folder / "latency_table.json").write_text(json.dumps(found))
+    found = LatencyTable({}, errors={"none": errors | {"sum_of_parts": {"median": 0.2}}})
+    (folder / "latency_table.json").write_text(found.to_json())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HostTimer, "time", nanoseconds_a_byte)
         flags = ("--models=small_minimalistic", "--resolution=32", "--rounds=3", "--threads=2")
@@ -103,7 +104,7 @@ def test_the_page_has_all_and_needs_nothing_else(results, tmp_path, capsys):
 
 def test_by_default_the_page_is_beside_the_results(tmp_path):
     (tmp_path / "latency_table.png").write_bytes(b"a plot")
-    (tmp_path / "latency_table.json").write_text('{"errors": {}}')
+    (tmp_path / "latency_table.json").write_text(LatencyTable({}).to_json())
     assert run(report, f"--results={tmp_path}") == 0
     assert "The latency table" in (tmp_path / "report.html").read_text()
 
@@ -205,6 +206,14 @@ def test_bad_folders_get_one_sentence(tmp_path, capsys):
     assert run(report, f"--results={tmp_path / 'nowhere'}") == 2
     assert "holds no results; make some with python -m benchmark paper" in capsys.readouterr().err
     (tmp_path / "paper").mkdir()
-    (tmp_path / "paper" / "networks.json").write_text('{"cut": ')
-    assert run(report, f"--results={tmp_path}") == 2
-    assert "measure it again" in capsys.readouterr().err
+    for name in ("paper/networks.json", "profile/profile.json", "latency_table.json"):
+        for content in ('{"cut": ', "[1]"):
+            file = tmp_path / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(content)
+            assert run(report, f"--results={tmp_path}") == 2
+            err = capsys.readouterr().err
+            assert str(file) in err
+            assert "measure it again" in err
+            assert err.count("\n") == 1
+        file.unlink()

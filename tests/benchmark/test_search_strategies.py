@@ -72,7 +72,7 @@ def compared(table, tmp_path_factory) -> tuple[Path, str]:
 @pytest.fixture(scope="module")
 def judged(table):
     """All of the space."""
-    return search_strategies.judge_all(SPACE, LatencyTable.read(table), "int8")
+    return search_strategies.evaluate_all(SPACE, LatencyTable.read(table), "int8")
 
 
 def test_the_whole_command_is_of_16384_architectures_and_a_tenth_of_them():
@@ -123,7 +123,7 @@ def test_latencies_are_the_tables(table):
     """On a part of the space: its target, and the reward of one architecture."""
     read = LatencyTable.read(table)
     part = Space(SPACE.start, **{**CHOICES, "layers": (0,)})
-    judged = search_strategies.judge_all(part, read, "int8")
+    judged = search_strategies.evaluate_all(part, read, "int8")
     specs = {a: part.decode(a) for a in judged.rewards}
     latencies = {a: read.network_us(spec, "int8") for a, spec in specs.items()}
     assert judged.target == pytest.approx(0.8 * np.median(list(latencies.values())))
@@ -135,7 +135,7 @@ def test_latencies_are_the_tables(table):
 
 
 def test_a_part_of_the_best_is_reached_exactly():
-    judged = search_strategies.Judged({(0,): 1.0, (1,): 0.99, (2,): 0.98, (3,): -1.0}, 9.0)
+    judged = search_strategies.EvaluatedSpace({(0,): 1.0, (1,): 0.99, (2,): 0.98, (3,): -1.0}, 9.0)
     assert (judged.best, judged.best_architecture) == (1.0, (0,))
     assert judged.within(0.99) == 0.5
 

@@ -77,6 +77,20 @@ def make_coco(tmp_path: Path) -> Callable[..., str]:
 
 
 @pytest.fixture
+def make_coco_twice(make_coco: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
+    """The same for training and, of pictures in the folder "others", for validation."""
+
+    def write(boxes: list[list[tuple[float, ...]]], **document: object) -> str:
+        name = make_coco(boxes, **document)
+        (tmp_path / "others").mkdir()
+        for path in (tmp_path / "pictures").iterdir():
+            (tmp_path / "others" / path.name).write_bytes(path.read_bytes() + b"another")
+        return f"{name},{tmp_path / 'c.json'},{tmp_path / 'others'}"
+
+    return write
+
+
+@pytest.fixture
 def make_voc(tmp_path: Path) -> Callable[..., Path]:
     """Writes photographs of 40 x 50 in the layout of Pascal VOC.
 
@@ -113,11 +127,12 @@ def make_masks(tmp_path: Path) -> Callable[..., Path]:
 
     def write(masks: list[Image.Image], labels: str = "sky\nroad\ntree\n") -> Path:
         root = tmp_path / "masks"
-        for part in ("train", "val"):
+        for number, part in enumerate(("train", "val")):
             (root / part / "images").mkdir(parents=True)
             (root / part / "masks").mkdir()
             for index, mask in enumerate(masks):
-                (root / part / "images" / f"{index}.jpg").write_bytes(encode(photo(index)))
+                picture = encode(photo(100 * number + index))
+                (root / part / "images" / f"{index}.jpg").write_bytes(picture)
                 mask.save(root / part / "masks" / f"{index}.png")
         (root / "labels.txt").write_text(labels)
         return root

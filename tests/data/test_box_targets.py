@@ -27,10 +27,25 @@ def test_a_box_is_in_parts_of_height_and_width():
     assert (objects.size, notes) == ((100, 200), ())
 
 
-def test_what_leaves_the_picture_is_clipped():
+def test_what_leaves_the_picture_is_clipped_and_counted():
     objects, notes = cleaned([[-10, -20, 150, 100], [90, 190, 1e9, 1e9]])
     np.testing.assert_allclose(objects.boxes, [[0, 0, 1, 0.5], [0.9, 0.95, 1, 1]], rtol=1e-6)
+    assert notes == ("2 boxes leave their pictures and were cut (a.jpg)",)
+
+
+def test_a_pixel_more_is_clipped_for_some_count_from_1():
+    objects, notes = cleaned([[-1, -1, 50, 100], [50, 100, 101, 201]])
+    np.testing.assert_allclose(objects.boxes, [[0, 0, 0.5, 0.5], [0.5, 0.5, 1, 1]], rtol=1e-6)
     assert notes == ()
+
+
+def test_what_is_smaller_than_a_pixel_is_counted():
+    objects, notes = cleaned([[5, 5, 6, 6], [5, 5, 5.9, 50], [99.5, 5, 150, 50]])
+    assert len(objects.boxes) == 3
+    assert notes == (
+        "2 boxes are smaller than a pixel (a.jpg)",
+        "1 box leaves its picture and was cut (a.jpg)",
+    )
 
 
 USELESS = {

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from refusals import refused
 
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
@@ -13,7 +14,7 @@ PLAIN = [[DOG, CAT], [CAT], [], [DOG], [DOG]]
 
 
 def opened(name, seed=0):
-    return open_dataset(name, task="detect", seed=seed)
+    return open_dataset(name, task="detect", seed=seed, training=True)
 
 
 def marks(split):
@@ -30,19 +31,8 @@ def left(split):
     return [round(50 * of_picture["boxes"][0, 1]) for of_picture in marks(split)]
 
 
-@pytest.fixture
-def twice(make_coco):
-    """One file for training and validation both, so that the pictures are in order."""
-
-    def write(boxes, **document):
-        name = make_coco(boxes, **document)
-        return f"{name},{name.removeprefix('coco:')}"
-
-    return write
-
-
-def test_ids_with_gaps_become_classes_in_their_order(twice):
-    data = opened(twice(PLAIN))
+def test_ids_with_gaps_become_classes_in_their_order(make_coco_twice):
+    data = opened(make_coco_twice(PLAIN))
     assert data.class_names == ("dog", "cat")
     assert classes(data.val) == [[0, 1], [1], [], [0], [0]]
     first, *_ = found = marks(data.val)
@@ -59,10 +49,12 @@ def test_a_fifth_is_held_out_under_the_seed(make_coco):
     assert sorted(left(data.train) + left(data.val)) == list(range(10))
     assert left(opened(name).val) == left(data.val)
     assert left(opened(name, 1).val) != left(data.val)
+    whole = open_dataset(name, task="detect")
+    assert (whole.train, left(whole.val)) == (None, list(range(10)))
 
 
-def test_crowds_are_told(twice):
-    name = twice(PLAIN)
+def test_crowds_are_told(make_coco_twice):
+    name = make_coco_twice(PLAIN)
     path = name.removeprefix("coco:").split(",")[0]
     with open(path) as file:
         document = json.load(file)
@@ -73,11 +65,103 @@ def test_crowds_are_told(twice):
     assert crowd == [[False, True], [False], [], [False], [False]]
 
 
-def test_pictures_without_boxes_are_kept(twice):
-    data = opened(twice([[], [], [], []]))
+def test_pictures_without_boxes_are_kept(make_coco_twice):
+    data = opened(make_coco_twice([[], [DOG], [], []]))
     found = marks(data.train)
-    assert [of_picture["boxes"].shape for of_picture in found] == [(0, 4)] * 4
-    assert classes(data.val) == [[]] * 4
+    assert [len(of_picture["boxes"]) for of_picture in found] == [0, 1, 0, 0]
+    assert classes(data.val) == [[], [0], [], []]
+
+
+def rewritten(tmp_path, **changes):
+    """The annotations with other values, each a function of the one before."""
+    tree = json.loads((tmp_path / "c.json").read_text())
+    for annotation in tree["annotations"]:
+        for key, change in changes.items():
+            annotation[key] = change(annotation.get(key, 0))
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+
+
+@pytest.mark.parametrize("key", ["image_id", "category_id"])
+@pytest.mark.parametrize("write", [str, float, " {}".format])
+def test_ids_match_however_they_are_written(make_coco_twice, tmp_path, key, write):
+    name = make_coco_twice(PLAIN)
+    rewritten(tmp_path, **{key: write})
+    data = opened(name)
+    assert classes(data.val) == [[0, 1], [1], [], [0], [0]]
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "crowd"), [("0", False), ("1", True), (False, False), (True, True), (None, False)]
+)
+def test_a_crowd_may_be_text(make_coco_twice, tmp_path, written, crowd):
+    name = make_coco_twice([[DOG, CAT]] * 2)
+    tree = json.loads((tmp_path / "c.json").read_text())
+    tree["annotations"][1]["iscrowd"] = written
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    assert marks(opened(name).val)[0]["crowd"].tolist() == [False, crowd]
+
+
+def test_a_crowd_that_is_neither(make_coco_twice, tmp_path):
+    name = make_coco_twice([[DOG, CAT]] * 2)
+    rewritten(tmp_path, iscrowd=lambda _: "maybe")
+    with refused("c.json is built otherwise", "iscrowd is 'maybe', but must be 0 or 1"):
+        opened(name)
+
+
+def test_categories_of_one_name_are_one_class(make_coco_twice):
+    name = make_coco_twice(
+        [[(3, 1, 1, 9, 9), (7, 1, 1, 9, 9), (9, 1, 1, 9, 9)]] * 2,
+        categories=[{"id": i, "name": n} for i, n in ((3, "dog"), (7, "cat "), (9, "dog"))],
+    )
+    data = opened(name)
+    assert data.class_names == ("dog", "cat")
+    assert classes(data.val) == [[0, 1, 0]] * 2
+    assert data.notes == ("2 categories have the names of others and are the same classes ('dog')",)
+
+
+def test_a_picture_with_two_ids_is_one_picture(make_coco_twice):
+    """With the annotations of both, those that are the same once."""
+    other = (3, 30, 20, 8, 8)
+    entries = [{"id": i, "file_name": f"{i % 3}.jpg", "height": 40, "width": 50} for i in range(4)]
+    data = opened(make_coco_twice([[DOG, CAT], [CAT], [DOG], [CAT, other]], images=entries))
+    assert classes(data.val) == [[0, 1, 0], [1], [0]]
+    (note,) = data.notes
+    assert note.startswith("2 pictures have further ids, whose annotations were put to")
+    assert note.endswith("(0.jpg)")
+
+
+def test_an_entry_that_is_there_twice_is_one(make_coco_twice):
+    entry = {"id": 0, "file_name": "0.jpg", "height": 40, "width": 50}
+    data = opened(make_coco_twice([[DOG, CAT]], images=[entry, entry]))
+    assert (classes(data.val), data.notes) == ([[0, 1]], ())
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("image_id", "5 of the 6 annotations of .* none of its images has, such as 100"),
+        ("category_id", "5 of the 6 annotations of .* none of its categories has, such as 103"),
+    ],
+)
+def test_annotations_most_of_which_belong_nowhere(make_coco_twice, tmp_path, key, sentence):
+    name = make_coco_twice([[DOG, CAT]] * 3)
+    tree = json.loads((tmp_path / "c.json").read_text())
+    for annotation in tree["annotations"][:5]:
+        annotation[key] += 100
+    (tmp_path / "c.json").write_text(json.dumps(tree))
+    with pytest.raises(UserError, match=sentence):
+        opened(name)
+
+
+@pytest.mark.parametrize("first", [2, 4])
+def test_annotations_whose_categories_are_numbered_by_one_off(make_coco_twice, first):
+    """Some would belong to another category, and only the last to none."""
+    categories = [{"id": id_, "name": f"c{id_}"} for id_ in (3, 4, 5)]
+    boxes = [[(first + n, 1, 1, 9, 9) for n in range(3)]] * 2
+    name = make_coco_twice(boxes, categories=categories)
+    with refused("c.json have category ids from", f"from {first} on, its categories from 3 on"):
+        opened(name)
 
 
 LEFT_OUT = {
@@ -91,16 +175,20 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize("note", LEFT_OUT)
 def test_annotations_that_cannot_be_used_are_counted(make_coco, note):
-    good = {"image_id": 0, "category_id": 3, "bbox": [0, 0, 25, 20]}
-    name = make_coco([[]] * 2, annotations=[good | LEFT_OUT[note], good])
+    good = [
+        {"image_id": index, "category_id": category, "bbox": [0, 0, 25, 20]}
+        for index in range(2)
+        for category in (3, 7)
+    ]
+    name = make_coco([[]] * 2, annotations=[good[0] | LEFT_OUT[note], *good])
     data = opened(name)
     assert data.notes == (note,)
-    assert sum(map(len, classes(data.train) + classes(data.val))) == 1
+    assert classes(data.train) + classes(data.val) == [[0, 1]] * 2
 
 
 @pytest.mark.parametrize("box", ["[NaN, 0, 5, 5]", "[0, 0, Infinity, 5]", "null", '"abcd"', "[]"])
 def test_what_is_no_box_is_counted(make_coco, box):
-    name = make_coco([[DOG]] * 2)
+    name = make_coco([[DOG, DOG, CAT]] * 2)
     path = name.removeprefix("coco:").split(",")[0]
     with open(path) as file:
         text = file.read()
@@ -109,23 +197,23 @@ def test_what_is_no_box_is_counted(make_coco, box):
     assert opened(name).notes == ("1 box that is not four finite numbers was left out (0.jpg)",)
 
 
-def test_pictures_that_are_missing_are_left_out_and_named(twice, tmp_path):
-    name = twice(PLAIN)
+def test_pictures_that_are_missing_are_left_out_and_named(make_coco_twice, tmp_path):
+    name = make_coco_twice(PLAIN)
     for index in (0, 2):
         (tmp_path / "pictures" / f"{index}.jpg").unlink()
     data = opened(name)
-    assert (len(data.train), len(data.val)) == (3, 3)
-    assert classes(data.val) == [[1], [0], [0]]
-    assert data.notes == ("4 pictures are missing and were left out (0.jpg, 2.jpg)",)
+    assert (len(data.train), len(data.val)) == (3, 5)
+    assert classes(data.train) == [[1], [0], [0]]
+    assert data.notes == ("2 pictures are missing and were left out (0.jpg, 2.jpg)",)
 
 
-def test_pictures_that_cannot_be_decoded_are_skipped_with_their_boxes(twice, tmp_path):
-    name = twice([[(3, index % 40, 0, 5, 5)] for index in range(120)])
+def test_pictures_that_cannot_be_decoded_are_skipped_with_their_boxes(make_coco_twice, tmp_path):
+    name = make_coco_twice([[(3, index % 40, 0, 5, 5)] for index in range(120)])
     cut = tmp_path / "pictures" / "7.jpg"
     cut.write_bytes(cut.read_bytes()[:-200])
     data = opened(name)
-    assert data.skipped == (str(cut), str(cut))
-    assert left(data.val) == [index % 40 for index in range(120) if index != 7]
+    assert data.skipped == (str(cut),)
+    assert left(data.train) == [index % 40 for index in range(120) if index != 7]
 
 
 REFUSED = {

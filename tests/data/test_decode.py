@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mnv3_tf.data.decode import decode, decode_window, evaluation_view, normalize, resize_bilinear
+from mnv3_tf.data.decode import (
+    decode,
+    decode_placed_window,
+    evaluation_view,
+    normalize,
+    resize_bilinear,
+)
 
 FORMATS = [
     ("JPEG", "RGB", 12),
@@ -50,16 +56,11 @@ def test_a_decoded_window_is_the_window_of_the_decoded(make_photo, encode_photo,
     # Without chroma subsampling, whose interpolation looks beyond the window's edges.
     options = {"subsampling": 0} if form == "JPEG" else {}
     content = tf.constant(encode_photo(make_photo(), form, mode, **options))
-    seen = []
-
-    def choose(shape):
-        seen.append(tuple(shape.numpy()))
-        return tf.constant([7, 11, 20, 17])
-
-    np.testing.assert_array_equal(
-        decode_window(content, choose, 16), decode(content)[7 : 7 + 20, 11 : 11 + 17]
+    pixels, window, shape = decode_placed_window(
+        content, lambda _: tf.constant([7, 11, 20, 17]), 16
     )
-    assert seen == [(40, 50)]
+    np.testing.assert_array_equal(pixels, decode(content)[7 : 7 + 20, 11 : 11 + 17])
+    assert (window.numpy().tolist(), shape.numpy().tolist()) == ([7, 11, 20, 17], [40, 50])
 
 
 def test_normalize_spans_minus_one_to_one():

@@ -38,6 +38,15 @@ def test_gray_values_and_palette_indices_are_the_classes(make_masks):
     np.testing.assert_array_equal(masks(data.val), [INDICES, INDICES])
 
 
+def test_which_parts_there_are(make_masks):
+    root = make_masks([gray(INDICES)] * 5)
+    (root / "val").rename(root / "test")
+    for training, sizes in ((False, [5, None, 5]), (True, [4, 1, 5])):
+        data = open_dataset(f"masks:{root}", task="segment", training=training)
+        parts = (data.train, data.val, data.test)
+        assert [split and len(split) for split in parts] == sizes
+
+
 def few_bits(bits, palette):
     """Indices and a PNG of them, written byte by byte: Pillow has no such grays."""
     indices = np.minimum(INDICES, 2**bits - 1)

@@ -1,15 +1,17 @@
 """Folders and tables, good and bad."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnv3_tf.data.dataset import Split
-from mnv3_tf.data.picture_files import PictureFile, is_picture, open_splits
+from mnv3_tf.data.picture_files import PictureFile, checked, open_splits
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.errors import UserError
+from mnv3_tf.upright import NoPictureError
 
 PLAIN = ["ant", "bee", "cow"]
 SPLIT = [f"{part}/{name}" for part in ("train", "val") for name in PLAIN]
@@ -40,34 +42,119 @@ def test_a_folder_with_train_and_val(make_classes):
 
 def test_a_folder_of_classes_is_split_by_class_and_seed(make_classes):
     name = f"folder:{make_classes(PLAIN, count=10)}"
-    data = open_dataset(name, seed=1)
+    data = open_dataset(name, seed=1, training=True)
     assert labels_of(data.val) == [0, 0, 1, 1, 2, 2]
     assert np.bincount(labels_of(data.train)).tolist() == [8, 8, 8]
 
     ours, others = files_of(data.val), set(files_of(data.train))
-    assert files_of(open_dataset(name, seed=1).val) == ours
-    assert files_of(open_dataset(name, seed=2).val) != ours
+    assert files_of(open_dataset(name, seed=1, training=True).val) == ours
+    assert files_of(open_dataset(name, seed=2, training=True).val) != ours
     assert (len(set(ours)), len(others), others & set(ours)) == (6, 24, set())
+
+
+TEST = [f"test/{name}" for name in PLAIN]
+
+
+@pytest.mark.parametrize(
+    ("folders", "training", "sizes"),
+    [
+        # Nothing is held out but for training.
+        (PLAIN, False, (None, 30, None)),
+        (["ant"], False, (None, 10, None)),
+        # A fifth is held out of train where there is no val.
+        (SPLIT + TEST, True, (30, 30, 30)),
+        (SPLIT[:3] + TEST, True, (24, 6, 30)),
+        (SPLIT[:3] + TEST, False, (30, None, 30)),
+        # Any part can judge alone, and need not have all classes.
+        (TEST, False, (None, None, 30)),
+        (SPLIT[3:], False, (None, 30, None)),
+        ([*SPLIT, "test/bee"], False, (30, 30, 10)),
+    ],
+)
+def test_which_parts_there_are(make_classes, folders, training, sizes):
+    data = open_dataset(f"folder:{make_classes(folders, count=10)}", training=training)
+    assert tuple(split and len(split) for split in (data.train, data.val, data.test)) == sizes
+    if "test/bee" in folders and "test/ant" not in folders:
+        assert labels_of(data.test) == [1] * 10
 
 
 def test_hidden_and_system_files_are_passed_over(make_classes):
     root = make_classes(SPLIT)
     (root / ".cache").mkdir()
     (root / "train" / ".cache").mkdir()
-    for name in (".DS_Store", "Thumbs.db"):
+    (root / "__MACOSX" / "train").mkdir(parents=True)
+    for name in (".DS_Store", "Thumbs.db", "._000.jpg", "desktop.ini"):
         (root / "train" / "ant" / name).write_bytes(b"no picture")
     data = open_dataset(f"folder:{root}")
-    assert (len(data.train), data.skipped) == (12, ())
+    assert (len(data.train), data.skipped, data.notes) == (12, (), ())
+
+
+NAMED_AS_PARTS = {
+    # A class called train, or val.
+    ("train", "car"): (("car", "train"), ()),
+    ("train", "val", "car"): (("car", "train", "val"), ()),
+    ("train", "train/steam", "test", "car"): (("car", "test", "train"), ("train/steam",)),
+    ("train/steam", "car", "bus"): (("bus", "car", "train"), ("train/steam",)),
+    ("test", "car"): (("car", "test"), ()),
+    # Parts, with a class of their name, beside another folder, and with pictures of no class.
+    ("train/train", "train/car", "val/train", "val/car"): (("car", "train"), ()),
+    ("train/ant", "train/bee", "val/ant", "val/bee", "raw"): (("ant", "bee"), ("raw",)),
+    ("train/ant", "train/bee", "val/ant", "val/bee", "test"): (("ant", "bee"), ("test",)),
+    ("train/ant", "train/bee", "val/ant", "val/bee", "train"): (("ant", "bee"), ("000.jpg",)),
+}
+
+
+@pytest.mark.parametrize("folders", NAMED_AS_PARTS)
+def test_what_is_a_class_and_what_a_part(make_classes, folders):
+    root = make_classes(sorted(folders, key=lambda folder: folder.count("/")), count=10)
+    data = open_dataset(f"folder:{root}", training=True)
+    class_names, told = NAMED_AS_PARTS[folders]
+    assert data.class_names == class_names
+    assert [told[0] in note for note in data.notes] == [True] * len(told)
+
+
+def test_pictures_within_a_classes_folders_are_of_the_class(make_classes):
+    root = make_classes(["ant", "ant/red/old", "bee"])
+    (root / "dog").symlink_to(make_classes(["p", "q", "r", "dogs"], root="store") / "dogs")
+    (root / "ant" / "notes.txt").write_text("none")
+    (root / "stray.JPG").write_bytes((root / "bee" / "000.jpg").read_bytes())
+    data = open_dataset(f"folder:{root}")
+    assert data.examples == {"val": (8, 4, 4)}
+    assert data.notes == (
+        "1 picture is in no folder of a class and was left out (stray.JPG)",
+        "1 file is no picture by its name and was passed over (notes.txt)",
+        "4 pictures of folders within a class's were taken to be of that class (ant/red/old)",
+    )
+
+
+def test_each_class_may_have_its_pictures_in_a_folder_more(make_classes):
+    data = open_dataset(f"folder:{make_classes(['ant/images', 'bee/images'])}")
+    assert data.examples == {"val": (4, 4)}
+
+
+def test_names_in_another_form_of_unicode_are_the_same(make_classes):
+    short, long = (unicodedata.normalize(form, "\u00e9") for form in ("NFC", "NFD"))
+    folders = [f"train/{short}", "train/z", f"val/{long}", "val/z"]
+    data = open_dataset(f"folder:{make_classes(folders)}")
+    assert data.class_names == ("z", short)
+    assert data.examples["val"] == (4, 4)
 
 
 FOLDERS_REFUSED = {
+    r"The folders 'training', 'validation' of .* hold no pictures but folders, such as 'ant'": [
+        *("training/ant", "training/bee", "validation/ant", "validation/bee")
+    ],
+    r"train holds no folders of classes; put its pictures into .*train/CLASS": ["train", "val"],
+    r"val holds no folders of classes": ["train/ant", "train/bee", "val"],
+    r"two folders for the class 'ant', 'ant' and 'ant '; put them together": ["ant", "ant ", "bee"],
     "one class only, ant": ["ant"],
     r"train holds one class only, ant": ["train/ant", "val/ant"],
     r"different classes: cow, dog in one of them only": [
         *("train/ant", "train/bee", "train/cow"),
         *("val/ant", "val/bee", "val/dog"),
     ],
-    r"no folder 'val', only test, train": ["train/ant", "train/bee", "test/ant", "test/bee"],
+    r"no folder 'val', only train, valid": ["train/ant", "train/bee", "valid/ant", "valid/bee"],
+    r"test has the class dog, which .*train does not have": [*SPLIT, "test/ant", "test/dog"],
     r"no folder 'train', only val": ["val/ant", "val/bee"],
 }
 
@@ -76,7 +163,7 @@ FOLDERS_REFUSED = {
 def test_a_folder_that_cannot_be_used(make_classes, sentence):
     root = make_classes(FOLDERS_REFUSED[sentence])
     with pytest.raises(UserError, match=sentence):
-        open_dataset(f"folder:{root}")
+        open_dataset(f"folder:{root}", training=True)
 
 
 def test_a_missing_folder(tmp_path):
@@ -98,7 +185,7 @@ def test_a_class_without_pictures(make_classes):
 
 def test_a_class_with_a_single_picture_cannot_be_split(make_classes):
     with pytest.raises(UserError, match="has a single picture"):
-        open_dataset(f"folder:{make_classes(PLAIN, count=1)}")
+        open_dataset(f"folder:{make_classes(PLAIN, count=1)}", training=True)
 
 
 def test_pictures_that_cannot_be_decoded_are_left_out_and_named(make_classes):
@@ -122,9 +209,10 @@ def test_too_many_pictures_that_cannot_be_decoded(make_classes):
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "WEBP", "GIF"])
 def test_a_picture_cut_short_anywhere_is_no_picture(make_photo, encode_photo, form):
     whole = encode_photo(make_photo(), form)
-    assert is_picture(whole)
+    assert checked(whole) == whole
     for part in (0.0, 0.02, 0.3, 0.6, 0.9):
-        assert not is_picture(whole[: int(part * len(whole))]), f"{form} cut to {part}"
+        with pytest.raises(NoPictureError):
+            checked(whole[: int(part * len(whole))])
 
 
 def test_sets_that_are_not_kept_in_memory_are_the_same(make_classes):
@@ -180,9 +268,9 @@ def test_a_table_without_splits_is_held_out_of_for_training(make_table):
 
 
 def test_a_table_may_have_one_picture_of_each_class(make_table):
-    singles = make_table("filename,class_index\nant/000.jpg,0\nant/001.jpg,1\n")
-    data = open_dataset(singles, training=True)
-    assert (len(data.train), len(data.val)) == (1, 1)
+    rows = [f"{name}/000.jpg,{label}\n" for label, name in enumerate(PLAIN)]
+    data = open_dataset(make_table("filename,class_index\n" + "".join(rows)), training=True)
+    assert (len(data.train), len(data.val)) == (2, 1)
 
 
 def test_a_table_with_splits_and_names(make_table):
@@ -198,6 +286,16 @@ def test_a_table_with_splits_and_names(make_table):
     assert labels_of(data.val) == [2]
 
 
+def test_a_table_with_a_test_split(make_table):
+    rows = EVERY.replace("class_index\n", "class_index,split\n").replace(".jpg,0", ".jpg,0,test")
+    name = make_table(re.sub(r"(jpg,[12])", r"\1,train", rows))
+    data = open_dataset(name, training=True)
+    assert [len(split) for split in (data.train, data.val, data.test)] == [8, 2, 5]
+    data = open_dataset(name)
+    assert (len(data.train), data.val, len(data.test)) == (10, None, 5)
+    assert data.part()[0] == "test"
+
+
 TABLES_REFUSED = {
     r"no column 'class_index', only filename, label": "filename,label\nant/000.jpg,0\n",
     r"no column 'filename', only nothing": "",
@@ -210,7 +308,7 @@ TABLES_REFUSED = {
     r"Row 2 .*class_index '1\.5'": "filename,class_index\nant/000.jpg,1.5\n",
     r"Row 2 .*class_index ''": "filename,class_index\nant/000.jpg\n",
     r"Row 2 .*class_index '1000000000'": "filename,class_index\nant/000.jpg,1000000000\n",
-    r"Row 2 .*split 'test'": "filename,class_index,split\nant/000.jpg,0,test\n",
+    r"Row 2 .*split 'all'": "filename,class_index,split\nant/000.jpg,0,all\n",
     r"Row 3 .*class 0 'bug', a row before it 'ant'": (
         "filename,class_index,class_name\nant/000.jpg,0,ant\nant/001.jpg,0,bug\n"
     ),

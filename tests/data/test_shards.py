@@ -34,7 +34,7 @@ def folder(make_photo, encode_photo, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photographs(folder):
-    return open_dataset(folder)
+    return open_dataset(folder, training=True)
 
 
 @pytest.fixture(scope="module")

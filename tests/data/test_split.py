@@ -228,3 +228,8 @@ def test_pipelines_are_tuned_where_there_is_something_to_tune(split, cores, tune
     for batches in (train(split), split.eval_batches(4, 16)):
         assert batches.options().autotune.enabled == tuned
         assert batches.options().deterministic
+
+
+def test_pictures_are_counted_by_class_and_none_is_decoded():
+    split = Split(in_memory([b"no picture"] * 6, [2, 0, 2, 2, -1, 0]))
+    assert split.class_counts(4) == [2, 0, 3, 0]

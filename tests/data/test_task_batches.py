@@ -183,7 +183,7 @@ def test_a_huge_picture_among_small_ones_with_boxes(make_coco, tmp_path, huge):
     path.write_text(path.read_text().replace('"height": 40, "width": 50', '"height": 0', 1))
     (tmp_path / "pictures" / "0.jpg").write_bytes(huge)
     data = open_dataset(f"{name},{name.removeprefix('coco:')}", task="detect")
-    assert data.notes == ()
+    assert not any("left" in note for note in data.notes)
     for batches in (
         data.train.train_batches(3, 32, BoxAugmentation(), 0).take(1),
         data.val.eval_batches(3, 32),

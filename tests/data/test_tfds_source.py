@@ -9,7 +9,7 @@ from told_views import TOLD
 
 from mnv3_tf.data import tfds as tfds_source
 from mnv3_tf.data.dataset import Split
-from mnv3_tf.data.picture_files import is_picture
+from mnv3_tf.data.picture_files import checked
 from mnv3_tf.data.sources import Opening, open_dataset
 from mnv3_tf.data.tfds import open_tfds
 from mnv3_tf.errors import UserError
@@ -104,4 +104,4 @@ def test_imagenet_has_its_class_names(tmp_path):
         assert data.num_classes == 1000
         pictures = list(data.train.encoded().take(8).as_numpy_iterator())
     assert len(pictures) == 8
-    assert all(is_picture(content) and 0 <= label < 1000 for content, label in pictures)
+    assert all(checked(content) and 0 <= label < 1000 for content, label in pictures)

@@ -11,7 +11,7 @@ PLAIN = [[CELL], [("dust", 1, 1, 50, 40)], []]
 
 
 def opened(root, seed=0):
-    return open_dataset(f"voc:{root}", task="detect", seed=seed)
+    return open_dataset(f"voc:{root}", task="detect", seed=seed, training=True)
 
 
 def objects(split):
@@ -29,13 +29,14 @@ def objects(split):
 
 
 def test_corners_are_counted_from_one_and_belong_to_the_box(make_voc):
-    data = opened(make_voc(PLAIN, train="ab", val="c"))
+    data = opened(make_voc(PLAIN * 2, train="abc", val="def"))
     assert data.class_names == ("cell", "dust")
-    ((first,), (second,)) = objects(data.train)
+    ((first,), (second,), none) = objects(data.train)
     assert first[0] == 0
     np.testing.assert_allclose(first[1], [5 / 40, 10 / 50, 20 / 40, 30 / 50], rtol=1e-6)
     assert second == (1, [0, 0, 1, 1], False)
-    assert objects(data.val) == [[]]
+    assert none == []
+    assert objects(data.val) == objects(data.train)
     assert (data.task, data.notes, data.skipped) == ("detect", (), ())
 
 
@@ -48,11 +49,12 @@ def test_the_lists_decide_also_with_a_second_column(make_voc):
 
 
 def test_labels_txt_gives_the_order_and_what_it_lacks_is_counted(make_voc):
-    root = make_voc(PLAIN, train="ab", val="c")
+    mould = ("mould", 1, 1, 9, 9)
+    root = make_voc([[CELL], [mould, ("dust", 1, 1, 50, 40)], [mould, CELL]], train="ab", val="c")
     (root / "labels.txt").write_text("mould\ncell\n")
     data = opened(root)
     assert data.class_names == ("mould", "cell")
-    assert [[label for label, *_ in one] for one in objects(data.train)] == [[1], []]
+    assert [[label for label, *_ in one] for one in objects(data.train)] == [[1], [0]]
     assert data.notes == (
         "1 object of a class that labels.txt does not have was left out ('dust' in b.xml)",
     )
@@ -89,8 +91,28 @@ def test_trainval_is_all_even_where_there_is_a_train_list(make_voc):
     assert (len(data.train), len(data.val)) == (6, 2)
 
 
+@pytest.mark.parametrize(
+    ("lists", "training", "sizes"),
+    [
+        ({}, False, (None, 8, None)),
+        ({"train": "abcdef"}, False, (6, None, None)),
+        ({"trainval": "abcdef", "train": "ab", "test": "gh"}, False, (6, None, 2)),
+        ({"trainval": "abcde", "test": "gh"}, True, (4, 1, 2)),
+        ({"train": "abcd", "val": "e", "test": "gh"}, True, (4, 1, 2)),
+        ({"test": "gh"}, True, (5, 1, 2)),
+        ({"test": "gh"}, False, (None, None, 2)),
+        # A list of pictures that nobody has annotated.
+        ({"trainval": "abcde", "test": "xyz"}, True, (4, 1, None)),
+    ],
+)
+def test_which_parts_there_are(make_voc, lists, training, sizes):
+    root = make_voc([[CELL]] * 8, **lists)
+    data = open_dataset(f"voc:{root}", task="detect", training=training)
+    assert tuple(split and len(split) for split in (data.train, data.val, data.test)) == sizes
+
+
 def test_pictures_that_are_missing_are_left_out_and_named(make_voc):
-    root = make_voc(PLAIN, train="abc", val="c")
+    root = make_voc([[CELL], [CELL], [], [CELL]], train="abc", val="d")
     (root / "JPEGImages" / "b.jpg").unlink()
     data = opened(root)
     assert data.notes == ("1 picture is missing and was left out (b.jpg)",)

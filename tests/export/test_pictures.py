@@ -1,11 +1,13 @@
 """Which pictures an export calibrates on, trains on and evaluates on."""
 
+from contextlib import nullcontext
 from itertools import count, islice
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from mnv3_tf.data.dataset import Dataset
+from mnv3_tf.data.sources import Origin
 from mnv3_tf.export import pictures
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
 from mnv3_tf.quantization.aware_training import STEPS
@@ -20,6 +22,9 @@ class Split:
 
     def __len__(self) -> int:
         return self.size
+
+    def explained(self):
+        return nullcontext()
 
     def images(self, *asked):
         return (self.name, *asked)
@@ -44,7 +49,7 @@ def opened(monkeypatch) -> list[dict]:
 
     def open_dataset(name, **options):
         found.append({"name": name, **options})
-        return SimpleNamespace(name=name, **SETS[name])
+        return Dataset(name, (), **SETS[name])
 
     monkeypatch.setattr(pictures, "open_dataset", open_dataset)
     return found
@@ -74,7 +79,8 @@ def test_which_parts_are_taken(sources, judged, used, judge, shared, opened):
 
 def test_how_the_sets_are_opened(opened):
     """Each once; those that must be split for training are told so."""
-    open_pictures(["own", "parts", "own"], "judge", 48, "/data", 5, "own", "detect")
+    origin = Origin("elsewhere", "own", None, 0)
+    open_pictures(["own", "parts", "own"], "judge", 48, "/data", 5, origin, "detect")
     common = {"data_dir": "/data", "seed": 5, "resolution": 48, "task": "detect"}
     assert opened == [
         {"name": "own", "training": True, **common},

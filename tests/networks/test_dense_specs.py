@@ -102,6 +102,11 @@ def test_table_8(model, stride, full, half):
         assert cost(spec).madds == expected
 
 
+def test_a_detector_of_one_class_tells_it_from_the_background():
+    spec = resolve_spec("detect", "small", 0.35, 96, num_classes=1)
+    assert spec.graph().shapes["class_logits"] == (len(spec.anchors()), 2)
+
+
 def test_anchors_of_the_released_detectors():
     spec = resolve_spec("detect", "large")
     assert spec.map_sizes == ((20, 20), (10, 10), (5, 5), (3, 3), (2, 2), (1, 1))

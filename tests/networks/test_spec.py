@@ -70,7 +70,7 @@ def test_a_width_must_be_a_positive_number(width):
     ("arguments", "sentence"),
     [
         ({"resolution": 31}, "resolution is 31 but must be a whole number of at least 32"),
-        ({"num_classes": 1}, "num_classes is 1 but must be a whole number of at least 2"),
+        ({"num_classes": 0}, "num_classes is 0 but must be a whole number of at least 1"),
         ({"num_classes": -3}, "num_classes is -3"),
     ],
 )

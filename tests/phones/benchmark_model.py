@@ -15,7 +15,7 @@ from pathlib import Path
 
 import printed
 
-from mnv3_tf.tflite.runtime import partition_members
+from mnv3_tf.tflite.causes import partition_members
 
 
 def tell(lines: Iterable[str], stream=sys.stdout) -> None:
@@ -111,7 +111,7 @@ def statistics_of(times: list[int]) -> dict[str, object]:
 def executed(interpreter, count: int) -> printed.Nodes:
     """What the interpreter runs; `count` operators are in the file."""
     names = [details["op_name"] for details in interpreter._get_ops_details()[:count]]
-    parts = partition_members(interpreter._get_ops_details(), count).values()
+    parts = partition_members(interpreter._get_ops_details()).values()
     taken = {number for members in parts for number in members}
     nodes = {number: (name, [name]) for number, name in enumerate(names) if number not in taken}
     nodes |= {

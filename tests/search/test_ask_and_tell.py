@@ -11,6 +11,7 @@ import pytest
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.named import resolve
+from mnv3_tf.search.controller import Controller, Learning
 from mnv3_tf.search.space import Architecture, Space
 from mnv3_tf.search.strategies import STRATEGIES, RegularisedEvolution, make, mutate
 
@@ -157,3 +158,13 @@ def test_only_the_controller_needs_tensorflow():
     )
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
+
+
+def test_the_bonus_for_entropy_halves_towards_the_least(monkeypatch):
+    learning = Learning(batch=2, entropy=0.5, least_entropy=0.1, half_life=2.0)
+    controller, bonuses = Controller(SPACE, learning=learning), []
+    monkeypatch.setattr(
+        controller._policy, "update", lambda chosen, advantages, bonus: bonuses.append(bonus)
+    )
+    search(controller, 3, batch=2)
+    assert bonuses == pytest.approx([0.3, 0.2, 0.15])

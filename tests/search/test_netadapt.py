@@ -1,9 +1,11 @@
 """NetAdapt's steps with an analytic accuracy: what is taken, and what a kill leaves behind."""
 
 import functools
+import itertools
 import json
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -12,10 +14,12 @@ from refusals import refused
 
 from mnv3_tf.journal import Journal
 from mnv3_tf.networks.cost import cost
+from mnv3_tf.search import netadapt
 from mnv3_tf.search.candidates import Candidate, Outcome, Start
 from mnv3_tf.search.latency_sources import CountedLatency
 from mnv3_tf.search.netadapt import RULES, NetAdapt, require_reachable
 from mnv3_tf.search.proposals import shrunk
+from mnv3_tf.ui.progress import duration
 
 SPEC = tiny.CLASSIFIER.with_width(2)
 START = Start(SPEC, Path("start.weights.h5"))
@@ -166,3 +170,15 @@ def test_a_target_that_cannot_be_reached():
 def test_cuts_that_no_part_can_make(tmp_path):
     with refused("Nothing can be shrunk any more", "lower --delta"):
         list(search(tmp_path, dying(), cut=0.5 * FIRST.latency).run(FIRST, START))
+
+
+def test_the_time_left_follows_from_the_pace(tmp_path, monkeypatch):
+    clock, lines = itertools.count(100, 60), []
+    monkeypatch.setattr(netadapt, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    first, second, *_ = search(tmp_path, dying(), say=lines.append).run(FIRST, START)
+    target = 0.7 * FIRST.latency
+    told = [line for line in lines if line.startswith("step ")]
+    for line, step, minutes in zip(told[:2], (first, second), (1, 2), strict=True):
+        now = step.chosen.latency
+        left = 60 * minutes * (now - target) / (FIRST.latency - now)
+        assert line.endswith(f"about {duration(left)} left")

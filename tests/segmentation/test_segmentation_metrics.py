@@ -62,11 +62,18 @@ def test_summary_is_what_loops_say(seed):
 
 
 def test_a_class_that_is_predicted_but_absent_counts_as_nought():
-    assert summary(np.array([[3, 1], [0, 0]])) == {
-        "miou": 0.375,
-        "pixel_accuracy": 0.75,
-        "per_class": [0.75, 0.0],
+    assert summary(np.array([[3, 0, 1], [0, 4, 0], [0, 0, 0]])) == {
+        "miou": pytest.approx((0.75 + 1 + 0) / 3),
+        "pixel_accuracy": 0.875,
+        "per_class": [0.75, 1.0, 0.0],
     }
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_truth_of_one_class_has_nothing_to_tell_apart(wrong):
+    found = summary(np.array([[3, wrong], [0, 0]]))
+    assert found["miou"] is None
+    assert found["pixel_accuracy"] == 3 / (3 + wrong)
 
 
 def test_no_pixels():

@@ -336,7 +336,7 @@ def test_what_cannot_be_compared_is_one_sentence(networks, tmp_path, capsys):
     wrong = {
         "cut short": [small, f"--compare={cut}"],
         f"{small} takes pictures of 32 pixels and {other} of 64": [small, f"--compare={other}"],
-        "not one square RGB picture": [small, f"--compare={oblong}"],
+        "pictures of 64 x 96 pixels, which are not square": [small, f"--compare={oblong}"],
         "no layer in common": [small, f"--compare={stranger}"],
         "Cannot read": [small, "--compare=nothing.tflite"],
         "--dataset belongs to a comparison; give --compare": [small, "--dataset=shapes"],

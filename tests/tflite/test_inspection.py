@@ -11,7 +11,8 @@ from refusals import refused as refuses
 from mnv3_tf import inspect as command
 from mnv3_tf.networks.cost import cost
 from mnv3_tf.tflite import inspection
-from mnv3_tf.tflite.inspection import Graph, OperatorNode, TensorNode, inspect
+from mnv3_tf.tflite.inspection import inspect
+from mnv3_tf.tflite.model_graph import Graph, OperatorNode, TensorNode
 from mnv3_tf.ui import cli
 
 
@@ -200,7 +201,6 @@ def test_the_command_tells_the_same(file, capsys):
         ["float", "islands", "0"],
         ["labels", "none"],
         ["size", f"{path.stat().st_size / 1e6:.2f}", "MB"],
-        ["output", "uint8", "1x3,", "scale", f"{report['output']['scale']:.6g},"],
         ["XNNPACK", str(share["delegated"]), "of", str(share["nodes"]), "operators,"],
         ["sha256", report["sha256"][:16] + "..."],
         ["CONV_2D", "2"],
@@ -223,7 +223,7 @@ def test_what_the_command_says_of_a_refused_file(refused, capsys):
     assert run_command(refused) == 0
     printed = capsys.readouterr().out
     assert "refuses it: " in printed
-    assert any(line.split() == ["CONV_2D", "2", "?"] for line in printed.splitlines())
+    assert any(line.split()[:3] == ["CONV_2D", "2", "?"] for line in printed.splitlines())
 
 
 def test_the_command_refuses(file, tmp_path, capsys):

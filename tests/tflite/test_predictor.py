@@ -169,69 +169,16 @@ def test_a_spec_of_another_file_is_not_believed(contents, tmp_path):
     assert (model.task, model.spec) == ("detect", None)
 
 
-def as_bytes(scale, zero_point):
-    """A change of the input to uint8 of that scale, with what it is dequantised to after it."""
-
-    def change(tree, graph):
-        from ai_edge_litert import schema_py_generated as schema
-
-        image = graph.tensors[graph.inputs[0]]
-        stored, quantization = schema.TensorT(), schema.QuantizationParametersT()
-        quantization.scale = np.array([scale], np.float32)
-        quantization.zeroPoint = np.array([zero_point], np.int64)
-        stored.name, stored.shape, stored.type = b"bytes", image.shape, schema.TensorType.UINT8
-        stored.quantization, stored.buffer = quantization, 0
-        graph.tensors.append(stored)
-        code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
-        code.version = 1
-        tree.operatorCodes.append(code)
-        operator = schema.OperatorT()
-        operator.opcodeIndex = len(tree.operatorCodes) - 1
-        operator.inputs, operator.outputs = [len(graph.tensors) - 1], [graph.inputs[0]]
-        graph.operators.insert(0, operator)
-        graph.inputs = [len(graph.tensors) - 1]
-
-    return change
-
-
-def test_bytes_go_straight_into_quantised_inputs(contents, tmp_path):
-    seen = []
-    for scale, zero_point in ((1 / 127.5, 128), (1 / 255, 0), (2.0, 100)):
-        model = opened(tmp_path, edited(contents["classify"], as_bytes(scale, zero_point)))
-        pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
-        real = model._as_input(unit(pixels)[0])
-        seen.append(model._model.input.quantize(real))
-        np.testing.assert_array_equal(seen[-1], pixels)
-
-
-@pytest.mark.parametrize(("mean", "deviation"), [([0.0], [255.0]), ([1.0, 2.0, 3.0], [4.0] * 3)])
-def test_float_inputs_are_normalised_as_the_metadata_say(
-    contents, tmp_path, monkeypatch, mean, deviation
-):
-    monkeypatch.setattr(metadata, "normalization_of", lambda content: (mean, deviation))
-    model = opened(tmp_path, contents["classify"])
-    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
-    expected = (pixels - np.array(mean)) / np.array(deviation)
-    np.testing.assert_allclose(model._as_input(unit(pixels)[0]), expected, atol=1e-4)
-
-
 def test_pictures_of_another_size_are_refused(contents, tmp_path):
     model = opened(tmp_path, contents["detect"])
     with pytest.raises(UserError, match="takes pictures of 64x64 pixels and got 32x64x3"):
         model.detect(np.zeros((1, 32, 64, 3), np.float32))
 
 
-def test_inputs_that_are_no_picture_are_refused(contents, tmp_path):
-    def grey(tree, graph):
-        graph.inputs = [graph.inputs[0]]
-        graph.tensors[graph.inputs[0]].shape = [1, SIDE * SIDE, 3]
-
-    with pytest.raises(UserError):
-        opened(tmp_path, edited(contents["classify"], grey))
-
-
 def test_probabilities():
     np.testing.assert_array_equal(as_probabilities(np.array([0.2, 0.9])), [0.2, 0.9])
     np.testing.assert_allclose(as_probabilities(np.array([1.0, -1.0])), [0.880797, 0.119203], 1e-5)
     assert as_probabilities(np.array([1e4, 0.0])).tolist() == [1, 0]
+    logits = np.array([0.0, 1.0])  # which look like probabilities
+    np.testing.assert_allclose(as_probabilities(logits, "logits"), [0.268941, 0.731059], 1e-5)
+    np.testing.assert_allclose(as_probabilities(np.log([0.2, 0.8]), "logarithms"), [0.2, 0.8], 1e-5)

@@ -3,8 +3,7 @@ import pytest
 from colour_network import colour_network, colour_pictures
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks.named import resolve
-from mnv3_tf.tflite import runtime, skeleton
+from mnv3_tf.tflite import runtime
 from mnv3_tf.tflite.runtime import TensorInfo, TFLiteModel
 
 
@@ -57,62 +56,6 @@ def test_no_pictures_give_no_predictions(file):
 def test_wrong_resolution_is_named(file):
     with pytest.raises(UserError, match=r"takes 1x32x32x3 and got 1x16x16x3"):
         TFLiteModel(file("float")).predict(np.zeros((1, 16, 16, 3), np.float32))
-
-
-@pytest.mark.parametrize("kind", ["float", "uint8", "composite"])
-def test_good_files_load(file, kind):
-    runtime.check_loads(file(kind))
-    runtime.check_loads(file(kind), delegate=False)
-
-
-def test_memory_follows_the_weights(tmp_path):
-    peaks = {}
-    for quantize in ("none", "int8"):
-        path = tmp_path / f"{quantize}.tflite"
-        path.write_bytes(skeleton.network(resolve("large", resolution=64), quantize))
-        peaks[quantize] = runtime.check_loads(path)
-    assert peaks["none"] > 4 * 5.4 > peaks["int8"] > 5.4
-
-
-def test_a_file_that_xnnpack_refuses_is_told_with_its_operator(refused):
-    with pytest.raises(UserError, match=r"does not load under XNNPACK.*CONV_2D '.*conv"):
-        runtime.check_loads(refused)
-
-
-def test_bad_files_are_told_in_one_sentence(file, tmp_path):
-    whole = file("fused").read_bytes()
-    contents = {
-        "cut": whole[: len(whole) // 2],
-        "header_only": whole[:64],
-        "empty": b"",
-        "text": b"this is not a model, but a text file",
-        "noise": whole[:8] + np.random.default_rng(0).bytes(5000),
-    }
-    for name, content in contents.items():
-        path = tmp_path / f"{name}.tflite"
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=name):
-            runtime.check_loads(path)
-    with pytest.raises(UserError, match="No such file"):
-        runtime.check_loads(tmp_path / "absent.tflite")
-
-
-def test_a_process_that_dies_leaves_its_last_words():
-    stderr = "INFO: Created delegate.\nERROR: failed to prepare\n"
-    assert runtime.crash_message(-6, stderr) == (
-        "the runtime crashed (stopped by signal 6: failed to prepare)"
-    )
-    assert runtime.crash_message(1, "") == "the runtime crashed (exit status 1)"
-
-
-def test_partitions_are_walked_from_their_outputs_to_their_inputs():
-    def node(index, inputs, outputs):
-        return {"index": index, "inputs": inputs, "outputs": outputs}
-
-    # 0 -> [0] -> 1 -> [1] -> 2 -> [2] -> 3 -> [3] -> 4; nodes 0, 1 and 3 are replaced.
-    nodes = [node(i, [i], [i + 1]) for i in range(4)]
-    partitions = [node(4, [0], [2]), node(5, [3], [4])]
-    assert runtime.partition_members(nodes + partitions, 4) == {4: [0, 1], 5: [3]}
 
 
 def test_sample_is_in_microseconds_and_warm_up_settles():

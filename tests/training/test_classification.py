@@ -184,6 +184,36 @@ def test_the_loss_of_the_first_steps_is_that_of_a_reference_in_numpy(network):
             variable -= slot[1]
 
 
+@pytest.mark.parametrize("taught", [0.0, 0.5])
+def test_classes_weigh_a_picture_s_loss(network, taught):
+    """Whatever is smoothed or taught; a class of no weight costs nothing."""
+    teacher_scores = tf.constant(np.random.default_rng(3).normal(size=(8, 4)), tf.float32)
+    recipe = Recipe(
+        1, 8, 0.1, batch_norm="frozen", label_smoothing=0.1, distillation=taught, temperature=2.0
+    )
+    task = Classification(network, recipe, 0, teacher=lambda images: teacher_scores)
+    task.class_weights = [0.5, 0.0, 2.0, 1.0]
+    images, labels = batch()
+    labels = tf.tensor_scatter_nd_update(labels, [[7]], [-1])
+    answers = network(images, training=False)
+    each = losses.cross_entropy(answers, losses.soft_targets(labels, 4, 0.1)).numpy()
+    each += taught * (losses.distillation(teacher_scores, answers, 2.0).numpy() - each)
+    weights = np.array([0.5, 0.0, 2.0, 1.0, 0.5])[labels.numpy()]
+    found = task.loss(images, labels, tf.constant(0, tf.int64), head_only=False)
+    assert float(found) == pytest.approx(np.mean(weights * each), rel=1e-4)
+
+
+def test_weights_are_mixed_as_pictures_are(network):
+    """All of one class: a constant, whatever is mixed with what."""
+    losses_of = []
+    for weights in (None, [1.0, 1.0, 1.0, 3.0]):
+        task = Classification(network, Recipe(1, 8, 0.1, batch_norm="frozen", mixup=0.5), 1)
+        task.class_weights = weights
+        images, labels = batch()[0], tf.fill((8,), 3)
+        losses_of.append(float(task.loss(images, labels, tf.constant(0, tf.int64), False)))
+    assert losses_of[1] == pytest.approx(3 * losses_of[0], rel=1e-5)
+
+
 def test_a_teacher_takes_its_part_of_the_loss(network):
     teacher_scores = tf.constant(np.random.default_rng(3).normal(size=(8, 4)), tf.float32)
 

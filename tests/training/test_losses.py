@@ -15,6 +15,13 @@ def test_label_smoothing_is_the_mix_with_a_uniform_target():
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
+def test_balanced_classes_weigh_the_same():
+    """As scikit-learn's "balanced": pictures / (classes * pictures of the class)."""
+    assert losses.balanced_weights([240, 6]) == pytest.approx([246 / 480, 246 / 12])
+    weights, counts = losses.balanced_weights([30, 0, 10, 50]), np.array([30, 0, 10, 50])
+    assert (weights * counts).tolist() == pytest.approx([30, 0, 30, 30])
+
+
 def test_a_picture_that_cannot_be_decoded_costs_nothing():
     scores = tf.Variable(np.random.default_rng(0).normal(size=(2, 4)), dtype=tf.float32)
     with tf.GradientTape() as tape:

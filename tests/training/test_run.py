@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from making import run_settings
+from making import colours, run_settings
 from refusals import refused
 
 from mnv3_tf.data.dataset import Split
 from mnv3_tf.errors import Failure
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.training.classification import Classification, measure
-from mnv3_tf.training.loop import Diverged, Plan
+from mnv3_tf.training.loop import Diverged
+from mnv3_tf.training.plan import Plan
 from mnv3_tf.training.progress import Progress
 from mnv3_tf.training.run import train as train_with_all
 from mnv3_tf.training.run_folder import RunFolder, best_row, score_of
@@ -56,6 +57,8 @@ class TestFiles:
             "best.weights.h5",
             "tensorboard",
             "curves.png",
+            "confusion.png",
+            "mistakes.html",
             "summary.json",
         }
 
@@ -69,12 +72,18 @@ class TestFiles:
             32,
         )
         assert (summary["epochs"], summary["steps"], summary["num_classes"]) == (2, 12, 3)
+        assert (summary["ended_by"], summary["val_images"]) == ("plan", 15)
         best = best_row(finished.read_metrics())
         assert summary["best_epoch"] == best["epoch"]
         for name in ("val_loss", "val_top1", "val_top5"):
             assert summary[name] == best[name]
         assert summary["val_top5"] == 1.0
         assert (summary["skipped"], summary["unreadable"]) == (0, 0)
+        assert [row["images"] for row in summary["per_class"]] == [5, 5, 5]
+        assert [row["name"] for row in summary["per_class"]] == ["blue", "green", "red"]
+        recalls = [row["recall"] for row in summary["per_class"]]
+        assert summary["val_balanced_accuracy"] == pytest.approx(np.mean(recalls))
+        assert np.mean(recalls) == pytest.approx(summary["val_top1"])  # as many of each
         assert summary["images_per_s"] > 0
         assert summary["wall_s"] > 0
         assert 0 < summary["params"] < summary["madds"]
@@ -132,12 +141,70 @@ class TestFiles:
             assert ("val_top1", row["step"], pytest.approx(row["val_top1"])) in found
 
 
-def test_the_best_row_is_the_first_of_the_highest():
+def test_the_best_row():
     rows = [{"epoch": n, "val_miou": miou} for n, miou in enumerate((0.1, 0.3, 0.3, 0.2), 1)]
     assert best_row(rows)["epoch"] == 2
     assert score_of(rows[0]).column == "val_miou"
-    assert best_row([{"epoch": n, "val_top1": None} for n in (1, 2)])["epoch"] == 2
     assert best_row([]) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "losses", "best"),
+    [
+        # Without any score the last counts, and a row without one never wins.
+        ((None, None, None), (1.0, 0.5, 0.7), 3),
+        ((None, 0.0, None), (0.1, 0.5, 0.1), 2),
+        # Among equal scores the lower loss; a loss that is none is the highest.
+        ((0.9, 0.9, 0.8), (0.5, 0.4, 0.1), 2),
+        ((0.9, 0.9, 0.9), (0.5, 0.4, 0.4), 2),
+        ((0.9, 0.9, 0.9), (math.nan, 0.9, None), 2),
+        ((0.9, 0.8, 0.9), (None, 0.1, None), 1),
+    ],
+)
+def test_the_best_row_of_equal_scores_or_of_none(scores, losses, best):
+    rows = [
+        {"epoch": number, "val_top1": score, "val_loss": loss}
+        for number, (score, loss) in enumerate(zip(scores, losses, strict=True), 1)
+    ]
+    assert best_row(rows)["epoch"] == best
+
+
+def test_balanced_classes_also_where_a_run_goes_on(run, train, made, capsys):
+    """Weights are those of the pictures that are trained on, whenever they are counted."""
+    rows = [f"{made(colours)}/train/{name},{label},{part}\n" for name, label, part in UNEQUAL]
+    (run.path.parent / "t.csv").write_text("filename,class_index,split\n" + "".join(rows))
+    settings = {
+        "dataset": f"csv:{run.path.parent}/t.csv",
+        "class_weights": "balanced",
+        "batch_size": 5,
+        "override": ("optimizer=sgd",),
+    }
+    train(**settings, epochs=1)
+    said = "Classes weigh 1 2.5 (2 pictures), 0 0.625 (8 pictures)."
+    assert said in capsys.readouterr().out
+    with refused("--class_weights='balanced', not 'none'"):
+        train(**settings | {"class_weights": "none"}, epochs=1)
+    run.summary.unlink()
+    train(**settings, epochs=1)
+    assert said in capsys.readouterr().out
+
+
+UNEQUAL = [
+    *((f"red/{number}.png", 0, "train") for number in range(8)),
+    *((f"blue/{number}.png", 1, "train") for number in range(2)),
+    *((f"blue/{number}.png", 1, "val") for number in range(2, 4)),
+]
+
+
+def test_a_run_of_an_older_version_goes_on(stopped, train):
+    """Which knew nothing of later settings."""
+    run = stopped(6)
+    recorded = json.loads(run.run.read_text())
+    for name in ("test", "patience", "time_limit", "class_weights"):
+        del recorded["settings"][name]
+    del recorded["place"]
+    run.run.write_text(json.dumps(recorded))
+    assert train()["steps"] == 12
 
 
 class TestGoingOn:
@@ -190,13 +257,15 @@ class TestGoingOn:
     def test_what_was_not_yet_written_after_the_last_checkpoint(self, stopped, train, best):
         """The best weights, if they are those of that checkpoint; and left-overs are swept."""
         run = stopped(6)
-        run.best_weights.unlink()
+        before = run.best_weights.stat().st_mtime_ns
+        if best == 2:
+            run.best_weights.unlink()
         rows = [row | {"val_top1": 0.1 * (row["epoch"] == best)} for row in run.read_metrics()]
         run.write_metrics(rows)
         (run.path / ".best.weights-abc.h5").touch()
         (run.checkpoints / "ckpt-9_temp").mkdir()
         assert train()["best_epoch"] == best
-        assert run.best_weights.exists() == (best == 2)
+        assert (run.best_weights.stat().st_mtime_ns == before) == (best == 1)
         assert run.read_metrics() == rows
         assert not list(run.path.glob(".*"))
         assert not list(run.checkpoints.glob("*_temp"))

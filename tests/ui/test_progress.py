@@ -9,7 +9,7 @@ def test_a_line_a_minute(monkeypatch):
     said: list[str] = []
     assert list(progress.reported(iter("abcdef"), 6, "step 2", said.append)) == list("abcdef")
     assert said == [
-        "  step 2: 3 of 6 judged, 75 s left",
+        "  step 2: 3 of 6 evaluated, 75 s left",
     ]
 
 

@@ -48,3 +48,13 @@ def test_facts_need_no_header(shown) -> None:
     words = [line.split() for line in lines if line.split()]
     assert words[0] == ["Title"]
     assert words[-2:] == [["CPU", "a", "fast", "one"], ["memory", "2", "GB"]]
+
+
+@pytest.mark.parametrize(
+    "text", ["[red]", "[/x]", "a [b] c", ":cat:", "\\[bold]", "[link=x]y[/link]"]
+)
+def test_texts_are_shown_as_they_are(shown, text) -> None:
+    for kind, columns in ((tables.show, (["name", "x"],)), (tables.facts, ())):
+        lines = shown(kind, f"title {text}", *columns, [(text, "1"), ("other", text)])
+        assert lines[0].strip() == f"title {text}"
+        assert sum(text in line for line in lines) == 3

@@ -147,3 +147,13 @@ def arguments(
         *chosen,
         *extra,
     ]
+
+
+def layer(flavour: str, name: str, shape: str) -> tuple[str, str]:
+    """Flags that give an input its shape; raises UserError for a program that has none such."""
+    if flavour != TFLITE:
+        raise UserError(
+            f"--input_shape={shape.replace(',', 'x')} cannot be told to LiteRT's benchmark_model; "
+            "give TFLite's by --benchmark_binary."
+        )
+    return f"--input_layer={name}", f"--input_layer_shape={shape}"

@@ -12,17 +12,66 @@ fail, which is the fastest; the others are told in the warnings.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, cast
 
 from mnv3_tf.measuring.phone import failures, op_tables
-from mnv3_tf.measuring.phone.log_delegate import find_delegate
+from mnv3_tf.measuring.phone.log_delegate import Delegate, find_delegate
 from mnv3_tf.measuring.phone.log_lines import LogLine, clean
+from mnv3_tf.measuring.phone.op_tables import OpRow
 
 Number = int | float
-Stat = dict[str, Number | None]
 
-STAT_KEYS = ("count", "first", "curr", "min", "max", "avg", "std", "p5", "median", "p95")
-"""Of a `count=` line: microseconds but for the count; std is the population's, truncated."""
+
+class Stat(TypedDict):
+    """A `count=` line: microseconds but for the count; std is the population's, truncated."""
+
+    count: int | None
+    first: Number | None
+    curr: Number | None
+    min: Number | None
+    max: Number | None
+    avg: Number | None
+    std: Number | None
+    p5: Number | None
+    median: Number | None
+    p95: Number | None
+
+
+STAT_KEYS = tuple(Stat.__annotations__)
+NO_STAT = cast(Stat, dict.fromkeys(STAT_KEYS))
+
+
+class Memory(TypedDict):
+    init_mb: Number | None
+    overall_mb: Number | None
+    peak_mb: Number | None
+
+
+class LogNumbers(TypedDict):
+    """What a run's log has, None what it has not: microseconds, MB, and milliseconds of `ops`."""
+
+    init_us: Number | None
+    first_us: Number | None
+    warmup_avg_us: Number | None
+    inference_avg_us: Number | None
+    warmup: Stat
+    inference: Stat
+    model_mb: Number | None
+    delegate: Delegate
+    memory: Memory
+    ops: list[OpRow] | None
+
+
+class LogReport(LogNumbers):
+    """What `android_bench parse` prints. `status` is "ok", "error" or "no_timings_line".
+
+    The numbers of a log with an error are kept: they are true, if of something else.
+    """
+
+    status: str
+    error_kind: str | None
+    warnings: list[str]
+
 
 NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 PAIR = re.compile(rf"\b(\w+)=({NUMBER})")
@@ -94,13 +143,8 @@ MINOR = re.compile(r"linker|nnapi error: |^\s*$")
 """Warnings that say nothing of the run."""
 
 
-def parse(text: str, status: int | None = None) -> dict[str, Any]:
-    """What `android_bench parse` prints; what the log does not hold is None.
-
-    `status` is the exit status of the run, if known. Times are in microseconds as printed, sizes
-    in MB; the times of `ops` are in milliseconds. The numbers of a log with an error are kept:
-    they are true, if of something else.
-    """
+def parse(text: str, status: int | None = None) -> LogReport:
+    """`status` is the exit status of the run, if known."""
     runs = _runs(clean(text))
     run = runs[-1]
     warnings = [f"The log holds {len(runs)} runs; the last is read."] if len(runs) > 1 else []
@@ -110,7 +154,7 @@ def parse(text: str, status: int | None = None) -> dict[str, Any]:
     if chosen:
         warnings.insert(0, f"Of {len(run.options)} performance options {chosen.name!r} is read.")
         run = _run_of(chosen, runs)
-    result = _result(run)
+    result = _numbers(run)
     timed = result["inference_avg_us"] is not None
     # An option that failed, such as a delegate that this phone has not, is no failure of others.
     searched = [] if chosen else run.lines
@@ -223,11 +267,11 @@ def _stat(match: re.Match[str], last: bool = False) -> Stat:
     # A log that ends within the line may end within a number.
     if last and len(pairs) > 2 and pairs[-1][0] not in ("std", "p95"):
         pairs.pop()
-    stat: Stat = {**dict.fromkeys(STAT_KEYS), **{k: _number(v) for k, v in pairs if k in STAT_KEYS}}
+    found = {key: _number(value) for key, value in pairs if key in STAT_KEYS}
     # One value for all, which is printed once.
-    if stat["count"] and stat["first"] is None and stat["curr"] is not None:
-        stat |= dict.fromkeys(STAT_KEYS[1:], stat["curr"]) | {"std": 0}
-    return stat
+    if found.get("count") and "first" not in found and "curr" in found:
+        found |= dict.fromkeys(STAT_KEYS[1:], found["curr"]) | {"std": 0}
+    return cast(Stat, {**NO_STAT, **found})
 
 
 def _number(text: str) -> Number:
@@ -237,7 +281,7 @@ def _number(text: str) -> Number:
 # -- the numbers of a run --------------------------------------------------------------------
 
 
-def _result(run: LogRun) -> dict[str, Any]:
+def _numbers(run: LogRun) -> LogNumbers:
     texts = [line.text for line in run.lines]
     warmup, inference = _roles(run)
     timings = {key: run.timings.get(key) for key in TIMING_KEYS.values()}
@@ -252,7 +296,7 @@ def _result(run: LogRun) -> dict[str, Any]:
         }
     timings = {k: known.get(k) if v is None else v for k, v in timings.items()}
     size = _last(MODEL_MB, texts)
-    return {
+    numbers = {
         **timings,
         "warmup": warmup,
         "inference": inference,
@@ -261,6 +305,7 @@ def _result(run: LogRun) -> dict[str, Any]:
         "memory": {key: _memory(patterns, texts) for key, patterns in MEMORY.items()},
         "ops": op_tables.parse(texts) or None,
     }
+    return cast(LogNumbers, numbers)
 
 
 def _roles(run: LogRun) -> tuple[Stat, Stat]:
@@ -270,15 +315,14 @@ def _roles(run: LogRun) -> tuple[Stat, Stat]:
     its header: the second or, where --warmup_runs=0 left but one, the one that announces as many
     iterations as the measured runs.
     """
-    none: Stat = dict.fromkeys(STAT_KEYS)
     if len(run.stats) > 1:
         return run.stats[0][0], run.stats[1][0]
     if not run.stats:
-        return none, none
+        return NO_STAT, NO_STAT
     stat, header, iterations = run.stats[0]
     if _is_warmup(run, stat, header, iterations):
-        return stat, none
-    return none, stat
+        return stat, NO_STAT
+    return NO_STAT, stat
 
 
 def _is_warmup(run: LogRun, stat: Stat, header: int, iterations: int | None) -> bool:
@@ -300,10 +344,9 @@ def _litert_stats(
 ) -> tuple[Stat, Stat]:
     """The `count=` lines, in us, are finer; where there are none the ms do."""
     if inference["count"] is None:
-        found: Stat = {
-            key: _microseconds(milliseconds[key]) for key in STAT_KEYS if key in milliseconds
-        }
-        inference = {**inference, **found, "count": _count(milliseconds["avg"])}
+        found = {key: _microseconds(milliseconds[key]) for key in STAT_KEYS if key in milliseconds}
+        found["count"] = _count(milliseconds["avg"])
+        inference = cast(Stat, {**inference, **found})
     if warmup["count"] is None:
         warmup = {
             **warmup,

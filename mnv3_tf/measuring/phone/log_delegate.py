@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from typing import TypedDict
 
 NAMES = {
     "xnnpack": r"xnnpack",
@@ -36,17 +36,19 @@ CREATED = re.compile(
 KERNELS = re.compile(r"Created (?P<partitions>\d+) (?P<name>\w+) delegate kernels?")
 
 
-@dataclass(frozen=True)
-class Delegate:
+class Delegate(TypedDict):
     """`partitions` is of the whole graph where the log says so, else the delegate's kernels."""
 
-    name: str | None = None
-    replaced: int | None = None
-    total: int | None = None
-    partitions: int | None = None
+    name: str | None
+    replaced: int | None
+    total: int | None
+    partitions: int | None
 
 
-def find_delegate(texts: Sequence[str]) -> dict[str, str | int | None]:
+NONE: Delegate = {"name": None, "replaced": None, "total": None, "partitions": None}
+
+
+def find_delegate(texts: Sequence[str]) -> Delegate:
     """The delegate that was asked for; without such a word, the one that took the most nodes.
 
     Of several subgraphs the one counts in which it took the most. A delegate that was created,
@@ -55,20 +57,18 @@ def find_delegate(texts: Sequence[str]) -> dict[str, str | int | None]:
     taken = _all((REPLACING, DELEGATED), texts)
     applied, refused = _all((APPLIED,), texts), _all((NOT_EXECUTED,), texts)
     kernels, created = _all((KERNELS,), texts), _all((CREATED,), texts)
-    asked = {one.name for one in applied or refused}
+    asked = {one["name"] for one in applied or refused}
     if "external" in asked:  # a plug-in, which calls itself by its own name
-        asked = {one.name for one in taken if one.name != "xnnpack"} or asked
-    candidates = [one for one in taken if not asked or one.name in asked]
+        asked = {one["name"] for one in taken if one["name"] != "xnnpack"} or asked
+    candidates = [one for one in taken if not asked or one["name"] in asked]
     if candidates:
-        found = max(candidates, key=lambda one: (one.replaced or 0, one.total or 0))
+        found = max(candidates, key=lambda one: (one["replaced"] or 0, one["total"] or 0))
     else:
-        found = next(
-            (kind[-1] for kind in (applied, refused, kernels, created) if kind), Delegate()
-        )
+        found = next((kind[-1] for kind in (applied, refused, kernels, created) if kind), NONE)
     for one in (*applied, *kernels):
-        if one.name == found.name and found.partitions is None:
-            found = replace(found, partitions=one.partitions)
-    return asdict(found)
+        if one["name"] == found["name"] and found["partitions"] is None:
+            found = {**found, "partitions": one["partitions"]}
+    return found
 
 
 def _all(patterns: Sequence[re.Pattern[str]], texts: Sequence[str]) -> list[Delegate]:
@@ -77,11 +77,11 @@ def _all(patterns: Sequence[re.Pattern[str]], texts: Sequence[str]) -> list[Dele
 
 def _read(match: re.Match[str]) -> Delegate:
     groups = match.groupdict()
-    counts = {
-        key: int(groups[key]) if groups.get(key) else None
-        for key in ("replaced", "total", "partitions")
-    }
-    return Delegate(normal_name(groups.get("name") or groups.get("short") or ""), **counts)
+    replaced, total, partitions = (
+        int(groups[key]) if groups.get(key) else None for key in ("replaced", "total", "partitions")
+    )
+    name = normal_name(groups.get("name") or groups.get("short") or "")
+    return {"name": name, "replaced": replaced, "total": total, "partitions": partitions}
 
 
 def normal_name(name: str) -> str:

@@ -14,10 +14,11 @@ from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.journal import Journal, locked
 from mnv3_tf.measuring.phone import adb, binary, page, plan, report, results
 from mnv3_tf.measuring.phone.adb import Adb
-from mnv3_tf.measuring.phone.models import Model
+from mnv3_tf.measuring.phone.models import Model, require_sizes
 from mnv3_tf.measuring.phone.phone import Phone
 from mnv3_tf.measuring.phone.plan import PhoneSettings
-from mnv3_tf.measuring.phone.session import Session
+from mnv3_tf.measuring.phone.results import PhoneResults
+from mnv3_tf.measuring.phone.session import JournalRun, Session
 from mnv3_tf.ui import tables
 from mnv3_tf.ui.settings import command, setting
 
@@ -47,7 +48,7 @@ def measure(
     settings: PhoneSettings,
     phones: Phones,
     made_by: str | None = None,
-) -> dict[str, Any]:
+) -> PhoneResults:
     """Measures on every phone and writes the results, also when some of them failed.
 
     Args:
@@ -59,13 +60,14 @@ def measure(
     if not out:
         raise UserError("Where to? Give --out=DIR.")
     out = Path(out)
+    require_sizes(models, settings.input_shape)
     client, given = adb.find_adb(phones.adb), phones.program
     serials = adb.choose(client, list(phones.serial))
     if made_by is None:
         more = [f"--models={','.join(str(model.path) for model in models)}", f"--out={out}"]
         made_by = command("android_bench run", phones, settings, more=more)
     with locked(str(out.resolve())):
-        journal, stop = Journal(out / "journal.jsonl"), threading.Event()
+        journal, stop = Journal[JournalRun](out / "journal.jsonl"), threading.Event()
 
         def choose_binary(phone: Phone) -> binary.Binary:
             return given or binary.download(phone.properties["abi"], phones.benchmark_sha256)
@@ -100,6 +102,7 @@ def commands(models: Sequence[Model], settings: PhoneSettings, phones: Phones) -
 
     What only the phone or the binary can tell stands in capitals.
     """
+    require_sizes(models, settings.input_shape)
     program = phones.program or binary.Binary(Path("BENCHMARK_MODEL"), "SHA256", "")
     named = settings.cores in ("big", "mid", "little")
     mask = f"{settings.cores.upper()}_MASK" if named else settings.cores
@@ -161,7 +164,7 @@ def _failures(waiting: dict[Future[None], str]) -> list[str]:
     return said
 
 
-def write(found: dict[str, Any], out: Path) -> None:
+def write(found: PhoneResults, out: Path) -> None:
     """results.json, results.csv, report.md and report.html."""
     write_json(out / "results.json", found)
     texts = {

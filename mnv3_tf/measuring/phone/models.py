@@ -8,8 +8,9 @@ from pathlib import Path
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring.phone.adb import FOLDER
 from mnv3_tf.measuring.phone.binary import sha256_of
-from mnv3_tf.tflite import reports
-from mnv3_tf.tflite.reports import ExportReport, Share
+from mnv3_tf.tflite import causes, reports
+from mnv3_tf.tflite.model_graph import with_free_sides
+from mnv3_tf.tflite.reports import ExportReport, FileReport, Share
 
 MAGIC = b"TFL3"
 SEVERAL = 8
@@ -37,20 +38,40 @@ class Model:
         return reports.exported_top1(self.report)
 
     @cached_property
-    def xnnpack(self) -> Share | None:
-        """What XNNPACK would take.
-
-        None where the file cannot be looked at: that needs ai-edge-litert.
-        """
+    def inspected(self) -> FileReport | None:
+        """None where the file cannot be looked at: that needs ai-edge-litert."""
         from mnv3_tf.tflite import inspection
 
         try:
-            return inspection.inspect(self.path)["xnnpack"]
+            return inspection.inspect(self.path)
         except (ImportError, UserError):
             return None
 
     @property
-    def judged_on(self) -> int | None:
+    def xnnpack(self) -> Share | None:
+        """What XNNPACK would take, where that is known."""
+        return self.inspected["xnnpack"] if self.inspected else None
+
+    @property
+    def of_any_size(self) -> str | None:
+        """What is wrong where an input's sides must be said first, if that is known."""
+        ends = self.inspected.get("inputs", []) if self.inspected else []
+        return causes.of_any_size(with_free_sides(end["shape"], end["signature"]) for end in ends)
+
+    def layer(self, shape: Sequence[int]) -> tuple[str, str]:
+        """The first input's tensor and the shape that it is to have, as benchmark_model reads them.
+
+        Raises UserError where the file cannot be looked at.
+        """
+        if self.inspected is None:
+            raise UserError(
+                f"--input_shape needs the name of an input, and {self.path} cannot be looked at; "
+                "install ai-edge-litert on this computer."
+            )
+        return self.inspected["inputs"][0]["tensor"], ",".join(map(str, shape))
+
+    @property
+    def evaluated_on(self) -> int | None:
         """How many pictures the accuracy is of."""
         return self.report.get("images") if self.report else None
 
@@ -88,6 +109,13 @@ def _check(file: Path) -> None:
         raise UserError(f"{file} is no .tflite file; give what export_tflite.py wrote.")
 
 
+def require_sizes(models: Sequence[Model], input_shape: Sequence[int] | None) -> None:
+    """Raises UserError for an input of any size, of which a phone would time one pixel."""
+    for model in models:
+        if input_shape is None and model.of_any_size:
+            raise UserError(f"{model.path} {model.of_any_size}.")
+
+
 def warnings(models: Sequence[Model], delegate: str) -> list[str]:
     """What can be known to go wrong before a phone is touched."""
     return [text for model in models if delegate == "xnnpack" and (text := _cut(model))]
@@ -95,8 +123,10 @@ def warnings(models: Sequence[Model], delegate: str) -> list[str]:
 
 def _cut(model: Model) -> str | None:
     share = model.xnnpack
-    if share is None:
+    if share is None or model.of_any_size:
         return None
+    if model.inspected and (cause := model.inspected.get("cause")):
+        return f"{model.name}: on this computer it {cause}."
     if share["error"]:
         return f"{model.name}: XNNPACK refuses this file ({share['error']})."
     if not share["partitions"] or share["partitions"] < SEVERAL:

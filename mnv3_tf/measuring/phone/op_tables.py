@@ -14,7 +14,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 TITLE = re.compile(r"(?<!=)={5,}\s*([A-Za-z][\w ]*?)\s*={5,}")
 INITIALIZATION = re.compile(r"Profiling Info for Benchmark Initialization", re.IGNORECASE)
@@ -42,10 +42,20 @@ COLUMNS = {
 }
 """Of a table's head in lower case without blanks, and what stands under it; times are in ms."""
 
-Rows = Sequence[dict[str, Any]]
 INSIDE = "Delegate/"
 
 DEFAULT = ("node type", "first", "avg ms", "%", "cdf%", "mem KB", "times called", "name")
+
+
+class OpRow(TypedDict):
+    """An operator's times; `percent` is 12.3 for 12.3 %. None is what the table does not have."""
+
+    type: str
+    name: str | None
+    first_ms: float | None
+    avg_ms: float | None
+    percent: float | None
+    times_called: int | None
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,9 @@ class Columns:
         return cls.of(line.split(","), r"\s*,\s*")
 
 
-def parse(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """The rows in the order of their table; times in ms, `percent` 12.3 for 12.3 %."""
-    tables: dict[str, list[dict[str, Any]]] = {title: [] for title in TABLES}
+def parse(lines: Iterable[str]) -> list[OpRow]:
+    """The rows in the order of their table."""
+    tables: dict[str, list[OpRow]] = {title: [] for title in TABLES}
     reading, initializing, layout = None, False, Columns.of(DEFAULT)
     for line in lines:
         if INITIALIZATION.search(line):
@@ -93,7 +103,7 @@ def parse(lines: Iterable[str]) -> list[dict[str, Any]]:
     return next((rows for rows in tables.values() if rows), [])
 
 
-def _row(match: re.Match[str]) -> dict[str, Any]:
+def _row(match: re.Match[str]) -> OpRow:
     cells = match.groupdict()
     name = cells["name"] or "" if "name" in cells else None
     return {
@@ -115,28 +125,28 @@ def _number(text: str | None) -> float | None:
 # -- the rows by who ran them -------------------------------------------------------------------
 
 
-def milliseconds(ops: Rows) -> dict[str, float]:
+def milliseconds(ops: Sequence[OpRow]) -> dict[str, float]:
     """Time by type; a delegate's own row counts only where its insides are not listed."""
     insides = any(_is_inside(op) for op in ops)
     found: dict[str, float] = defaultdict(float)
     for op in ops:
         if _is_inside(op):
-            found[op["name"].removeprefix(INSIDE).split(":")[0]] += op["avg_ms"] or 0.0
+            found[(op["name"] or "").removeprefix(INSIDE).split(":")[0]] += op["avg_ms"] or 0.0
         elif not (insides and _is_delegate(op)):
             found[op["type"]] += op["avg_ms"] or 0.0
     return found
 
 
-def outside(ops: Rows) -> dict[str, int]:
+def outside(ops: Sequence[OpRow]) -> dict[str, int]:
     """How many operators of each type no delegate ran; empty if there was no delegate."""
     if not any(_is_delegate(op) for op in ops):
         return {}
     return dict(Counter(op["type"] for op in ops if not (_is_inside(op) or _is_delegate(op))))
 
 
-def _is_inside(op: dict[str, Any]) -> bool:
+def _is_inside(op: OpRow) -> bool:
     return (op["name"] or "").startswith(INSIDE)
 
 
-def _is_delegate(op: dict[str, Any]) -> bool:
+def _is_delegate(op: OpRow) -> bool:
     return "delegate" in op["type"].lower() and not _is_inside(op)

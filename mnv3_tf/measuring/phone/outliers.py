@@ -7,7 +7,8 @@ second time is how the model behaves.
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
+
+from mnv3_tf.measuring.phone.state import PhoneState
 
 FAR = 1.25
 """Times the median of the configuration's runs."""
@@ -20,18 +21,17 @@ ATTEMPTS = 3
 """How often a round is tried before its last run stands as it is."""
 
 
-def spoiled(entry: dict[str, Any], first_allowed_khz: int | None) -> str | None:
-    """Why the phone was not fit during this run, or None."""
-    for when in ("before", "after"):
-        status = entry[when]["thermal_status"]
-        if status:
-            return f"thermal status {status} {when} the run"
-        allowed = entry[when]["allowed_khz"]
+def spoiled(before: PhoneState, after: PhoneState, first_allowed_khz: int | None) -> str | None:
+    """Why the phone was not fit during a run, or None."""
+    for when, state in (("before", before), ("after", after)):
+        if state.thermal_status:
+            return f"thermal status {state.thermal_status} {when} the run"
+        allowed = state.allowed_khz
         if first_allowed_khz and allowed and allowed < CLOCK_PART * first_allowed_khz:
             return f"clock limited to {allowed / 1e3:.0f} MHz {when} the run"
-    if entry["before"]["charging"] != entry["after"]["charging"]:
+    if before.charging != after.charging:
         return "charging began or ended during the run"
-    if entry["before"]["screen_on"] != entry["after"]["screen_on"]:
+    if before.screen_on != after.screen_on:
         return "the screen was switched during the run"
     return None
 

@@ -3,18 +3,19 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mnv3_tf.measuring.phone import plots, report
-from mnv3_tf.measuring.plots import plot_latency
+from mnv3_tf.measuring.phone.results import PhoneResults, PhoneSummary
+from mnv3_tf.measuring.plots import Bar, plot_latency
+from mnv3_tf.measuring.statistics import headline_of
 from mnv3_tf.ui import page
 
 
-def html(found: dict[str, Any]) -> str:
+def html(found: PhoneResults) -> str:
     return page.document(report.title(found), _parts(found))
 
 
-def _parts(found: dict[str, Any]) -> Iterator[str]:
+def _parts(found: PhoneResults) -> Iterator[str]:
     yield page.table(report.columns(found), report.summary_rows(found))
     yield page.paragraph(report.EXPLANATION)
     for text in found["warnings"]:
@@ -32,10 +33,10 @@ def _parts(found: dict[str, Any]) -> Iterator[str]:
     yield page.preformatted("\n".join(_commands(found)))
 
 
-def _pictures(found: dict[str, Any], serial: str) -> Iterator[str]:
+def _pictures(found: PhoneResults, serial: str) -> Iterator[str]:
     summary = [line for line in found["summary"] if line["serial"] == serial]
     rows = [row for row in found["rows"] if row["serial"] == serial]
-    timed = [_bar(line) for line in summary if line["median_us"] is not None]
+    timed = [_bar(line, us) for line in summary if (us := line["median_us"]) is not None]
     if not timed:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -50,23 +51,19 @@ def _pictures(found: dict[str, Any], serial: str) -> Iterator[str]:
         if any(line["ops"] for line in summary):
             plots.plot_operators(summary, path)
             yield page.image(path, "Where the time goes, by type of operator")
-    if told := report.delegate_rows(summary):
-        yield page.table(report.DELEGATE_COLUMNS, told)
+    if delegates := report.delegate_rows(summary):
+        yield page.table(report.DELEGATE_COLUMNS, delegates)
 
 
-def _bar(line: dict[str, Any]) -> dict[str, Any]:
-    """What `plot_latency` draws of a summary; without five rounds there is no interval."""
-    median = line["median_us"]
-    return line | {
-        "name": line["model"] + f", {line['threads']} threads" * (line["threads"] > 1),
-        "quantize": line["quantize"] or "other",
-        "ci_us": line["ci_us"] or [median, median],
-        "p95_us": line["p95_us"] or median,
-        "ratio": line["ratio"] or 1.0,
-    }
+def _bar(line: PhoneSummary, median: float) -> Bar:
+    """Without five rounds there is no interval."""
+    headline = headline_of({"median_us": median, "ci_us": line["ci_us"] or [median, median]})
+    name = line["model"] + f", {line['threads']} threads" * (line["threads"] > 1)
+    kind, ratio = line["quantize"] or "other", line["ratio"] or 1.0
+    return Bar(name, kind, headline, line["p95_us"], ratio)
 
 
-def _failures(found: dict[str, Any]) -> Iterator[str]:
+def _failures(found: PhoneResults) -> Iterator[str]:
     failed = [
         (row["model"], row["serial"], row["error_kind"], row["error_line"] or "", row["log"])
         for row in found["rows"]
@@ -85,5 +82,5 @@ def _failures(found: dict[str, Any]) -> Iterator[str]:
         yield page.table(("model", "phone", "round", "because"), aside)
 
 
-def _commands(found: dict[str, Any]) -> list[str]:
+def _commands(found: PhoneResults) -> list[str]:
     return list(dict.fromkeys(row["command"] for row in found["rows"]))

@@ -6,7 +6,7 @@ Each fact is optional: where the phone does not let the shell user read it, it i
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict, cast
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring.phone.adb import Adb
@@ -25,6 +25,31 @@ PROPERTIES = {
 }
 CPU = "/sys/devices/system/cpu/cpu"
 CPU_FACTS = ("cpu_capacity", "cpufreq/cpuinfo_max_freq", "cpufreq/scaling_governor")
+
+
+class ClusterFacts(TypedDict):
+    """`Cluster`, as results have it."""
+
+    cpus: list[int]
+    capacity: int | None
+    max_khz: int | None
+    governor: str | None
+    mask: str
+
+
+class PhoneFacts(TypedDict):
+    """`Phone`, as results have it; these are all PROPERTIES that are shown."""
+
+    serial: str
+    model: str | None
+    manufacturer: str | None
+    soc: str | None
+    soc_maker: str | None
+    abi: str | None
+    android: str | None
+    build: str | None
+    memory_mb: int | None
+    clusters: list[ClusterFacts]
 
 
 @dataclass(frozen=True)
@@ -95,14 +120,14 @@ class Phone:
             )
         return mask.lower()
 
-    def describe(self) -> dict[str, Any]:
-        """For results.json."""
-        return {
+    def describe(self) -> PhoneFacts:
+        facts = {
             "serial": self.serial,
             **self.properties,
             "memory_mb": self.memory_mb,
             "clusters": [asdict(c) | {"mask": c.mask} for c in self.clusters],
         }
+        return cast(PhoneFacts, facts)
 
 
 def look_at(adb: Adb) -> Phone:

@@ -14,6 +14,7 @@ from typing import Literal
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring.phone import binary
 from mnv3_tf.measuring.phone.models import Model
+from mnv3_tf.tflite.reading import shape_setting
 from mnv3_tf.ui.settings import Checked, setting
 
 TIMING, MEMORY, PROFILE = "timing", "memory", "profile"
@@ -50,6 +51,7 @@ class PhoneSettings(Checked):
         "xnnpack", "Who runs the operators."
     )
     profile_ops: bool = setting(False, "Time each operator too.")
+    input_shape: tuple[int, ...] | None = shape_setting()
     fixed_performance: bool = setting(
         False, "Bound the clocks at what the phone sustains (Android 11 and newer)."
     )
@@ -77,7 +79,7 @@ class Configuration:
 
     `phone` and `binary` identify the phone and the program, `sha256` the model. Two runs are
     comparable if and only if their configurations are equal: what changes a number is a field
-    here.
+    here. `layer` is `Model.layer`, None where the file says what it takes.
     """
 
     phone: str
@@ -89,10 +91,14 @@ class Configuration:
     num_runs: int
     fixed_performance: bool
     purpose: str = TIMING
+    layer: tuple[str, str] | None = None
 
     @property
     def key(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True)
+        told = asdict(self)
+        if self.layer is None:  # as before there were shapes, so that journals still hold
+            del told["layer"]
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def asking(self, purpose: str) -> "Configuration":
@@ -100,10 +106,10 @@ class Configuration:
 
     def arguments(self, flavour: str, graph: str) -> list[str]:
         """The flags of benchmark_model for this run of the file `graph`."""
-        extra = {TIMING: (), MEMORY: binary.MEMORY, PROFILE: binary.PROFILE[flavour]}
-        return binary.arguments(
-            flavour, graph, self.threads, self.num_runs, self.delegate, extra[self.purpose]
-        )
+        extra = {TIMING: (), MEMORY: binary.MEMORY, PROFILE: binary.PROFILE[flavour]}[self.purpose]
+        if self.layer:
+            extra = *extra, *binary.layer(flavour, *self.layer)
+        return binary.arguments(flavour, graph, self.threads, self.num_runs, self.delegate, extra)
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,7 @@ def planned_runs(
                 delegate=settings.delegate,
                 num_runs=settings.num_runs,
                 fixed_performance=settings.fixed_performance,
+                layer=model.layer(settings.input_shape) if settings.input_shape else None,
             ),
         )
         for threads in settings.threads

@@ -1,44 +1,44 @@
 """Plots of what was measured on phones."""
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from mnv3_tf.measuring.phone import op_tables
-from mnv3_tf.measuring.phone.op_tables import Rows
+from mnv3_tf.measuring.phone.results import PhoneRow, PhoneSummary
 from mnv3_tf.measuring.plots import COLOURS, LEGEND, plot_parts
 from mnv3_tf.ui import figures
 
-PANELS = (
-    ("inference_us", 1e3, "ms"),
-    ("celsius_after", 1.0, "°C"),
-    ("current_khz", 1e3, "MHz"),
+PANELS: Sequence[tuple[str, float, Callable[[PhoneRow], float | None]]] = (
+    ("ms", 1e3, lambda row: row["inference_us"]),
+    ("°C", 1.0, lambda row: row["celsius_after"]),
+    ("MHz", 1e3, lambda row: row["current_khz"]),
 )
 SHOWN_OPERATORS = 8
 LEAST_POINTS = 2.0
 
 
-def plot_rounds(rows: Rows, path: Path) -> None:
-    """Latency by time, and temperature and clock under it where the phone told them.
+def plot_rounds(rows: Sequence[PhoneRow], path: Path) -> None:
+    """Latency by time, and temperature and clock under it where they are known.
 
     `rows` are those of results.json; runs that were set aside are hollow.
     """
     good = [row for row in rows if row["status"] == "ok"]
-    panels = [panel for panel in PANELS if any(row[panel[0]] is not None for row in good)]
+    panels = [panel for panel in PANELS if any(panel[2](row) is not None for row in good)]
     began = min(datetime.fromisoformat(row["at"]) for row in good)
     figure = figures.new(8, 1.2 + 1.5 * len(panels))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     by_model = _grouped(good)
-    for axes, (key, unit, label) in zip(grid, panels, strict=True):
+    for axes, (label, unit, figure_of) in zip(grid, panels, strict=True):
         for number, (name, runs) in enumerate(by_model.items()):
-            told = [row for row in runs if row[key] is not None]
-            x = [(datetime.fromisoformat(row["at"]) - began).total_seconds() for row in told]
-            y = [row[key] / unit for row in told]
+            known = [(row, v / unit) for row in runs if (v := figure_of(row)) is not None]
+            x = [(datetime.fromisoformat(row["at"]) - began).total_seconds() for row, _ in known]
+            y = [value for _, value in known]
             colour = f"C{number}"
             axes.plot(x, y, "-", color=colour, alpha=0.4, linewidth=1)
-            fills = ["none" if row["rejected"] else colour for row in told]
-            shown = name if key == panels[0][0] else None
+            fills = ["none" if row["rejected"] else colour for row, _ in known]
+            shown = name if label == panels[0][0] else None
             axes.scatter(x, y, s=18, facecolors=fills, edgecolors=colour, label=shown)
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
@@ -49,30 +49,30 @@ def plot_rounds(rows: Rows, path: Path) -> None:
     figures.save(figure, path)
 
 
-def _grouped(rows: Rows) -> dict[str, list[dict[str, Any]]]:
+def _grouped(rows: Sequence[PhoneRow]) -> dict[str, list[PhoneRow]]:
     several = len({row["threads"] for row in rows}) > 1
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[str, list[PhoneRow]] = defaultdict(list)
     for row in rows:
         groups[row["model"] + f", {row['threads']} threads" * several].append(row)
     return groups
 
 
-def plot_accuracy(summary: Rows, path: Path) -> None:
+def plot_accuracy(summary: Sequence[PhoneSummary], path: Path) -> None:
     """Top-1 of the exports' reports against latency; one point for each file that has both."""
     figure = figures.new(8, 4)
     axes = figure.subplots()
     seen: set[str] = set()
-    for line in with_accuracy(summary):
+    points = with_accuracy(summary)
+    for line, x, y in points:
         kind = line["quantize"] or "none"
         label = None if kind in seen else LEGEND.get(kind, kind)
         seen.add(kind)
-        x, y = line["median_us"] / 1e3, 100 * line["top1"]
         axes.plot(x, y, "o", color=COLOURS.get(kind, "#777777"), label=label)
         text = f"{line['model']}" + f" ({line['threads']} threads)" * (line["threads"] > 1)
         # Turned, so that the names of files that are alike stay legible.
         place = {"textcoords": "offset points", "fontsize": 8, "rotation": 30}
         axes.annotate(text, (x, y), (4, 4), **place)
-    axes.set_xlim(0, 1.3 * max(line["median_us"] for line in with_accuracy(summary)) / 1e3)
+    axes.set_xlim(0, 1.3 * max(ms for _, ms, _ in points))
     low, high = axes.get_ylim()
     # Less than a point apart is alike, and should look so.
     axes.set_ylim(min(low, high - LEAST_POINTS), max(high, low + LEAST_POINTS))
@@ -84,11 +84,16 @@ def plot_accuracy(summary: Rows, path: Path) -> None:
     figures.save(figure, path)
 
 
-def with_accuracy(summary: Rows) -> list[dict[str, Any]]:
-    return [line for line in summary if line["top1"] is not None and line["median_us"]]
+def with_accuracy(summary: Sequence[PhoneSummary]) -> list[tuple[PhoneSummary, float, float]]:
+    """Those that have both, with milliseconds and percent."""
+    return [
+        (line, us / 1e3, 100 * top1)
+        for line in summary
+        if (us := line["median_us"]) and (top1 := line["top1"]) is not None
+    ]
 
 
-def plot_operators(summary: Rows, path: Path) -> None:
+def plot_operators(summary: Sequence[PhoneSummary], path: Path) -> None:
     """Where the time goes: a bar for each model, in pieces by type of operator."""
     bars = [
         (

@@ -1,9 +1,10 @@
 """The results as a table for the terminal and as Markdown."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from mnv3_tf.measuring.phone.op_tables import Rows
+from mnv3_tf.measuring import statistics
+from mnv3_tf.measuring.phone.phone import PhoneFacts
+from mnv3_tf.measuring.phone.results import DeviceFacts, PhoneResults, PhoneSummary
 
 COLUMNS = (
     "model",
@@ -31,7 +32,7 @@ EXPLANATION = (
 )
 
 
-def terminal_table(found: dict[str, Any]) -> tuple[str, Sequence[str], list[list[str]]]:
+def terminal_table(found: PhoneResults) -> tuple[str, Sequence[str], list[list[str]]]:
     """What `tables.show` takes: title, columns and rows, without those that only a page has."""
     names = columns(found)
     shown = [index for index, name in enumerate(names) if name not in PAGE_ONLY]
@@ -39,18 +40,18 @@ def terminal_table(found: dict[str, Any]) -> tuple[str, Sequence[str], list[list
     return title(found), [names[index] for index in shown], rows
 
 
-def title(found: dict[str, Any]) -> str:
+def title(found: PhoneResults) -> str:
     conditions = found["conditions"]
     phones = ", ".join(dict.fromkeys(device_name(device) for device in found["devices"]))
     return f"{phones or 'No phone'}, {conditions['cores']} cores, {conditions['delegate']}"
 
 
-def device_name(device: dict[str, Any]) -> str:
+def device_name(device: PhoneFacts) -> str:
     return " ".join(filter(None, (device["manufacturer"], device["model"]))) or device["serial"]
 
 
-def columns(found: dict[str, Any]) -> Sequence[str]:
-    """A phone and a number of threads are told where there are several."""
+def columns(found: PhoneResults) -> Sequence[str]:
+    """Phones and numbers of threads are named where there are several."""
     return [
         COLUMNS[0],
         *["phone"] * (len(found["devices"]) > 1),
@@ -59,7 +60,7 @@ def columns(found: dict[str, Any]) -> Sequence[str]:
     ]
 
 
-def summary_rows(found: dict[str, Any]) -> list[list[str]]:
+def summary_rows(found: PhoneResults) -> list[list[str]]:
     several_phones = len(found["devices"]) > 1
     several_threads = len(found["conditions"]["threads"]) > 1
     return [
@@ -68,14 +69,14 @@ def summary_rows(found: dict[str, Any]) -> list[list[str]]:
             *[line["serial"]] * several_phones,
             *[str(line["threads"])] * several_threads,
             line["error_kind"] or milliseconds(line["median_us"]),
-            half_width(line),
+            half_width(line["median_us"], line["ci_us"]),
             milliseconds(line["p95_us"]),
             milliseconds(line["first_us"]),
             milliseconds(line["init_us"]),
             _rounded(line["ratio"], ".3f"),
             f"{line['bytes'] / 1e6:.2f}",
             _rounded(line["peak_mb"], ".0f"),
-            _rounded((line["delegate"] or {}).get("partitions"), "d"),
+            _rounded(line["delegate"] and line["delegate"]["partitions"], "d"),
             _rounded(line["drift_percent"], "+.1f"),
             f"{line['rounds']}" + f" ({line['set_aside']})" * bool(line["set_aside"]),
         ]
@@ -86,19 +87,16 @@ def summary_rows(found: dict[str, Any]) -> list[list[str]]:
 DELEGATE_COLUMNS = ("model", "delegate", "took", "of", "parts", "left outside")
 
 
-def delegate_rows(summary: Rows) -> list[list[str]]:
+def delegate_rows(summary: Sequence[PhoneSummary]) -> list[list[str]]:
     """What the delegate took of each model and what it left, as far as it is known."""
-    told = [line for line in summary if line["delegate"] and line["delegate"]["name"]]
     return [
         [
             line["model"],
-            *(
-                "not told" if line["delegate"][key] is None else str(line["delegate"][key])
-                for key in ("name", "replaced", "total", "partitions")
-            ),
+            *("not told" if value is None else str(value) for value in delegate.values()),
             "not told" if line["outside"] is None else _counted(line["outside"]),
         ]
-        for line in told
+        for line in summary
+        if (delegate := line["delegate"]) and delegate["name"]
     ]
 
 
@@ -114,22 +112,21 @@ def milliseconds(microseconds: float | None) -> str:
     return _rounded(None if microseconds is None else microseconds / 1e3, ".2f")
 
 
-def half_width(line: dict[str, Any]) -> str:
+def half_width(median_us: float | None, interval: Sequence[float] | None) -> str:
     """Of the interval, in percent of the median."""
-    if line["ci_us"] is None:
+    if median_us is None or interval is None:
         return "-"
-    low, high = line["ci_us"]
-    return f"{50 * (high - low) / line['median_us']:.1f}"
+    return f"{statistics.half_width(median_us, interval):.1f}"
 
 
-def device_rows(device: dict[str, Any]) -> list[tuple[str, str]]:
+def device_rows(device: DeviceFacts) -> list[tuple[str, str]]:
     """What is known of a phone, with "not readable" for what it denied."""
     clusters = ", ".join(
         f"{cluster['mask']} ({len(cluster['cpus'])} at "
         + (f"{cluster['max_khz'] / 1e3:.0f} MHz)" if cluster["max_khz"] else "unknown clock)")
         for cluster in device["clusters"]
     )
-    told = {
+    known = {
         "phone": device_name(device),
         "serial": device["serial"],
         "SoC": " ".join(filter(None, (device["soc_maker"], device["soc"]))),
@@ -140,10 +137,10 @@ def device_rows(device: dict[str, Any]) -> list[tuple[str, str]]:
         "binary": f"{device['binary']['flavour']}, sha256 {device['binary']['sha256']}",
         "from": device["binary"]["source"],
     }
-    return [(name, text or "not readable") for name, text in told.items()]
+    return [(name, text or "not readable") for name, text in known.items()]
 
 
-def condition_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+def condition_rows(found: PhoneResults) -> list[tuple[str, str]]:
     return [
         (
             name.replace("_", " "),
@@ -153,7 +150,7 @@ def condition_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def markdown(found: dict[str, Any]) -> str:
+def markdown(found: PhoneResults) -> str:
     parts = [
         f"# {title(found)}",
         f"Measured on {found['date']}.",

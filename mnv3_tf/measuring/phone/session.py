@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, cast
 
 from mnv3_tf.errors import Failure, Terminated
 from mnv3_tf.journal import Journal, locked
@@ -16,6 +16,7 @@ from mnv3_tf.measuring.phone import binary, log, outliers, plan, state
 from mnv3_tf.measuring.phone.adb import Adb, PhoneError
 from mnv3_tf.measuring.phone.binary import Binary
 from mnv3_tf.measuring.phone.fixed_performance import fixed_performance
+from mnv3_tf.measuring.phone.log import LogReport
 from mnv3_tf.measuring.phone.models import Model
 from mnv3_tf.measuring.phone.phone import Phone, look_at
 
@@ -30,6 +31,44 @@ OF_THE_BINARY = {
     "unconsumed_flag",
 }
 MAY_PASS = {"timeout", "crashed", "out_of_memory", "unknown"}
+
+
+class RunFacts(TypedDict):
+    """A run, in the journal and in results. `status` is "ok" or "error".
+
+    `rejected` says why it was set aside, `error_line` is the last that was printed.
+    """
+
+    serial: str
+    model: str
+    sha256: str
+    threads: int
+    delegate: str
+    purpose: str
+    round: int
+    at: str
+    waited_s: float
+    status: str
+    error_kind: str | None
+    error_line: str | None
+    rejected: str | None
+    mean_khz: float | None
+    command: str
+    log: str
+
+
+class JournalRun(RunFacts):
+    """A line of journal.jsonl, which has the fields of `plan.Configuration` too.
+
+    `before` and `after` have those of `state.PhoneState`.
+    """
+
+    key: str
+    path: str
+    bytes: int
+    before: dict[str, Any]
+    after: dict[str, Any]
+    result: LogReport
 
 
 @dataclass(frozen=True)
@@ -57,7 +96,7 @@ class Session:
     models: list[Model]
     settings: plan.PhoneSettings
     choose_binary: Callable[[Phone], Binary]
-    journal: Journal
+    journal: Journal[JournalRun]
     logs: Path
     say: Callable[[str], None]
     advance: Callable[[int, int], None] = lambda done, total: None
@@ -111,7 +150,7 @@ class Session:
             total = len(self.ready.runs)
             self.advance(total - len(waiting), total)
 
-    def _after_failure(self, run: plan.PlannedRun, entry: dict[str, Any], tries: int) -> bool:
+    def _after_failure(self, run: plan.PlannedRun, entry: JournalRun, tries: int) -> bool:
         """Whether to try again; raises Failure where no other model would fare better."""
         kind = entry["error_kind"]
         if kind in OF_THE_BINARY:
@@ -192,8 +231,8 @@ class Session:
         self.adb.stop.wait(seconds)
         return self._look(), seconds
 
-    def _once(self, run: plan.PlannedRun, first: state.PhoneState) -> dict[str, Any]:
-        """Runs `run` in a process of its own, and tells all that is known of the run."""
+    def _once(self, run: plan.PlannedRun, first: state.PhoneState) -> JournalRun:
+        """Runs `run` in a process of its own."""
         before, waited = self._cool_down(first)
         words = self._words(run)
         at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -213,6 +252,7 @@ class Session:
         after = self._look()
         parsed = log.parse(text, status)
         kind = kind or self._error_kind(parsed)
+        rejected = None if kind else self._reject(run, parsed, before, after, first)
         entry = {
             "key": run.configuration.key,
             "serial": self.adb.serial,
@@ -229,14 +269,12 @@ class Session:
             "status": "error" if kind else "ok",
             "error_kind": kind,
             "error_line": text.strip().splitlines()[-1][:200] if kind and text.strip() else None,
-            "rejected": None,
+            "rejected": rejected,
             "result": parsed,
             "command": command,
             "log": self._keep_log(run, at, command, text),
         }
-        if kind is None:
-            entry["rejected"] = self._reject(run, entry, first)
-        return entry
+        return cast(JournalRun, entry)
 
     def _words(self, run: plan.PlannedRun) -> list[str]:
         ready = self.ready
@@ -244,7 +282,7 @@ class Session:
         flags = run.configuration.arguments(ready.flavour, run.model.on_phone)
         return [*bound, ready.binary.on_phone, *flags]
 
-    def _error_kind(self, parsed: dict[str, Any]) -> str | None:
+    def _error_kind(self, parsed: LogReport) -> str | None:
         """A run is good only with its timings, and only by the delegate that was asked for."""
         if parsed["error_kind"]:
             return parsed["error_kind"]
@@ -256,17 +294,22 @@ class Session:
         return None
 
     def _reject(
-        self, run: plan.PlannedRun, entry: dict[str, Any], first: state.PhoneState
+        self,
+        run: plan.PlannedRun,
+        parsed: LogReport,
+        before: state.PhoneState,
+        after: state.PhoneState,
+        first: state.PhoneState,
     ) -> str | None:
-        reason = outliers.spoiled(entry, first.allowed_khz)
+        reason = outliers.spoiled(before, after, first.allowed_khz)
         if reason or run.configuration.purpose != plan.TIMING:
             return reason
         others = [
-            inference_us(other)
-            for other in self.journal.where(key=entry["key"])
+            inference_us(other["result"])
+            for other in self.journal.where(key=run.configuration.key)
             if other["status"] == "ok" and not other["rejected"]
         ]
-        return outliers.far_off(inference_us(entry), others)
+        return outliers.far_off(inference_us(parsed), others)
 
     def _keep_log(self, run: plan.PlannedRun, at: str, command: str, text: str) -> str:
         name = "-".join(
@@ -289,8 +332,9 @@ def _name(run: plan.PlannedRun) -> str:
     return f"{run.model.name}, round {run.round}"
 
 
-def inference_us(entry: dict[str, Any]) -> float:
-    """A run's time: its median where the binary gives one, else its mean."""
-    result = entry["result"]
+def inference_us(result: LogReport) -> float:
+    """A good run's time: its median where the binary gives one, else its mean."""
     median = result["inference"]["median"]
-    return float(result["inference_avg_us"] if median is None else median)
+    us = result["inference_avg_us"] if median is None else median
+    assert us is not None
+    return float(us)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mnv3_tf.errors import Failure
 from mnv3_tf.journal import Journal
+from mnv3_tf.measuring.machine import Conditions
 from mnv3_tf.measuring.phone import adb, binary, plan, results
 from mnv3_tf.measuring.phone.adb import Adb
 from mnv3_tf.measuring.phone.models import load
@@ -32,7 +32,7 @@ class PhoneTimer:
             binary.local(program) if program else binary.download(self._phone.properties["abi"])
         )
         self._settings = plan.PhoneSettings(threads=(threads,), rounds=rounds, num_runs=LEAST_RUNS)
-        self.conditions: dict[str, Any] = {
+        self.conditions: Conditions = {
             "device": self._phone.name,
             "threads": threads,
             "delegate": self._settings.delegate,
@@ -55,6 +55,7 @@ class PhoneTimer:
         )
         session.run()
         found = results.collect([session], self._settings, "", "")["summary"]
+        times = []
         for line in found:
             if line["median_us"] is None:
                 raise Failure(
@@ -62,4 +63,5 @@ class PhoneTimer:
                     f"{line['error_kind'] or 'every run was spoiled'}; see "
                     "python -m android_bench run on one of the paper's networks."
                 )
-        return [line["median_us"] for line in found]
+            times.append(line["median_us"])
+        return times

@@ -1,23 +1,22 @@
 """Which runs are set aside, and for which reason."""
 
+from dataclasses import replace
+
 import pytest
 
 from mnv3_tf.measuring.phone import outliers
+from mnv3_tf.measuring.phone.state import PhoneState
 
-QUIET = {"thermal_status": 0, "allowed_khz": 2802000, "charging": True, "screen_on": False}
-
-
-def run(**after) -> dict:
-    return {"before": QUIET, "after": QUIET | after}
+UNKNOWN = PhoneState(*[None] * 8, residence={})
+QUIET = replace(UNKNOWN, thermal_status=0, allowed_khz=2802000, charging=True, screen_on=False)
 
 
 def test_a_quiet_run_counts() -> None:
-    assert outliers.spoiled(run(), 2802000) is None
+    assert outliers.spoiled(QUIET, QUIET, 2802000) is None
 
 
 def test_what_cannot_be_read_spoils_nothing() -> None:
-    unknown = dict.fromkeys(QUIET)
-    assert outliers.spoiled({"before": unknown, "after": unknown}, None) is None
+    assert outliers.spoiled(UNKNOWN, UNKNOWN, None) is None
 
 
 @pytest.mark.parametrize(
@@ -33,10 +32,10 @@ def test_what_cannot_be_read_spoils_nothing() -> None:
     ],
 )
 def test_what_happens_to_the_phone_sets_a_run_aside(after, reason) -> None:
-    assert outliers.spoiled(run(**after), 2802000) == reason
-    entry = {"before": QUIET | after, "after": QUIET}
+    disturbed = replace(QUIET, **after)
+    assert outliers.spoiled(QUIET, disturbed, 2802000) == reason
     expected = reason and reason.replace("after", "before")
-    assert outliers.spoiled(entry, 2802000) == expected
+    assert outliers.spoiled(disturbed, QUIET, 2802000) == expected
 
 
 def test_a_run_far_slower_than_the_others_is_set_aside() -> None:

@@ -68,6 +68,7 @@ def test_whatever_changes_a_number_changes_the_key() -> None:
         "num_runs": 51,
         "fixed_performance": True,
         "purpose": plan.MEMORY,
+        "layer": ("image", "1,8,8,3"),
     }
     assert changed.keys() == {field.name for field in fields(one)}
     keys = {replace(one, **{name: value}).key for name, value in changed.items()} | {one.key}

@@ -9,6 +9,8 @@ import pytest
 from sessions import NASTY, Finished
 
 from mnv3_tf.measuring.phone import models, op_tables, page, plots, report, results
+from mnv3_tf.measuring.plots import Bar
+from mnv3_tf.measuring.statistics import Headline
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_nothing_measured_still_gives_a_page(found) -> None:
 
 
 def test_the_latency_is_drawn_with_its_interval(found, monkeypatch) -> None:
-    bars: list[dict] = []
+    bars: list[Bar] = []
     monkeypatch.setattr(page, "plot_latency", lambda timed, title, path: bars.extend(timed))
     monkeypatch.setattr(page.page, "image", lambda path, caption: caption)
     for name in ("plot_rounds", "plot_operators"):
@@ -167,12 +169,10 @@ def test_the_latency_is_drawn_with_its_interval(found, monkeypatch) -> None:
     other.update(threads=2, ci_us=None, p95_us=None, ratio=None, quantize="int8")
     page.html(found)
     one, two = bars
-    assert (one["name"], one["quantize"]) == (one["model"], "other")
-    assert (two["name"], two["quantize"]) == ("other, 2 threads", "int8")
-    assert [one[key] for key in ("ci_us", "p95_us", "ratio")] == [
-        found["summary"][0][key] for key in ("ci_us", "p95_us", "ratio")
-    ]
-    assert (two["ci_us"], two["p95_us"], two["ratio"]) == ([2060, 2060], 2060, 1.0)
+    first = found["summary"][0]
+    median = Headline(first["median_us"], tuple(first["ci_us"]), "median")
+    assert one == Bar(first["model"], "other", median, first["p95_us"], first["ratio"])
+    assert two == Bar("other, 2 threads", "int8", Headline(2060, (2060, 2060), "median"))
 
 
 def drawing(plot: Callable[..., None], rows: list[dict], drawn: list[Any], tmp_path) -> Any:

@@ -11,6 +11,7 @@ from sessions import Finished
 
 from mnv3_tf.journal import Journal
 from mnv3_tf.measuring.phone import models, results
+from mnv3_tf.measuring.phone.session import RunFacts
 
 GOOD_US = [1000, 1010, 1020, 1030, 1040]
 
@@ -77,10 +78,10 @@ def test_a_row_is_a_timed_run(finished: Finished, collect) -> None:
     assert len(rows) == 11
     row = rows[0]
     entry = finished.session.journal.entries()[0]
-    assert {key: row[key] for key in results.ROW_KEYS} == {
-        key: entry[key] for key in results.ROW_KEYS
+    assert {key: row[key] for key in RunFacts.__annotations__} == {
+        key: entry[key] for key in RunFacts.__annotations__
     }
-    assert {key: row[key] for key in row if key not in results.ROW_KEYS} == {
+    assert {key: row[key] for key in row if key not in RunFacts.__annotations__} == {
         "inference_us": 1000,
         "inference_avg_us": 1050,
         "init_us": 20000,

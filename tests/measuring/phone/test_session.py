@@ -65,7 +65,7 @@ def test_each_run_is_known_with_its_conditions(finished: Finished) -> None:
         "residence": {300000: 100, 2802000: 1200},
     }
     assert first["result"]["inference"]["count"] == 3
-    assert [session.inference_us(entry) for entry in journal(measured)[:4]] == [
+    assert [session.inference_us(entry["result"]) for entry in journal(measured)[:4]] == [
         ONE_US[0],
         OTHER_US[0],
         ONE_US[1],
@@ -225,7 +225,7 @@ def test_throttled_rounds_are_repeated_a_bounded_number_of_times(
         f"{reason} after the run",
         *[f"{reason} before the run"] * 2,
     ]
-    assert session.inference_us(timed[1]) == pytest.approx(1000 / 0.7, abs=1)
+    assert session.inference_us(timed[1]["result"]) == pytest.approx(1000 / 0.7, abs=1)
     assert timed[1]["after"]["allowed_khz"] == int(2802000 * 0.7)
 
 
@@ -335,7 +335,7 @@ def test_older_binaries_have_no_percentiles(phone, measure, tmp_path) -> None:
     program = write_binary(tmp_path / "old", fault="no_percentiles")
     entry = measure(phone, program).journal.entries()[0]
     assert entry["result"]["inference"]["p95"] is None
-    assert session.inference_us(entry) == entry["result"]["inference_avg_us"] == 1050
+    assert session.inference_us(entry["result"]) == entry["result"]["inference_avg_us"] == 1050
 
 
 def test_what_a_phone_denies_is_none(phone, measure) -> None:
