@@ -13,7 +13,7 @@ from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
 from mnv3_tf.tasks import TASKS, Resolution, Spec, Task, task_of
 from mnv3_tf.tasks.answers import ByClass
-from mnv3_tf.tasks.class_names import read_class_names
+from mnv3_tf.tasks.class_names import read_labels
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.loading import is_tflite
 from mnv3_tf.tflite.predictor import open_model
@@ -129,12 +129,7 @@ def load(
         scorer = _of_model(trained)
     if reading.labels is None:
         return scorer
-    names = read_class_names(reading.labels)
-    if len(names) != scorer.num_classes:
-        raise UserError(
-            f"--labels={reading.labels} names {len(names)} classes, but {scorer.name} has "
-            f"{scorer.num_classes}; give a name for each."
-        )
+    names = read_labels(reading.labels, scorer.num_classes, scorer.name)
     return replace(scorer, class_names=names)
 
 

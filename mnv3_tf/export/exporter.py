@@ -11,9 +11,8 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf.data import class_matching
-from mnv3_tf.data.dataset import Dataset, Split
+from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.sources import Origin
-from mnv3_tf.errors import UserError
 from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
@@ -22,7 +21,7 @@ from mnv3_tf.files import atomic_write
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
-from mnv3_tf.tasks.class_names import read_class_names
+from mnv3_tf.tasks.class_names import read_labels
 from mnv3_tf.tasks.task import Export, Parity, pair
 from mnv3_tf.tflite import inspection, metadata, reports, runtime
 from mnv3_tf.tflite.loading import RefusedByXnnpack
@@ -41,14 +40,16 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
     Raises UserError for what cannot be read, or does not fit the network.
     """
     trained = _load(asked)
-    spec, pictures = trained.spec, _pictures(asked, trained)
+    spec, names = trained.spec, trained.class_names
+    if asked.labels:
+        names = read_labels(asked.labels, spec.num_classes, spec.name)
+    pictures = _pictures(asked, trained)
     calibration = training = None
     if pictures.sources:
         if pictures.shared:
             print("Calibrating on the validation pictures: there are no others.")
         calibration = pictures.calibration(asked.calibration_images, spec.resolution)
         training = _training(asked, trained, pictures.sources)
-    names = _class_names(asked, trained, pictures.evaluation_set)
     with pictures.evaluation.explained() if pictures.evaluation else nullcontext():
         return export(
             spec,
@@ -66,18 +67,13 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
 def _evaluation(
     asked: ExportSettings, spec: Spec, pictures: Pictures, names: tuple[str, ...] | None
 ) -> Iterable[tuple[Any, Any]]:
-    """Batches of pictures, with the network's classes."""
+    """Batches of pictures, with the network's classes; without any where they only calibrate."""
     split, dataset = pictures.evaluation, pictures.evaluation_set
     if not split or not dataset:
         return ()
-    try:
+    matching = class_matching.unmatched(dataset)
+    if asked.dataset or asked.run:
         matching = class_matching.match(dataset, names, spec.num_classes, spec.name)
-    except UserError as error:
-        if asked.dataset:
-            raise
-        # Pictures to calibrate on need no classes that the network knows.
-        print(f"No accuracy on {dataset.name}: {error}")
-        matching = class_matching.unmatched(dataset)
     if matching.note:
         print(f"{matching.note}.")
     return matching.applied(split.eval_batches(BATCH, spec.resolution))
@@ -123,18 +119,6 @@ def _training(asked: ExportSettings, trained: Trained, splits: Sequence[Split]) 
         f"{sum(map(len, splits))} pictures; --method=ptq is quicker."
     )
     return training
-
-
-def _class_names(
-    asked: ExportSettings, trained: Trained, evaluation: Dataset | None
-) -> tuple[str, ...] | None:
-    if asked.labels:
-        return read_class_names(asked.labels)
-    if trained.class_names:
-        return trained.class_names
-    if evaluation and evaluation.num_classes == trained.spec.num_classes:
-        return evaluation.class_names
-    return None
 
 
 def export(

@@ -87,11 +87,12 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
     )
     calibration_images: int = setting(512, "How many of them.", least=1)
     dataset: str | None = setting(
-        None, "Pictures to evaluate on; the run's, or --calibration's, if not given."
+        None,
+        "Pictures to evaluate on; the run's if not given. Those of --calibration do not judge.",
     )
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     labels: str | None = setting(
-        None, "Text file with a class name on each line; the run's if not given."
+        None, "Text file with a class name on each line; the run's if not given, never a dataset's."
     )
 
     def __post_init__(self) -> None:
