@@ -73,6 +73,9 @@ def read_foreign(path: Path) -> Foreign:
     have to be executed to be read.
     """
     contents = _read(path)
+    for name, array in contents.arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise UserError(f"{path} holds {name}, which is no array of numbers; get it again.")
     place, notes = _find_network(path, contents.arrays)
     found: dict[bool, dict[str, np.ndarray]] = {True: {}, False: {}}
     for name, array in contents.arrays.items():
@@ -95,10 +98,8 @@ def _read(path: Path) -> Contents:
         if not parts:
             raise UserError(f"{path} is a folder without a checkpoint; give a weights file.")
         match _kind(parts[0]):
-            case "hdf5":
-                return _keras(keras_files.read_h5(path))
-            case "keras":
-                return _keras(keras_files.read_keras(path))
+            case "hdf5" | "keras":
+                return _keras(keras_files.read(path))
             case "npz":
                 return Contents(folded.read_npz(path))
             case "safetensors":
