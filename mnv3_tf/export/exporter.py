@@ -17,6 +17,7 @@ from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
+from mnv3_tf.export.targets import TARGETS
 from mnv3_tf.files import atomic_write
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
@@ -171,10 +172,12 @@ def export(
             metadata.add_metadata(content, class_names, spec.name, description, spec.to_json())
         )
         file = inspection.inspect(temporary)
-        if error := file["xnnpack"]["error"]:
+        target, error = TARGETS[options.target], file["xnnpack"]["error"]
+        if error and target.tries_xnnpack:
             reasons = "; ".join([error, *made.notes.get("warnings", ())])
-            raise RefusedByXnnpack(out, reasons, "run it without the delegate")
-        exported = runtime.TFLiteModel(temporary, options.threads)
+            raise RefusedByXnnpack(out, reasons, "export it with --target=reference")
+        delegate = options.target != "reference" and not error
+        exported = runtime.TFLiteModel(temporary, options.threads, delegate)
         is_int8 = options.quantize == "int8"
         simulated = made.quantized if is_int8 else None
         parity = task_of(spec).compare(
@@ -209,6 +212,8 @@ def export(
             "layers": layer_sqnr(temporary, made.lowered, pictures),
             "trained_on": asdict(trained_on) if trained_on else None,
         }
+        if warnings := [*made.notes.get("warnings", ()), *target.warnings(file)]:
+            report["warnings"] = warnings
         report = reports.with_metrics(report, parity)
         reports.write(report, out)
     if training and training.checkpoints:
