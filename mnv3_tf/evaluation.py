@@ -14,7 +14,7 @@ from mnv3_tf.files import write_json
 from mnv3_tf.models.create import spec_for
 from mnv3_tf.tasks import TASKS, Resolution, Task, task_of
 from mnv3_tf.tasks.answers import ByClass
-from mnv3_tf.tasks.class_names import read_class_names
+from mnv3_tf.tasks.class_names import read_labels
 from mnv3_tf.tasks.specs import NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.tflite import reports
@@ -117,8 +117,8 @@ def load(
 ) -> Scorer:
     """`named` and `head` say which network a weights file is of; `threads` run a .tflite.
 
-    A .tflite is known by its content. `reading` says what that does not, and of every kind of file
-    what its classes are called.
+    A .tflite is known by its content. `reading` says what that does not, and of weights what they
+    take pixels as; of every kind of file what its classes are called.
     """
     path = Path(model_file)
     if path.is_dir():
@@ -126,19 +126,15 @@ def load(
     elif path.suffix == ".tflite" or is_tflite(path):
         return _of_file(path, threads, reading)
     else:
-        trained = load_weights(spec_for(named, head, model_file), model_file)
+        spec = spec_for(named, head, model_file)
+        trained = load_weights(spec, model_file, reading.input_range)
         recorded = _run_of(path)
         if recorded and recorded["dataset"]["num_classes"] == trained.spec.num_classes:
             trained = replace(trained, class_names=tuple(recorded["dataset"]["class_names"]))
         scorer = _of_model(trained)
     if reading.labels is None:
         return scorer
-    names = read_class_names(reading.labels)
-    if len(names) != scorer.num_classes:
-        raise UserError(
-            f"--labels={reading.labels} names {len(names)} classes, but {scorer.name} has "
-            f"{scorer.num_classes}; give a name for each."
-        )
+    names = read_labels(reading.labels, scorer.num_classes, scorer.name)
     return replace(scorer, class_names=names)
 
 

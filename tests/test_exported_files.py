@@ -108,8 +108,11 @@ def test_int8_in_a_process_of_its_own(weights, made, tmp_path, capsys):
     assert "qat_steps" not in report
     assert report["xnnpack"]["partitions"] == 1
     assert report["float_islands"] == 0
-    # A fourth is held out, and what calibrates never judges.
+    # A fourth is held out to see that the file agrees; a set that calibrates never judges.
     assert report["images"] == SPLIT[1]
+    assert report["top1"] == {"float": None, "exported": None}
+    assert report["agreement"] > 0.5
+    assert inspect(out)["labels"] is None
 
     judge = [f"--model_file={out}", f"--dataset={source}", "--json"]
     assert commands.call(evaluate, *judge) == 0
@@ -129,11 +132,11 @@ def test_what_does_not_fit_the_network(weights, made, tmp_path, monkeypatch, cap
     out = f"--out={tmp_path}/m.tflite"
     assert call(*weights, "--num_classes=4", out) == 2
     assert "no head of 4 classes" in capsys.readouterr().err
-    monkeypatch.setattr(exporter, "load_weights", lambda spec, weights, new_head: loaded)
+    monkeypatch.setattr(exporter, "load_weights", lambda *_, new_head: loaded)
     for arguments, named in (
         (["--labels=/nowhere/l.txt", out], "Cannot read /nowhere/l.txt"),
         (["--dataset=folder:/nowhere", out], "/nowhere"),
-        ([f"--labels={tmp_path}/labels.txt", out], "2 class names for 3 classes"),
+        ([f"--labels={tmp_path}/labels.txt", out], "names 2 classes, but tiny has 3"),
         ([f"--out={tmp_path}/file/m.tflite"], f"Cannot write {tmp_path}/file/m.tflite"),
     ):
         check_command(export_tflite, [*weights, *arguments], named, capsys, tmp_path)

@@ -11,19 +11,19 @@ import numpy as np
 import tf_keras
 
 from mnv3_tf.data import class_matching
-from mnv3_tf.data.dataset import Dataset, Split
+from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.sources import Origin
-from mnv3_tf.errors import UserError
 from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
+from mnv3_tf.export.targets import TARGETS
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models.create import spec_for
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
-from mnv3_tf.tasks.class_names import read_class_names
+from mnv3_tf.tasks.class_names import read_labels
 from mnv3_tf.tasks.task import Export, Parity, pair
 from mnv3_tf.tflite import inspection, metadata, reports, runtime
 from mnv3_tf.tflite.loading import RefusedByXnnpack
@@ -42,14 +42,16 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
     Raises UserError for what cannot be read, or does not fit the network.
     """
     trained = _load(asked)
-    spec, pictures = trained.spec, _pictures(asked, trained)
+    spec, names = trained.spec, trained.class_names
+    if asked.labels:
+        names = read_labels(asked.labels, spec.num_classes, spec.name)
+    pictures = _pictures(asked, trained)
     calibration = training = None
     if pictures.sources:
         if pictures.shared:
             print("Calibrating on the validation pictures: there are no others.")
         calibration = pictures.calibration(asked.calibration_images, spec.resolution)
         training = _training(asked, trained, pictures.sources)
-    names = _class_names(asked, trained, pictures.evaluation_set)
     with pictures.evaluation.explained() if pictures.evaluation else nullcontext():
         return export(
             spec,
@@ -67,18 +69,13 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
 def _evaluation(
     asked: ExportSettings, spec: Spec, pictures: Pictures, names: tuple[str, ...] | None
 ) -> Iterable[tuple[Any, Any]]:
-    """Batches of pictures, with the network's classes."""
+    """Batches of pictures, with the network's classes; without any where they only calibrate."""
     split, dataset = pictures.evaluation, pictures.evaluation_set
     if not split or not dataset:
         return ()
-    try:
+    matching = class_matching.unmatched(dataset)
+    if asked.dataset or asked.run:
         matching = class_matching.match(dataset, names, spec.num_classes, spec.name)
-    except UserError as error:
-        if asked.dataset:
-            raise
-        # Pictures to calibrate on need no classes that the network knows.
-        print(f"No accuracy on {dataset.name}: {error}")
-        matching = class_matching.unmatched(dataset)
     if matching.note:
         print(f"{matching.note}.")
     return matching.applied(split.eval_batches(BATCH, spec.resolution))
@@ -88,7 +85,7 @@ def _load(asked: ExportSettings) -> Trained:
     if asked.run:
         return load_run(asked.run)
     spec = spec_for(asked, asked, asked.weights)
-    return load_weights(spec, str(asked.weights), new_head=True)
+    return load_weights(spec, str(asked.weights), asked.input_range, new_head=True)
 
 
 def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:
@@ -125,18 +122,6 @@ def _training(asked: ExportSettings, trained: Trained, splits: Sequence[Split]) 
         f"{sum(map(len, splits))} pictures; --method=ptq is quicker."
     )
     return training
-
-
-def _class_names(
-    asked: ExportSettings, trained: Trained, evaluation: Dataset | None
-) -> tuple[str, ...] | None:
-    if asked.labels:
-        return read_class_names(asked.labels)
-    if trained.class_names:
-        return trained.class_names
-    if evaluation and evaluation.num_classes == trained.spec.num_classes:
-        return evaluation.class_names
-    return None
 
 
 def export(
@@ -189,10 +174,12 @@ def export(
             metadata.add_metadata(content, class_names, spec.name, description, spec.to_json())
         )
         file = inspection.inspect(temporary)
-        if error := file["xnnpack"]["error"]:
+        target, error = TARGETS[options.target], file["xnnpack"]["error"]
+        if error and target.tries_xnnpack:
             reasons = "; ".join([error, *made.notes.get("warnings", ())])
-            raise RefusedByXnnpack(out, reasons, "run it without the delegate")
-        exported = runtime.TFLiteModel(temporary, options.threads)
+            raise RefusedByXnnpack(out, reasons, "export it with --target=reference")
+        delegate = options.target != "reference" and not error
+        exported = runtime.TFLiteModel(temporary, options.threads, delegate)
         is_int8 = options.quantize == "int8"
         simulated = made.quantized if is_int8 else None
         parity = task_of(spec).compare(
@@ -227,6 +214,8 @@ def export(
             "layers": layer_sqnr(temporary, made.lowered, pictures),
             "trained_on": asdict(trained_on) if trained_on else None,
         }
+        if warnings := [*made.notes.get("warnings", ()), *target.warnings(file)]:
+            report["warnings"] = warnings
         report = reports.with_metrics(report, parity)
         reports.write(report, out)
     if training and training.checkpoints:

@@ -1,19 +1,19 @@
 """What a user asks of an export: the flags of `export_tflite.py`."""
 
 from dataclasses import MISSING, dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.export.targets import TARGETS, Quantize, TargetName
 from mnv3_tf.networks.activations import Lowering
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.tasks import TASKS
-from mnv3_tf.tasks.specs import NamedNetwork
+from mnv3_tf.tasks.specs import WEIGHTS_RANGE, NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui.settings import Checked, setting
 
-Quantize = Literal["none", "float16", "dynamic", "int8"]
 Method = Literal["ptq", "qat"]
 InputType = Literal["uint8", "int8", "float32"]
-Target = Literal["xnnpack", "gpu", "nnapi", "edgetpu", "reference"]
 
 _OUTPUTS = {task.name: " or ".join(task.outputs) for task in TASKS.values()}
 
@@ -28,7 +28,11 @@ class ExportOptions(Checked):
         "fused (one operator), composite (two), equalized (composite, and a more exact stem that "
         "takes longer), or auto: by --target, and by what the stem is worth.",
     )
-    target: Target = setting("xnnpack", "xnnpack, gpu, nnapi, edgetpu or reference.")
+    target: TargetName = setting(
+        "xnnpack",
+        "What is to run the file: xnnpack, gpu, nnapi, edgetpu, or reference (TFLite's built-in "
+        "kernels).",
+    )
     input_type: InputType | None = setting(
         None, "uint8, int8 or float32; uint8 for int8, else float32."
     )
@@ -46,6 +50,13 @@ class ExportOptions(Checked):
                 f"--input_type={self.input_type} needs --quantize=int8; "
                 f"a file with --quantize={self.quantize} takes float32."
             )
+        refused = TARGETS[self.target].refused
+        if self.quantize in refused:
+            others = " or ".join(q for q in get_args(Quantize) if q not in refused)
+            raise UserError(
+                f"--target={self.target} has no use for --quantize={self.quantize}: "
+                f"{refused[self.quantize]}; give --quantize={others}."
+            )
 
     @property
     def stored_input(self) -> InputType:
@@ -55,11 +66,12 @@ class ExportOptions(Checked):
         """How h-swish is written, and why."""
         if self.hard_swish != "auto":
             return self.hard_swish, "asked for"
-        if self.quantize == "int8" and self.target == "xnnpack":
-            return "composite", "XNNPACK has no int8 HARD_SWISH: each would cut the graph in two"
         if self.quantize == "int8":
-            return "fused", f"{self.target} computes HARD_SWISH as one operator"
-        return "fused", "in float every runtime computes HARD_SWISH as one operator"
+            return TARGETS[self.target].hard_swish, TARGETS[self.target].reason
+        return (
+            "fused",
+            "in float all but the Edge TPU compute HARD_SWISH as one operator",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +87,7 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
     weights: str | None = setting(
         None, 'Weights of --model: "imagenet", a file, or a run folder, for its best ones.'
     )
+    input_range: InputRange | None = setting(None, WEIGHTS_RANGE)
     method: Method | None = setting(
         None, "ptq or qat, for int8; qat where there is a --run, else ptq."
     )
@@ -87,11 +100,12 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
     )
     calibration_images: int = setting(512, "How many of them.", least=1)
     dataset: str | None = setting(
-        None, "Pictures to evaluate on; the run's, or --calibration's, if not given."
+        None,
+        "Pictures to evaluate on; the run's if not given. Those of --calibration do not judge.",
     )
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     labels: str | None = setting(
-        None, "Text file with a class name on each line; the run's if not given."
+        None, "Text file with a class name on each line; the run's if not given, never a dataset's."
     )
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from mnv3_tf.layers.activations import HardSigmoid, HardSwish, ShiftedReLU6
 from mnv3_tf.layers.factory import STEM, LayerFactory
 from mnv3_tf.layers.resize import Resize
+from mnv3_tf.layers.shift import Shift
 
 __all__ = [
     "STEM",
@@ -10,5 +11,6 @@ __all__ = [
     "HardSwish",
     "LayerFactory",
     "Resize",
+    "Shift",
     "ShiftedReLU6",
 ]

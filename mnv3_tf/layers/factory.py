@@ -11,6 +11,7 @@ import tf_keras
 
 from mnv3_tf.layers import resize
 from mnv3_tf.layers.activations import LAYERS, ShiftedReLU6
+from mnv3_tf.layers.shift import Shift
 from mnv3_tf.networks.activations import LINEAR, Lowering, activation
 from mnv3_tf.networks.graph import (
     Add,
@@ -133,6 +134,8 @@ class LayerFactory:
         )(x)
 
     def _pad(self, x: Tensor, op: Convolution) -> tuple[Tensor, str]:
+        if op.zero:
+            x = Shift(op.zero, name=f"{op.name}_shift")(x)
         margin = (op.kernel - 1) // 2 * op.dilation
         if self.padding == "same" or margin == 0:
             return x, "same"

@@ -27,12 +27,17 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class Stem:
-    """The first convolution, with BatchNorm."""
+    """The first convolution, with BatchNorm.
+
+    `zero` is the colour, RGB in [-1, 1], that it takes for zero and pads with; None is grey, 0.
+    Only imported weights need another, those for pictures that were normalised otherwise.
+    """
 
     filters: int = 16
     kernel: int = 3
     stride: int = 2
     activation: str = "hard_swish"
+    zero: tuple[float, ...] | None = None
 
 
 class Block(ABC):

@@ -82,6 +82,8 @@ class Operator:
 class Convolution(Operator, ABC):
     """A convolution with a `bias`, or else with BatchNorm (two trainable parameters a filter).
 
+    `zero` is subtracted from what it reads, channel by channel, so that padding is made of it.
+
     Raises UserError for an unknown activation.
     """
 
@@ -90,6 +92,7 @@ class Convolution(Operator, ABC):
     dilation: int = 1
     activation: str = LINEAR
     bias: bool = False
+    zero: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         activation(self.activation)
@@ -200,10 +203,11 @@ class OperatorGraph:
         bias: bool = False,
         dilation: int = 1,
         role: Role = "",
+        zero: tuple[float, ...] | None = None,
     ) -> str:
         read = self.shapes[source]
         output = (*_strided(read, stride), filters)
-        options = (kernel, stride, dilation, activation, bias)
+        options = (kernel, stride, dilation, activation, bias, zero)
         return self._add(Conv(name, stage, (source,), read, output, *options, role=role))
 
     def depthwise(

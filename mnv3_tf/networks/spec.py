@@ -151,6 +151,7 @@ class NetworkSpec:
             stem.stride,
             stem.activation,
             role="stem",
+            zero=stem.zero,
         )
         outputs = {}
         for placed in self.placed_blocks(output_stride):
@@ -359,6 +360,8 @@ def _validate(spec: NetworkSpec) -> None:
     check.one_of("stem.kernel", spec.stem.kernel, (1, 3, 5, 7))
     check.one_of("stem.stride", spec.stem.stride, (1, 2))
     check.one_of("stem.activation", spec.stem.activation, OF_BLOCKS)
+    zero = spec.stem.zero
+    check.require(zero is None or len(zero) == 3, "stem.zero", zero, "three numbers")
     check.require(len(spec.blocks) > 0, "blocks", spec.blocks, "a list of at least one block")
     for i, block in enumerate(spec.blocks):
         block.check(check, f"blocks[{i}]")

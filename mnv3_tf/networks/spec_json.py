@@ -19,7 +19,7 @@ def load(text: str) -> Any:
         raise UserError(f"A network spec must be JSON, but {error}.") from None
 
 
-LATER = {"skip": True, "hidden_batch_norm": False, "hidden_activation": None}
+LATER = {"skip": True, "hidden_batch_norm": False, "hidden_activation": None, "zero": None}
 """Fields that are left out where they have the value that all networks had before there was such a
 field: those keep their text, and the hash by which runs and caches know them."""
 

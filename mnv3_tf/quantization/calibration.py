@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.layers import Shift
 from mnv3_tf.quantization.distributions import Classes, Distribution
 from mnv3_tf.quantization.scheme import (
     PICTURE_RANGE,
@@ -59,6 +60,12 @@ def calibrate(
     collected = collect_samples(model, images, seed, answer)
     ranges = {name: least_squares_range(samples) for name, samples in collected.items()}
     ranges["input"] = PICTURE_RANGE  # what a picture can hold, whatever these pictures held
+    for layer in model.layers:
+        if isinstance(layer, Shift):
+            ranges[layer.name] = (
+                PICTURE_RANGE[0] - max(layer.zero),
+                PICTURE_RANGE[1] - min(layer.zero),
+            )
     for layer in model.layers:
         if kernel := kernel_of(layer):
             largest = float(np.abs(getattr(layer, kernel).numpy()).max())

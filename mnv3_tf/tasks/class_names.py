@@ -82,3 +82,17 @@ def read_class_names(path: str | Path, distinct: bool = False) -> tuple[str, ...
     if distinct and twice is not None:
         raise UserError(f"{path} has the class {twice!r} twice; give each its own name.")
     return names
+
+
+def read_labels(path: str | Path, num_classes: int, owner: str) -> tuple[str, ...]:
+    """`read_class_names` of a file of --labels for a network of so many classes, called `owner`.
+
+    Raises UserError for another number of them, too.
+    """
+    names = read_class_names(path)
+    if len(names) != num_classes:
+        raise UserError(
+            f"--labels={path} names {len(names)} classes, but {owner} has {num_classes}; give a "
+            "name for each."
+        )
+    return names

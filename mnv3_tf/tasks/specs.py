@@ -13,6 +13,12 @@ from mnv3_tf.ui.settings import Checked, setting
 EVALUATION_MARGIN = 256 / 224
 """In the evaluation of classifiers, the shorter side before the central crop, by the resolution."""
 
+WEIGHTS_RANGE = (
+    "What the weights take the bytes 0 to 255 of a pixel as, where neither the file nor its "
+    "library says so: 0..255, 0..1, -1..1, or imagenet (less its mean, by its deviation)."
+)
+"""The help of --input_range where it is of weights."""
+
 
 @dataclass(frozen=True)
 class NamedNetwork(Checked):

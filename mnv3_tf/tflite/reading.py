@@ -38,7 +38,7 @@ class Reading(Checked):
 
     input_range: InputRange | None = setting(
         None,
-        "What a .tflite takes the bytes 0 to 255 of a pixel as, where it does not say so itself: "
+        "What a file takes the bytes 0 to 255 of a pixel as, where it does not say so itself: "
         "0..255, 0..1, -1..1, or imagenet (less its mean, by its standard deviation).",
     )
     input_shape: tuple[int, ...] | None = shape_setting()

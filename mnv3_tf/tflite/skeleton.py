@@ -190,6 +190,8 @@ class FileBuilder:
 
     def _conv(self, op: Conv, source: int, fused: str) -> int:
         filters, channels = op.output[2], op.input[2]
+        if op.zero:
+            source = self._binary("SUB", [source, self._number(*op.zero)], op.input, "NONE")
         options = self._strided(self._schema.Conv2DOptionsT(), op, fused)
         shape = (filters, op.kernel, op.kernel, channels)
         weights = self._weights(shape, op.kernel**2 * channels, 0)
@@ -295,10 +297,13 @@ class FileBuilder:
     def _shape(self, tensor: int) -> Shape:
         return tuple(self._graph.tensors[tensor].shape[1:])
 
-    def _number(self, value: float) -> int:
+    def _number(self, *values: float) -> int:
+        """A number, or one for each channel."""
+        array = np.array(values if len(values) > 1 else values[0], np.float32)
         if not self._int8:
-            return self._constant(np.array(value, np.float32))
-        return self._constant(np.array(127, np.int8), self._quantization([value / 127]))
+            return self._constant(array)
+        scale = float(np.abs(array).max()) / 127
+        return self._constant(np.rint(array / scale).astype(np.int8), self._quantization([scale]))
 
     def _numbers(self, *values: int) -> int:
         """Whole numbers, as operators take shapes and axes."""

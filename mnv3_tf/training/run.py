@@ -129,7 +129,7 @@ def _learner(
     with strategy.scope():
         # A run that goes on takes its weights from a checkpoint, but it may have none yet.
         with strategies.computing_in(settings.precision):
-            spec, model = load_model(spec, settings.weights)
+            spec, model = load_model(spec, settings.weights, input_range=settings.input_range)
         if settings.sync_batch_norm:
             model = strategies.with_synchronised_batch_norm(model)
         teacher = None

@@ -6,7 +6,9 @@ from typing import Any, Literal
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.named import NETWORKS
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.tasks import CLASSIFY, TASKS, find_task
+from mnv3_tf.tasks.specs import WEIGHTS_RANGE
 from mnv3_tf.tasks.task import Head, Resolution, parse_resolution, resolution_text
 from mnv3_tf.training import recipes
 from mnv3_tf.training.run_folder import as_json
@@ -57,6 +59,7 @@ class TrainSettings(Checked):
     weights: str | None = setting(
         None, 'Weights to start from: "imagenet", a file, or a run folder, for its best ones.'
     )
+    input_range: InputRange | None = setting(None, WEIGHTS_RANGE)
     epochs: int | None = setting(None, "Epochs, instead of the recipe's.")
     steps: int | None = setting(
         None, "Training steps of the whole run, instead of epochs.", least=1

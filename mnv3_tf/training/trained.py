@@ -15,6 +15,7 @@ import tf_keras
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import build
 from mnv3_tf.networks.named import resolve
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.tasks import Spec, specs
 from mnv3_tf.training.run_folder import Recorded, RunFolder
 from mnv3_tf.weights import Weights, assign, dense, read
@@ -45,17 +46,20 @@ def load_run(path: str | Path) -> Trained:
     return Trained(loaded.spec, loaded.model, names, recorded)
 
 
-def load_weights(spec: Spec, weights: str, new_head: bool = False) -> Trained:
+def load_weights(
+    spec: Spec, weights: str, input_range: InputRange | None = None, new_head: bool = False
+) -> Trained:
     """A whole network, head included; with `new_head` a file without one is taken too.
 
-    Of detectors and segmentation networks, the weights are those that `train.py` writes. Raises
-    UserError if the file has no head, or another's.
+    `input_range` is what the weights take pixels as, where nothing says so. Of detectors and
+    segmentation networks, the weights are those that `train.py` writes. Raises UserError if the
+    file has no head, or another's.
     """
     if spec.backbone is not spec:
         model = build(spec)
         _assign_dense(model, spec, weights)
         return Trained(spec, model)
-    loaded = read(weights, spec.backbone)
+    loaded = read(weights, spec.backbone, input_range)
     if "logits" not in loaded.layers:
         _require_new_head(loaded, weights, spec.num_classes, new_head)
     model = build(loaded.spec)

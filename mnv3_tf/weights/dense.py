@@ -12,8 +12,8 @@ import tf_keras
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.graph import Convolution, Operator
+from mnv3_tf.weights import keras_files
 from mnv3_tf.weights.formats import file_of
-from mnv3_tf.weights.keras_files import read_h5
 from mnv3_tf.weights.layer_arrays import LayerArrays
 from mnv3_tf.weights.network import assign_layers, collect
 
@@ -27,8 +27,8 @@ def read(path: str | Path) -> LayerArrays | None:
     if not (path.is_file() and h5py.is_hdf5(path)):
         return None
     try:
-        arrays = read_h5(path).arrays
-    except (OSError, KeyError, ValueError):
+        arrays = keras_files.read(Path(path)).arrays
+    except ValueError:
         return None
     layers: LayerArrays = {}
     for name, array in arrays.items():

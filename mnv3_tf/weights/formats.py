@@ -2,7 +2,8 @@
 
 import re
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from mnv3_tf.weights import (
     torch_files,
 )
 from mnv3_tf.weights.keras_config import KerasModel
+from mnv3_tf.weights.keras_files import KerasFile
 from mnv3_tf.weights.names import Place
+from mnv3_tf.weights.preprocessing import Moments, Preprocessing
 
 BEST_WEIGHTS = "best.weights.h5"
 """Of a run folder, which run.json tells from others."""
@@ -30,6 +33,10 @@ KNOWN = (
 
 _AVERAGED = re.compile(r"(^|[._/])(\w+_)?ema(_\w+)?[._/]")
 """A prefix of averaged weights: timm's "state_dict_ema.", "model_ema.module.", "ema/"."""
+
+_SCALES = re.compile(r"(^|/)(rescaling|tf\.math\.(truediv|subtract|multiply))(_\d+)?$")
+_NORMALIZATION = re.compile(r"(^|/)normalization(_\d+)?$")
+"""Names of Keras layers."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Contents:
     notes: tuple[str, ...] = ()
     variant: str | None = None
     model: KerasModel | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ class Foreign:
     beside: dict[str, np.ndarray]
     notes: tuple[str, ...] = ()
     model: KerasModel | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
 
 
 def file_of(source: str | Path) -> Path:
@@ -80,6 +89,9 @@ def read_foreign(path: Path) -> Foreign:
     have to be executed to be read.
     """
     contents = _read(path)
+    for name, array in contents.arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise UserError(f"{path} holds {name}, which is no array of numbers; get it again.")
     place, notes = _find_network(path, contents.arrays)
     found: dict[bool, dict[str, np.ndarray]] = {True: {}, False: {}}
     for name, array in contents.arrays.items():
@@ -87,7 +99,9 @@ def read_foreign(path: Path) -> Foreign:
     others = {other.prefix for other in names.find_networks(found[False])}
     beside = {k: v for k, v in found[False].items() if not k.startswith((*others,))}
     library = contents.variant if contents.variant and place.library == "timm" else place.library
-    return Foreign(library, found[True], beside, (*contents.notes, *notes), contents.model)
+    notes = (*contents.notes, *notes)
+    said = contents.preprocessing
+    return Foreign(library, found[True], beside, notes, contents.model, said)
 
 
 def _read(path: Path) -> Contents:
@@ -100,16 +114,15 @@ def _read(path: Path) -> Contents:
         if not parts:
             raise UserError(f"{path} is a folder without a checkpoint; give a weights file.")
         match _kind(parts[0]):
-            case "hdf5":
-                return _keras(keras_files.read_h5(path))
-            case "keras":
-                return _keras(keras_files.read_keras(path))
+            case "hdf5" | "keras":
+                return _keras(keras_files.read(path))
             case "npz":
                 return Contents(folded.read_npz(path))
             case "safetensors":
                 stored = torch_files.read_safetensors(parts)
                 variant = names.TIMM_TF if stored.architecture.startswith("tf_") else None
-                return Contents(stored.arrays, variant=variant)
+                said = Preprocessing(stated=stored.factors)
+                return Contents(stored.arrays, variant=variant, preprocessing=said)
             case "pickle":
                 torch_files.refuse_pickle(path)
         raise UserError(f"{path} is no weights file that can be read: {KNOWN}.")
@@ -129,14 +142,35 @@ def _checkpoint(prefix: str) -> Contents:
         )
     if arrays:
         return Contents(arrays)
-    config = tf2_checkpoints.config(prefix)
-    model = keras_config.describe(config) if config else None
-    return Contents(tf2_checkpoints.read(prefix), model=model)
+    stored = tf2_checkpoints.read(prefix)
+    return _keras(KerasFile(stored, (), tf2_checkpoints.config(prefix)))
 
 
-def _keras(file: keras_files.KerasFile) -> Contents:
+def _keras(file: KerasFile) -> Contents:
     model = keras_config.describe(file.config) if file.config else None
-    return Contents(file.arrays, model=model)
+    arrays, moments = _normalizations(file.arrays)
+    scaling = [_SCALES] if moments else [_SCALES, _NORMALIZATION]
+    unknown = model is None and any(kind.search(name) for kind in scaling for name in file.layers)
+    before = None if model is None else model.before
+    said = Preprocessing(before, moments, unknown)
+    return Contents(arrays, model=model, preprocessing=said)
+
+
+def _normalizations(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], Moments]:
+    """The arrays without those of Normalization layers, and their means and variances."""
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in arrays.items():
+        layer, _, variable = name.rpartition("/")
+        layers.setdefault(layer, {})[variable] = array
+    kept, moments = dict(arrays), []
+    for layer, variables in layers.items():
+        found = [variables.get("mean"), variables.get("variance")]
+        if _NORMALIZATION.search(layer) and "0" in variables:
+            found = [variables["0"], variables.get("1")]
+        if found[0] is not None and found[1] is not None:
+            moments.append((found[0], found[1]))
+            kept = {k: v for k, v in kept.items() if k.rpartition("/")[0] != layer}
+    return kept, tuple(moments)
 
 
 def _find_network(path: Path, arrays: dict[str, np.ndarray]) -> tuple[Place, tuple[str, ...]]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.networks.spec import NetworkSpec
-from mnv3_tf.weights import folded, heads, imagenet
+from mnv3_tf.weights import folded, heads, imagenet, preprocessing
 from mnv3_tf.weights.formats import file_of, read_foreign
 from mnv3_tf.weights.heads import Dense
 from mnv3_tf.weights.layer_arrays import LayerArrays
@@ -26,6 +27,7 @@ from mnv3_tf.weights.names import (
     TensorNames,
     convolutions,
 )
+from mnv3_tf.weights.preprocessing import Usual
 
 HEAD = (heads.HIDDEN, heads.LOGITS)
 
@@ -47,10 +49,11 @@ class Weights:
     why_fresh: str | None = None
 
 
-def read(source: str, spec: NetworkSpec) -> Weights:
+def read(source: str, spec: NetworkSpec, input_range: InputRange | None = None) -> Weights:
     """The weights of `source`, "imagenet" or a file or run folder, for the network `spec`.
 
-    What had to be adapted is told on standard error, one line each.
+    `input_range` is what they take pixels as, where neither the file nor its library says so. What
+    had to be adapted is told on standard error, one line each.
 
     Raises UserError for a file that cannot be read, or that has another architecture's weights.
     """
@@ -81,7 +84,12 @@ def read(source: str, spec: NetworkSpec) -> Weights:
             f"{path} holds {library.title} weights of another architecture: {difference}; "
             "give the model and width that the weights were trained with."
         )
-    notes += [*head.notes, *_fresh(spec, found, head.why_fresh)]
+    by_others = head.used or (foreign.model and not foreign.model.is_ours)
+    certain = source == "imagenet" or (library.is_certain and not by_others)
+    usual = Usual(library.pixels, spec.stem.zero, certain)
+    pixels = foreign.preprocessing.pixels(path, usual, input_range)
+    spec, found = preprocessing.fold(spec, found, pixels)
+    notes += [*head.notes, *_fresh(spec, found, head.why_fresh), *filter(None, [pixels.note])]
     for note in notes:
         print(f"{path}: {note}.", file=sys.stderr)
     kind = "imagenet" if source == "imagenet" else foreign.library

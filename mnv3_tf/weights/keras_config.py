@@ -19,10 +19,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class KerasModel:
-    """The layers that pictures pass before the first convolution, and what follows the last."""
+    """The layers that pictures pass before the first convolution, and what follows the last.
+
+    `is_ours`: it has layers of this project.
+    """
 
     before: tuple[Layer, ...]
     after: tuple[Layer, ...]
+    is_ours: bool = False
 
 
 def describe(config: Any) -> KerasModel | None:
@@ -31,7 +35,8 @@ def describe(config: Any) -> KerasModel | None:
     at = [i for i, layer in enumerate(layers) if layer.kind in CONVOLUTIONS]
     if not at:
         return None
-    return KerasModel(tuple(layers[: at[0]]), tuple(layers[at[-1] + 1 :]))
+    is_ours = any(layer.kind.startswith("mnv3_tf>") for layer in layers)
+    return KerasModel(tuple(layers[: at[0]]), tuple(layers[at[-1] + 1 :]), is_ours)
 
 
 def _layers(node: Any) -> Iterator[Layer]:
@@ -41,7 +46,8 @@ def _layers(node: Any) -> Iterator[Layer]:
     inside = settings if isinstance(settings, list) else settings.get("layers")
     if inside is None:
         numbers = tuple(_numbers(node.get("inbound_nodes")))
-        yield Layer(node["class_name"], settings.get("name", ""), settings, numbers)
+        kind = node.get("registered_name") or node["class_name"]
+        yield Layer(kind, settings.get("name", ""), settings, numbers)
     else:
         for layer in inside:
             yield from _layers(layer)

@@ -1,8 +1,17 @@
-"""Keras weights: .h5 (legacy), .weights.h5, and .keras. Only arrays are read, never a model."""
+"""Keras weights: .h5 (legacy), .weights.h5, and .keras. Only arrays are read, never a model.
 
+    python mnv3_tf/weights/keras_files.py FILE      (ends well if it can be read)
+
+A damaged file can crash the HDF5 library, or keep it busy for ever. So a process of its own, which
+takes 0.15 s, reads a file first; nothing but h5py is imported here.
+"""
+
+import contextlib
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +19,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+
+SECONDS = 60
+"""For a file that is read in a fraction of one."""
+MEMORY = 2**31
+"""Bytes beside eight times the file's own."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,27 @@ class KerasFile:
     config: Any = None
 
 
-def read_h5(file: Any) -> KerasFile:
+def read(path: Path) -> KerasFile:
+    """A file of any of the kinds. Raises ValueError, with the reason, where it cannot be read."""
+    try:
+        failed = try_out(path)
+    except subprocess.TimeoutExpired:
+        failed = f"reading it takes more than {SECONDS} s"
+    if failed:
+        raise ValueError(failed)
+    return _read_keras(path) if zipfile.is_zipfile(path) else _read_h5(path)
+
+
+def try_out(path: Path) -> str | None:
+    """Why a process of its own cannot read a file, in a few words; None where it can."""
+    command = [sys.executable, "-P", __file__, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    if done.returncode < 0:
+        return "reading it crashes"
+    return (done.stderr.splitlines() or ["no reason given"])[-1] if done.returncode else None
+
+
+def _read_h5(file: Any) -> KerasFile:
     """An open or named HDF5 file.
 
     Legacy files give "layer/variable" ("Conv/BatchNorm/gamma", "conv/kernel"). The others give
@@ -39,10 +73,10 @@ def read_h5(file: Any) -> KerasFile:
         return KerasFile(*(_legacy(weights) if legacy else _numbered(weights)), config)
 
 
-def read_keras(path: Path) -> KerasFile:
+def _read_keras(path: Path) -> KerasFile:
     """A .keras archive."""
     with zipfile.ZipFile(path) as archive:
-        stored = read_h5(io.BytesIO(archive.read("model.weights.h5")))
+        stored = _read_h5(io.BytesIO(archive.read("model.weights.h5")))
         config = json.loads(archive.read("config.json"))
     return KerasFile(stored.arrays, stored.layers, config)
 
@@ -83,3 +117,19 @@ def _numbered(weights: h5py.Group) -> tuple[dict[str, np.ndarray], tuple[str, ..
 
 def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
+
+
+def _main(path: Path) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        most = MEMORY + 8 * path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    _read_keras(path) if zipfile.is_zipfile(path) else _read_h5(path)
+
+
+if __name__ == "__main__":
+    try:
+        _main(Path(sys.argv[1]))
+    except Exception as error:
+        sys.exit(" ".join(str(error).split()) or type(error).__name__)

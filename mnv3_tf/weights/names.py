@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from mnv3_tf.networks.cost import operators
 from mnv3_tf.networks.graph import Convolution, Depthwise, Role
+from mnv3_tf.networks.pixels import InputRange
 from mnv3_tf.networks.spec import NetworkSpec
 
 TensorNames = dict[str, dict[str, str]]
@@ -82,8 +83,9 @@ class Library:
     `stem` is the tensor whose presence tells the library. `variables` are the library's names of
     kernel, bias and BatchNorm's four, joined to the layer's by `separator`. `layout` is that of
     kernels, "tensorflow" (HWIO) or "torch" (OIHW). `padding` and `batch_norm_epsilon` are what
-    its networks are built with; None keeps the spec's. `background`: class 0 of its ImageNet
-    networks is "background".
+    its networks are built with, `pixels` what they take pictures as; None keeps the spec's.
+    `is_certain`: all its networks do. `background`: class 0 of its ImageNet networks is
+    "background".
     """
 
     title: str
@@ -94,6 +96,8 @@ class Library:
     layout: str
     padding: str | None = None
     batch_norm_epsilon: float | None = None
+    pixels: InputRange | None = None
+    is_certain: bool = True
     background: bool = False
 
     def tensors(self, spec: NetworkSpec, present: Iterable[str]) -> TensorNames:
@@ -268,13 +272,17 @@ _TENSORFLOW = Library(
     variables=("kernel", "bias", *NORM),
     layout="tensorflow",
 )
-_TRAINED_IN_TENSORFLOW = replace(_TENSORFLOW, padding="same", batch_norm_epsilon=1e-3)
+_TRAINED_IN_TENSORFLOW = replace(
+    _TENSORFLOW, padding="same", batch_norm_epsilon=1e-3, pixels="-1..1"
+)
 _TORCH = replace(
     _TENSORFLOW,
     separator=".",
     variables=("weight", "bias", "weight", "bias", "running_mean", "running_var"),
     layout="torch",
     padding="symmetric",
+    pixels="imagenet",
+    is_certain=False,
 )
 
 LIBRARIES: dict[str, Library] = {
@@ -321,6 +329,8 @@ LIBRARIES: dict[str, Library] = {
         layers=_timm,
         padding="same",
         batch_norm_epsilon=1e-3,
+        pixels="-1..1",
+        is_certain=True,
     ),
     "torchvision": replace(
         _TORCH,

@@ -19,6 +19,7 @@ KINDS = {
     "depthwise_conv2d": ("depthwise_kernel", "bias"),
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "conv2d": ("kernel", "bias"),
+    "normalization": ("mean", "variance"),
 }
 """Layers by what they have, as `.weights.h5` calls and numbers them and their variables."""
 

@@ -13,6 +13,7 @@ import numpy as np
 import safetensors
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import Factors, normalised
 
 INDEX = ".safetensors.index.json"
 _SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
@@ -33,6 +34,17 @@ class StateDict:
     @property
     def architecture(self) -> str:
         return str(self.config.get("architecture", ""))
+
+    @property
+    def factors(self) -> Factors | None:
+        """Of timm's `pretrained_cfg`: the mean and the standard deviation of three channels."""
+        said = self.config.get("pretrained_cfg", self.config)
+        try:
+            mean, deviation = tuple(map(float, said["mean"])), tuple(map(float, said["std"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+        usable = len(mean) == len(deviation) == 3 and all(deviation)
+        return normalised(mean, deviation) if usable else None
 
 
 def parts(path: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from random_network import randomise
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.exporter import export
 from mnv3_tf.export.settings import ExportOptions
+from mnv3_tf.export.targets import TARGETS
 from mnv3_tf.models import build
 from mnv3_tf.tflite import inspection
 from mnv3_tf.ui import cli
@@ -34,7 +35,7 @@ def model():
         ("int8", "xnnpack", "composite"),
         ("int8", "gpu", "fused"),
         ("int8", "nnapi", "fused"),
-        ("int8", "edgetpu", "fused"),
+        ("int8", "edgetpu", "composite"),
         ("int8", "reference", "fused"),
     ],
 )
@@ -59,12 +60,29 @@ def test_how_h_swish_is_written(quantize, target, expected):
         ({"input_type": "int16"}, "--input_type=int16 is not one of uint8, int8, float32"),
         ({"input_type": "uint8"}, "--input_type=uint8 needs --quantize=int8"),
         ({"quantize": "dynamic", "input_type": "int8"}, "--input_type=int8 needs --quantize=int8"),
+        (
+            {"target": "edgetpu", "quantize": "float16"},
+            "--target=edgetpu has no use for --quantize=float16: the Edge TPU computes in 8 bits "
+            "alone; give --quantize=int8",
+        ),
+        (
+            {"target": "nnapi", "quantize": "dynamic"},
+            "--target=nnapi has no use for --quantize=dynamic: .* depthwise .*; give "
+            "--quantize=none or float16 or int8",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(options, sentence):
     with pytest.raises(UserError, match=sentence) as caught:
         ExportOptions(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_every_target_says_where_it_is_from_what_is_claimed():
+    text = (Path(__file__).parents[2] / "docs" / "int8.md").read_text()
+    for name, target in TARGETS.items():
+        assert f"| `{name}` | `{target.hard_swish}` |" in text
+        assert target.source in text
 
 
 def test_int8_needs_pictures(model, tmp_path):
@@ -86,6 +104,10 @@ def test_a_file_that_the_runtime_refuses_is_not_kept(model, tmp_path, monkeypatc
         export(SPEC, model, ExportOptions(), tmp_path / "m.tflite")
     assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
     assert (tmp_path / "m.tflite").read_text() == "what was there"
+    # Others may run it.
+    for target in ("reference", "gpu"):
+        report = export(SPEC, model, ExportOptions(target=target), tmp_path / f"{target}.tflite")
+        assert "XNNPACK refuses the file" in report["warnings"][0]
 
 
 def test_a_failure_while_measuring_leaves_nothing(model, tmp_path, monkeypatch):

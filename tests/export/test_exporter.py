@@ -16,6 +16,7 @@ from refusals import refused as refuses
 from mnv3_tf.export import exporter
 from mnv3_tf.export.exporter import export
 from mnv3_tf.export.settings import ExportOptions
+from mnv3_tf.export.targets import TARGETS
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.tasks import TASKS
@@ -173,12 +174,32 @@ def test_fused_int8_is_in_pieces_under_xnnpack(network, truth, tmp_path):
     export(SPEC, network.model, options, out, LABELS, network.pictures, truth)
     report = check_file(SPEC, out, LABELS)
     assert report["hard_swish"] == "fused"
-    assert report["hard_swish_reason"] == "nnapi computes HARD_SWISH as one operator"
+    assert report["hard_swish_reason"].endswith("NNAPI computes HARD_SWISH as one operator")
     assert report["target"] == "nnapi"
+    assert not any("does not take" in warning for warning in report["warnings"])
     assert report["ops"]["HARD_SWISH"] == report["xnnpack"]["outside"]["HARD_SWISH"] == 5
     assert report["xnnpack"]["partitions"] > 1
     assert report["simulation"]["first_parting"] is None
     assert report["agreement"] >= 0.5
+
+
+@pytest.mark.parametrize("hard_swish", ["auto", "fused"])
+def test_the_edge_tpu_has_no_hard_swish(hard_swish, network, tmp_path):
+    out, options = tmp_path / "m.tflite", ExportOptions("int8", hard_swish, target="edgetpu")
+    report = export(SPEC, network.model, options, out, LABELS, network.pictures)
+    left = "The Edge TPU does not take 5 HARD_SWISH, which the processor computes."
+    assert (left in report["warnings"]) == (hard_swish == "fused")
+    assert (report["ops"].get("HARD_SWISH", 0) == 0) == (hard_swish == "auto")
+    reason = report["hard_swish_reason"]
+    assert reason == ("asked for" if hard_swish == "fused" else TARGETS["edgetpu"].reason)
+
+
+def test_the_gpu_computes_in_floating_point(network, tmp_path):
+    out, options = tmp_path / "m.tflite", ExportOptions("int8", target="gpu")
+    report = export(SPEC, network.model, options, out, LABELS, network.pictures)
+    assert any("--quantize=float16" in warning for warning in report["warnings"])
+    report = export(SPEC, network.model, ExportOptions(target="gpu"), out)
+    assert "warnings" not in report
 
 
 def test_without_pictures_to_judge_by(network, tmp_path):

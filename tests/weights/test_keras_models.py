@@ -52,7 +52,7 @@ def teachable_machine(lib: Any) -> Any:
 
 def check_same(path: str, model: Any, spec: NetworkSpec = SPEC) -> NetworkSpec:
     """What was read answers as the model does, whose softmax it lacks."""
-    loaded, ours = load_model(spec, path)
+    loaded, ours = load_model(spec, path, input_range="-1..1")
     expected = made.answers(model, made.pictures())
     found = ours(made.pictures()).numpy()
     if np.allclose(expected.sum(-1), 1):
@@ -79,7 +79,8 @@ def test_teachable_machine(
 ) -> None:
     model = teachable_machine(LIBRARIES[lib])
     spec = SPEC.replace(last_activation="relu6")
-    loaded = load_model(spec, path := made.saved(model, tmp_path, form))[0]
+    path = made.saved(model, tmp_path, form)
+    loaded = load_model(spec, path, input_range="-1..1")[0]
     assert loaded == spec.replace(hidden=10, hidden_activation="relu")
     assert capsys.readouterr().err == f"{path}: its head has a hidden layer of 10, relu.\n"
     assert check_same(path, model) == SPEC.replace(hidden=10)
@@ -170,7 +171,7 @@ def test_a_head_without_a_place_is_named(
     base = made.backbone(tf_keras)
     model = made.randomised(tf_keras.Model(base.input, build(tf_keras.layers, base.output)))
     path = made.saved(model, tmp_path, ".h5")
-    spec, ours = load_model(SPEC, path)
+    spec, ours = load_model(SPEC, path, input_range="-1..1")
     assert spec == SPEC
     assert capsys.readouterr().err == f"{path}: {why}, so a fresh one is used.\n"
     np.testing.assert_array_equal(

@@ -15,6 +15,7 @@ from refusals import refused
 from safetensors.numpy import save_file
 
 from mnv3_tf import weights
+from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.training.trained import load_weights
 
 SPEC = tiny.CLASSIFIER
@@ -25,6 +26,11 @@ TENSORS = as_stored("timm", SPEC, LAYERS)
 def write(path: Path, tensors: dict[str, np.ndarray]) -> str:
     save_file(tensors, path)
     return str(path)
+
+
+def read(path: str | Path, spec: NetworkSpec = SPEC) -> weights.Weights:
+    """Of pixels that are as ours: what is usual with PyTorch would be folded into the stem."""
+    return weights.read(str(path), spec, "-1..1")
 
 
 def under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -38,7 +44,7 @@ def under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def test_a_prefix_is_dropped(prefix: str, tmp_path: Path) -> None:
     """With what a training script keeps beside the network."""
     beside = {"criterion.weight": np.ones(3, np.float32), "n_averaged": np.ones((), np.int64)}
-    found = weights.read(write(tmp_path / "a.safetensors", under(prefix, TENSORS) | beside), SPEC)
+    found = read(write(tmp_path / "a.safetensors", under(prefix, TENSORS) | beside))
     assert found.source == "timm"
     check_same(found.layers, LAYERS)
 
@@ -55,7 +61,7 @@ def test_a_prefix_is_dropped(prefix: str, tmp_path: Path) -> None:
 def test_averaged_weights_come_before_raw_ones(raw: str, averaged: str, tmp_path: Path) -> None:
     tensors = under(raw, {name: value + 1 for name, value in TENSORS.items()})
     path = write(tmp_path / "a.safetensors", tensors | under(averaged, TENSORS))
-    found = weights.read(path, SPEC)
+    found = read(path)
     assert f"the averaged weights were read, {averaged!r}, not the raw ones" in found.notes
     check_same(found.layers, LAYERS)
 
@@ -64,14 +70,14 @@ def test_of_two_networks_none_is_guessed(tmp_path: Path) -> None:
     tensors = under("student.", TENSORS) | under("teacher.", TENSORS)
     path = write(tmp_path / "a.safetensors", tensors)
     with refused(path, "2 networks", "'student.' and 'teacher.'"):
-        weights.read(path, SPEC)
+        read(path)
 
 
 def test_a_head_of_any_name(tmp_path: Path) -> None:
     tensors = {k: v for k, v in TENSORS.items() if not k.startswith("classifier")}
     tensors = under("backbone.", tensors)
     tensors["fc.weight"], tensors["fc.bias"] = TENSORS["classifier.weight"], np.ones(3, np.float32)
-    found = weights.read(write(tmp_path / "a.safetensors", tensors), SPEC)
+    found = read(write(tmp_path / "a.safetensors", tensors))
     np.testing.assert_array_equal(found.layers["logits"]["kernel"], LAYERS["logits"]["kernel"])
     np.testing.assert_array_equal(found.layers["logits"]["bias"], 1)
     assert found.spec.hidden == SPEC.hidden
@@ -83,7 +89,7 @@ def test_a_classifier_that_was_replaced_by_one_layer(tmp_path: Path) -> None:
     tensors = {k: v for k, v in tensors.items() if not k.startswith("classifier")}
     single = np.random.default_rng(0).normal(size=(3, 64)).astype(np.float32)
     tensors |= {"classifier.0.weight": single, "classifier.0.bias": np.ones(3, np.float32)}
-    found = weights.read(write(tmp_path / "a.safetensors", tensors), SPEC)
+    found = read(write(tmp_path / "a.safetensors", tensors))
     assert found.spec.hidden == 0
     assert "its head has no hidden layer" in found.notes
     np.testing.assert_array_equal(found.layers["logits"]["kernel"], single.T[None, None])
@@ -94,7 +100,7 @@ def test_weights_without_a_head_answer_nothing(
 ) -> None:
     tensors = {k: v for k, v in TENSORS.items() if not k.startswith("classifier")}
     path = write(tmp_path / "a.safetensors", tensors)
-    assert "logits not in the file, so fresh" in weights.read(path, SPEC).notes
+    assert "logits not in the file, so fresh" in read(path).notes
     with refused(path, "has no head", f"train.py --weights={path}"):
         load_weights(SPEC, path)
     capsys.readouterr()
@@ -127,19 +133,19 @@ def shards(tmp_path: Path) -> Path:
     "given", [".", "model.safetensors.index.json", "model-00002-of-00003.safetensors"]
 )
 def test_shards_are_read_together(given: str, shards: Path) -> None:
-    check_same(weights.read(str(shards / given), SPEC).layers, LAYERS)
+    check_same(read(shards / given).layers, LAYERS)
 
 
 @pytest.mark.parametrize("given", [".", "model-00001-of-00003.safetensors"])
 def test_an_absent_shard_is_named(given: str, shards: Path) -> None:
     (shards / "model-00003-of-00003.safetensors").unlink()
     with refused("model-00003-of-00003.safetensors is absent"):
-        weights.read(str(shards / given), SPEC)
+        read(shards / given)
 
 
 def test_a_folder_of_the_hub(tmp_path: Path) -> None:
     write(tmp_path / "model.safetensors", TENSORS)
-    check_same(weights.read(str(tmp_path), SPEC).layers, LAYERS)
+    check_same(read(tmp_path).layers, LAYERS)
 
 
 def test_bfloat16_is_read(tmp_path: Path) -> None:
@@ -153,7 +159,7 @@ def test_bfloat16_is_read(tmp_path: Path) -> None:
     text = json.dumps(header).encode()
     path = tmp_path / "a.safetensors"
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
-    for layer, variables in weights.read(str(path), SPEC).layers.items():
+    for layer, variables in read(path).layers.items():
         for variable, value in variables.items():
             np.testing.assert_allclose(value, LAYERS[layer][variable], rtol=2**-7)
 
@@ -179,4 +185,4 @@ def test_a_pickle_is_refused_with_the_command_for_it(
         content = memory.getvalue()
     path.write_bytes(content)
     with refused(f"save_file(torch.load({str(path)!r}, weights_only=True){inside}, "):
-        weights.read(str(path), SPEC)
+        read(path)

@@ -67,7 +67,7 @@ def tensors() -> Tensors:
 def read(tensors: Tensors, folder: Path) -> weights.Weights:
     path = folder / "model.safetensors"
     save_file(tensors, path, {"architecture": "mobilenetv4_conv_small"})
-    return weights.read(str(path), resolve("v4_conv_small"))
+    return weights.read(str(path), resolve("v4_conv_small"), "-1..1")
 
 
 def test_it_is_the_whole_network(tensors, tmp_path):

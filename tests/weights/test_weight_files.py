@@ -69,7 +69,7 @@ def test_every_library_stores_the_same_network(library: str, tmp_path: Path) -> 
     else:
         with path.open("wb") as file:
             np.savez(file, **tensors)
-    found = weights.read(str(path), spec)
+    found = weights.read(str(path), spec, "-1..1")
     check_same(found.layers, layers)
     assert found.source == library
     padding, epsilon = theirs.padding or "same", theirs.batch_norm_epsilon or 1e-3
