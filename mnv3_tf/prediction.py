@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mnv3_tf.data.listing import SUFFIXES
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, write_json
 from mnv3_tf.tasks import TASKS
@@ -16,9 +17,6 @@ from mnv3_tf.ui import tables
 from mnv3_tf.upright import read_picture
 
 USAGE = "python -m mnv3_tf.predict --model_file=m.tflite picture.jpg"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-"""Of the pictures of a folder; a file that is named is tried whatever its name."""
-
 BAR_FROM = 5  # pictures
 
 
