@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 WEIGHTS = "mnv3_small_imagenet/mobilenet_v3_small_1.0_224_imagenet_folded.npz"
 SIDE = 128
 """A third of the work of 224, and flowers are still told apart."""
-QAT_STEPS = 20
+QAT_STEPS = 60
+"""A third of them leaves the file further from float than ranges alone do: KL 0.017, not 0.013."""
 
 
 def fine_tuned(made: Artefacts, folder: Path, shared: str) -> None:
