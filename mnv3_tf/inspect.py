@@ -121,7 +121,9 @@ def compare_files(asked: InspectSettings, reading: Reading) -> Comparison:
 def _pictures(asked: InspectSettings, side: int) -> "np.ndarray":
     from mnv3_tf.data.sources import open_dataset
 
-    dataset = open_dataset(str(asked.dataset), data_dir=asked.data_dir, resolution=side)
+    dataset = open_dataset(
+        str(asked.dataset), data_dir=asked.data_dir, resolution=side, training=False
+    )
     _, split = dataset.part()
     return split.images(asked.images, side)
 

@@ -138,7 +138,6 @@ def test_which_part_judges(weights, pictures, monkeypatch, capsys):
         ({}, ["--split=train"], "train", 18),
         ({"val": None}, [], "train", 18),
         (test, [], "test", JUDGED),
-        (test, ["--split=train"], "train", 18),
     ):
         given = replace(whole, skipped=("a.png", "b.png"), **parts)
         monkeypatch.setattr(sources, "open_dataset", lambda *_, given=given, **__: given)

@@ -37,8 +37,8 @@ def hold_out(
 ) -> dict[str, list[PictureFile]]:
     """For training, a fifth of every group is "val": at least one picture, and never all of them.
 
-    Copies of a picture, also those of other groups, are on its side. For all else "val" is
-    everything. Raises UserError for a group of one picture.
+    Copies of a picture, also those of other groups, are on its side, but in a group that has no
+    other picture. For all else "val" is everything. Raises UserError for a group of one file.
     """
     if not asked.training:
         return {"val": [file for group in groups for file in group]}
@@ -46,13 +46,14 @@ def hold_out(
     split: dict[str, list[PictureFile]] = {"train": [], "val": []}
     sides: dict[str, str] = {}
     for number, group in enumerate(groups):
-        pictures = list(dict.fromkeys(first[file.path] for file in group))
-        if len(pictures) == 1:
-            copies = " and copies of it" if len(group) > 1 else ""
+        if len(group) == 1:
             raise UserError(
-                f"{where} has a single picture, {group[0].path}{copies}, of which to train and "
-                f"validate; add at least one more."
+                f"{where} has a single picture, {group[0].path}, of which to train and validate; "
+                f"add at least one more."
             )
+        if len({first[file.path] for file in group}) == 1:
+            first |= {file.path: file.path for file in group}
+        pictures = list(dict.fromkeys(first[file.path] for file in group))
         order = np.random.default_rng([asked.seed, number]).permutation(len(pictures))
         val = {pictures[i] for i in order[: max(1, round(VALIDATION_PART * len(pictures)))]}
         for file in group:

@@ -135,7 +135,7 @@ def open_dataset(
     data_dir: str | None = None,
     seed: int = 0,
     resolution: Resolution = 224,
-    training: bool = False,
+    training: bool = True,
     task: str = CLASSIFY.name,
 ) -> "Dataset":
     """Opens what `FORMATS` lists.

@@ -46,6 +46,7 @@ def open_test_set(own: Dataset, settings: TrainSettings, resolution: Resolution)
         data_dir=settings.data_dir,
         seed=settings.seed,
         resolution=resolution,
+        training=False,
         task=settings.task,
     )
     _, split = dataset.part(order=("test", "val", "train"))

@@ -115,11 +115,15 @@ def test_each_part_is_checked_by_itself(make_coco, tmp_path):
     tree["annotations"] = [{"image_id": 0, "category_id": 3, "bbox": [30, 20, 45, 38]}]
     (tmp_path / "v.json").write_text(json.dumps(tree))
     with refused("1 of the 1 boxes of coco:", " for val leave", "corners, x1, y1, x2 and y2"):
-        open_dataset(f"{name},{tmp_path / 'v.json'},{tmp_path / 'pictures'}", task="detect")
+        open_dataset(
+            f"{name},{tmp_path / 'v.json'},{tmp_path / 'pictures'}", task="detect", training=False
+        )
 
 
 def test_what_sticks_out_and_what_is_tiny_is_counted(write):
-    data = open_dataset(write([40, 30, 20, 9], [5, 5, 0.5, 9], *[[1, 1, 9, 9]] * 9), task="detect")
+    data = open_dataset(
+        write([40, 30, 20, 9], [5, 5, 0.5, 9], *[[1, 1, 9, 9]] * 9), task="detect", training=False
+    )
     assert data.notes == (
         "4 boxes are smaller than a pixel (0.jpg, 2.jpg)",
         "4 boxes leave their pictures and were cut (0.jpg, 2.jpg)",
@@ -129,10 +133,12 @@ def test_what_sticks_out_and_what_is_tiny_is_counted(write):
 def test_parts_of_the_picture_in_an_xml(make_voc):
     root = make_voc([[("cell", 0.25, 0.2, 0.5, 0.75)]] * 4)
     with refused("4 of the 4 boxes of voc:", "parts of the picture"):
-        open_dataset(f"voc:{root}", task="detect")
+        open_dataset(f"voc:{root}", task="detect", training=False)
 
 
 def test_boxes_that_count_from_0(make_voc):
-    data = open_dataset(f"voc:{make_voc([[('cell', 0, 5, 9, 9)]] * 2)}", task="detect")
+    data = open_dataset(
+        f"voc:{make_voc([[('cell', 0, 5, 9, 9)]] * 2)}", task="detect", training=False
+    )
     (note,) = data.notes
     assert note.startswith("2 boxes begin at pixel 0, where Pascal VOC counts from 1")

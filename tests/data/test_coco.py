@@ -49,7 +49,7 @@ def test_a_fifth_is_held_out_under_the_seed(make_coco):
     assert sorted(left(data.train) + left(data.val)) == list(range(10))
     assert left(opened(name).val) == left(data.val)
     assert left(opened(name, 1).val) != left(data.val)
-    whole = open_dataset(name, task="detect")
+    whole = open_dataset(name, task="detect", training=False)
     assert (whole.train, left(whole.val)) == (None, list(range(10)))
 
 

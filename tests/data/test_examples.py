@@ -72,7 +72,9 @@ def test_nothing_left_to_learn_is_refused(task, counts, named):
 
 
 def test_one_class_is_enough_for_boxes(make_voc):
-    data = open_dataset(f"voc:{make_voc([[('plate', 1, 1, 9, 9)]] * 2)}", task="detect")
+    data = open_dataset(
+        f"voc:{make_voc([[('plate', 1, 1, 9, 9)]] * 2)}", task="detect", training=False
+    )
     assert (data.class_names, data.notes) == (("plate",), ())
 
 
@@ -82,7 +84,7 @@ def test_one_class_is_enough_for_boxes(make_voc):
 def test_a_folder(make_classes):
     root = make_classes(["train/ant", "train/bee", "val/ant", "val/bee"], count=60)
     (root / "train" / "bee" / "001.jpg").write_bytes(b"no picture")
-    data = open_dataset(f"folder:{root}")
+    data = open_dataset(f"folder:{root}", training=False)
     assert data.examples == {"train": (60, 59), "val": (60, 60)}
 
 
@@ -108,7 +110,7 @@ def test_a_table_of_one_class(make_classes):
     name = table(root, [("ant", n, 1) for n in range(10)])
     with refused("t.csv has pictures of '1' alone", "begins at 1"):
         open_dataset(name, training=True)
-    assert len(open_dataset(name).val) == 10  # to be evaluated on
+    assert len(open_dataset(name, training=False).val) == 10  # to be evaluated on
 
 
 def test_boxes_that_are_crowds_do_not_count(make_coco_twice, tmp_path):
@@ -117,14 +119,14 @@ def test_boxes_that_are_crowds_do_not_count(make_coco_twice, tmp_path):
     for mark in tree["annotations"][1::2]:
         mark["iscrowd"] = 1
     (tmp_path / "c.json").write_text(json.dumps(tree))
-    data = open_dataset(name, task="detect")
+    data = open_dataset(name, task="detect", training=False)
     assert data.examples == {"train": (4, 0), "val": (4, 0)}
     assert data.notes == ("The class 'cat' has no boxes in training and cannot be learned",)
     for mark in tree["annotations"]:
         mark["iscrowd"] = 1
     (tmp_path / "c.json").write_text(json.dumps(tree))
     with refused("no boxes to learn from", "8 of training are crowds or difficult"):
-        open_dataset(name, task="detect")
+        open_dataset(name, task="detect", training=False)
 
 
 def test_what_was_left_out_is_said_where_nothing_is_left(make_coco_twice):
@@ -134,19 +136,19 @@ def test_what_was_left_out_is_said_where_nothing_is_left(make_coco_twice):
     with refused(
         "no boxes to learn from (2 annotations of unknown image ids were left out (77); 1"
     ):
-        open_dataset(name, task="detect")
+        open_dataset(name, task="detect", training=False)
 
 
 def test_a_class_that_is_in_no_annotation(make_voc):
     root = make_voc([[("cell", 1, 1, 9, 9)]] * 2, train="a", val="b")
     (root / "labels.txt").write_text("dummy\ncell\n")
-    data = open_dataset(f"voc:{root}", task="detect")
+    data = open_dataset(f"voc:{root}", task="detect", training=False)
     assert data.examples == {"train": (0, 1), "val": (0, 1)}
     assert data.notes == ("The class 'dummy' has no boxes in training and cannot be learned",)
 
 
 def masks(make_masks, *some, labels="ground\nobject\n"):
-    return open_dataset(f"masks:{make_masks(list(some), labels)}", task="segment")
+    return open_dataset(f"masks:{make_masks(list(some), labels)}", task="segment", training=False)
 
 
 def test_pixels_of_masks(make_masks):
@@ -200,5 +202,5 @@ def test_shards_keep_the_counts(make_classes, tmp_path):
 def test_what_is_told_is_printed_on_opening(make_voc, capsys):
     root = make_voc([[("cell", 1, 1, 9, 9)]] * 2, train="a", val="b")
     (root / "labels.txt").write_text("dummy\ncell\n")
-    data = open_dataset(f"voc:{root}", task="detect")
+    data = open_dataset(f"voc:{root}", task="detect", training=False)
     assert capsys.readouterr().out == f"{data.notes[0]}.\n"

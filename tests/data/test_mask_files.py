@@ -14,7 +14,7 @@ INDICES = np.random.default_rng(0).integers(0, 3, (40, 50)).astype(np.uint8)
 
 
 def opened(root):
-    return open_dataset(f"masks:{root}", task="segment")
+    return open_dataset(f"masks:{root}", task="segment", training=False)
 
 
 def masks(split, resolution=(40, 50)):

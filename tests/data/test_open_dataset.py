@@ -28,11 +28,11 @@ def files_of(split: Split) -> list[bytes]:
 @pytest.mark.parametrize("name", ["", "flowers", "folder:", "shapes:3", "csv", "zip:x"])
 def test_an_unknown_source_is_refused_with_those_known(name):
     with pytest.raises(UserError, match=f"{re.escape(repr(name))}.*shapes, folder:DIR"):
-        open_dataset(name)
+        open_dataset(name, training=False)
 
 
 def test_a_folder_with_train_and_val(make_classes):
-    data = open_dataset(f"folder:{make_classes(SPLIT)}")
+    data = open_dataset(f"folder:{make_classes(SPLIT)}", training=False)
     assert data.class_names == tuple(PLAIN)
     assert data.num_classes == 3
     assert (len(data.train), len(data.val)) == (12, 12)
@@ -85,7 +85,7 @@ def test_hidden_and_system_files_are_passed_over(make_classes):
     (root / "__MACOSX" / "train").mkdir(parents=True)
     for name in (".DS_Store", "Thumbs.db", "._000.jpg", "desktop.ini"):
         (root / "train" / "ant" / name).write_bytes(b"no picture")
-    data = open_dataset(f"folder:{root}")
+    data = open_dataset(f"folder:{root}", training=False)
     assert (len(data.train), data.skipped, data.notes) == (12, (), ())
 
 
@@ -118,7 +118,7 @@ def test_pictures_within_a_classes_folders_are_of_the_class(make_classes):
     (root / "dog").symlink_to(make_classes(["p", "q", "r", "dogs"], root="store") / "dogs")
     (root / "ant" / "notes.txt").write_text("none")
     (root / "stray.JPG").write_bytes((root / "bee" / "000.jpg").read_bytes())
-    data = open_dataset(f"folder:{root}")
+    data = open_dataset(f"folder:{root}", training=False)
     assert data.examples == {"val": (8, 4, 4)}
     assert data.notes == (
         "1 picture is in no folder of a class and was left out (stray.JPG)",
@@ -128,14 +128,14 @@ def test_pictures_within_a_classes_folders_are_of_the_class(make_classes):
 
 
 def test_each_class_may_have_its_pictures_in_a_folder_more(make_classes):
-    data = open_dataset(f"folder:{make_classes(['ant/images', 'bee/images'])}")
+    data = open_dataset(f"folder:{make_classes(['ant/images', 'bee/images'])}", training=False)
     assert data.examples == {"val": (4, 4)}
 
 
 def test_names_in_another_form_of_unicode_are_the_same(make_classes):
     short, long = (unicodedata.normalize(form, "\u00e9") for form in ("NFC", "NFD"))
     folders = [f"train/{short}", "train/z", f"val/{long}", "val/z"]
-    data = open_dataset(f"folder:{make_classes(folders)}")
+    data = open_dataset(f"folder:{make_classes(folders)}", training=False)
     assert data.class_names == ("z", short)
     assert data.examples["val"] == (4, 4)
 
@@ -168,19 +168,19 @@ def test_a_folder_that_cannot_be_used(make_classes, sentence):
 
 def test_a_missing_folder(tmp_path):
     with pytest.raises(UserError, match=r"There is no folder .*nowhere"):
-        open_dataset(f"folder:{tmp_path / 'nowhere'}")
+        open_dataset(f"folder:{tmp_path / 'nowhere'}", training=False)
 
 
 def test_an_empty_folder(tmp_path):
     with pytest.raises(UserError, match="holds no folders"):
-        open_dataset(f"folder:{tmp_path}")
+        open_dataset(f"folder:{tmp_path}", training=False)
 
 
 def test_a_class_without_pictures(make_classes):
     root = make_classes(PLAIN)
     (root / "dog").mkdir()
     with pytest.raises(UserError, match="dog holds no pictures"):
-        open_dataset(f"folder:{root}")
+        open_dataset(f"folder:{root}", training=False)
 
 
 def test_a_class_with_a_single_picture_cannot_be_split(make_classes):
@@ -193,7 +193,7 @@ def test_pictures_that_cannot_be_decoded_are_left_out_and_named(make_classes):
     cut, text = root / "train" / "bee" / "003.jpg", root / "val" / "ant" / "010.jpg"
     cut.write_bytes(cut.read_bytes()[:-200])
     text.write_text("not a picture\n")
-    data = open_dataset(f"folder:{root}")
+    data = open_dataset(f"folder:{root}", training=False)
     assert data.skipped == (str(cut), str(text))
     assert (len(data.train), len(data.val)) == (104, 104)
     assert np.bincount(labels_of(data.train)).tolist() == [35, 34, 35]
@@ -203,7 +203,7 @@ def test_too_many_pictures_that_cannot_be_decoded(make_classes):
     root = make_classes(SPLIT, count=8)
     (root / "train" / "cow" / "000.jpg").write_bytes(b"")
     with pytest.raises(UserError, match=r"1 of 48 pictures cannot be decoded.*cow/000\.jpg"):
-        open_dataset(f"folder:{root}")
+        open_dataset(f"folder:{root}", training=False)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "WEBP", "GIF"])
@@ -255,7 +255,7 @@ EVERY = "filename,class_index\n" + "".join(
 
 
 def test_a_table_without_splits_is_evaluated_whole(make_table):
-    data = open_dataset(make_table(EVERY))
+    data = open_dataset(make_table(EVERY), training=False)
     assert (data.train, len(data.val)) == (None, 15)
     assert data.class_names == ("0", "1", "2")
     assert labels_of(data.val) == [0] * 5 + [1] * 5 + [2] * 5
@@ -279,7 +279,8 @@ def test_a_table_with_splits_and_names(make_table):
             "\ufefffilename,class_index,class_name,split\n"
             'ant/000.jpg,0,"ant, small",train\nant/000.jpg,0,"ant, small",train\n'
             "cow/001.jpg,2,cow,train\ncow/002.jpg,2,cow,val\n"
-        )
+        ),
+        training=False,
     )
     assert data.class_names == ("ant, small", "1", "cow")
     assert labels_of(data.train) == [0, 0, 2]
@@ -291,7 +292,7 @@ def test_a_table_with_a_test_split(make_table):
     name = make_table(re.sub(r"(jpg,[12])", r"\1,train", rows))
     data = open_dataset(name, training=True)
     assert [len(split) for split in (data.train, data.val, data.test)] == [8, 2, 5]
-    data = open_dataset(name)
+    data = open_dataset(name, training=False)
     assert (len(data.train), data.val, len(data.test)) == (10, None, 5)
     assert data.part()[0] == "test"
 
@@ -318,22 +319,22 @@ TABLES_REFUSED = {
 @pytest.mark.parametrize("sentence", TABLES_REFUSED)
 def test_a_table_that_cannot_be_used(make_table, sentence):
     with pytest.raises(UserError, match=sentence):
-        open_dataset(make_table(TABLES_REFUSED[sentence]))
+        open_dataset(make_table(TABLES_REFUSED[sentence]), training=False)
 
 
 def test_a_missing_table(tmp_path):
     with pytest.raises(UserError, match=r"Cannot read .*t\.csv: No such file"):
-        open_dataset(f"csv:{tmp_path / 't.csv'}")
+        open_dataset(f"csv:{tmp_path / 't.csv'}", training=False)
 
 
 def test_a_table_that_is_no_text(make_table, tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(b"\xff\xfe\x00\x01" * 9)
     with pytest.raises(UserError, match="no csv file"):
-        open_dataset(f"csv:{path}")
+        open_dataset(f"csv:{path}", training=False)
 
 
 def test_the_flowers(shared, some_of, tmp_path):
-    data = open_dataset(f"folder:{some_of(shared / 'flowers', tmp_path, 20)}")
+    data = open_dataset(f"folder:{some_of(shared / 'flowers', tmp_path, 20)}", training=False)
     assert data.class_names == ("daisy", "dandelion", "rose", "sunflower", "tulip")
     assert (len(data.train), len(data.val), data.skipped) == (100, 100, ())

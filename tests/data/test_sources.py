@@ -53,7 +53,7 @@ def test_another_format_is_one_line(another):
         ("nothing:x", "segment", "which nothing: does not have; give shapes or masks:DIR."),
     ):
         with pytest.raises(UserError) as caught:
-            open_dataset(name, task=task)
+            open_dataset(name, task=task, training=False)
         assert sentence in str(caught.value)
 
 

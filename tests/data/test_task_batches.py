@@ -47,7 +47,7 @@ def data(request, monkeypatch):
         name = f"masks:{make([Image.fromarray(mask) for mask in masks])}"
     else:
         name = source
-    return open_dataset(name, task=task, resolution=SIZE)
+    return open_dataset(name, task=task, resolution=SIZE, training=False)
 
 
 def flat(batches):
@@ -147,14 +147,14 @@ REFUSED = {
 def test_a_source_that_does_not_serve_the_task_is_refused(sentence):
     task, name = REFUSED[sentence]
     with pytest.raises(UserError) as caught:
-        open_dataset(name, task=task)
+        open_dataset(name, task=task, training=False)
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("name", ["voc", "coco:", "masks:", "shapes:3"])
 def test_a_source_without_its_place_is_unknown(name):
     with pytest.raises(UserError, match="Unknown dataset"):
-        open_dataset(name, task="detect")
+        open_dataset(name, task="detect", training=False)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_a_huge_picture_among_small_ones_with_boxes(make_coco, tmp_path, huge):
     path = tmp_path / "c.json"
     path.write_text(path.read_text().replace('"height": 40, "width": 50', '"height": 0', 1))
     (tmp_path / "pictures" / "0.jpg").write_bytes(huge)
-    data = open_dataset(f"{name},{name.removeprefix('coco:')}", task="detect")
+    data = open_dataset(f"{name},{name.removeprefix('coco:')}", task="detect", training=False)
     assert not any("left" in note for note in data.notes)
     for batches in (
         data.train.train_batches(3, 32, BoxAugmentation(), 0).take(1),
@@ -198,7 +198,7 @@ def test_a_huge_picture_among_small_ones_with_masks(make_masks, huge):
     for part in ("train", "val"):
         (root / part / "images" / "0.jpg").write_bytes(huge)
         Image.new("L", (1200, 800), 1).save(root / part / "masks" / "0.png", compress_level=1)
-    data = open_dataset(f"masks:{root}", task="segment")
+    data = open_dataset(f"masks:{root}", task="segment", training=False)
     for batches in (
         data.train.train_batches(2, 32, MaskAugmentation(), 0).take(1),
         data.val.eval_batches(2, 32),

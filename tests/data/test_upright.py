@@ -239,7 +239,7 @@ def levels(pictures, expected):
 
 def test_evaluation_calibration_and_shards(folder, tmp_path):
     root, contents = folder
-    data = open_dataset(f"folder:{root}")
+    data = open_dataset(f"folder:{root}", training=False)
     assert data.skipped == ()
     expected = np.stack([views.centre(shown(content), (32, 32)) for content in contents] * 2)
     ((evaluated, _),) = data.val.eval_batches(len(expected), 32).as_numpy_iterator()
@@ -370,7 +370,7 @@ def test_what_is_no_picture_is_told_in_a_sentence(make_classes, sentence):
     with pytest.raises(UserError, match=f"bee/001.jpg {sentence}"):
         upright.read_picture(path)
     with pytest.raises(UserError, match=f"1 of 8 pictures .*bee/001.jpg, {sentence}.*, or remove"):
-        open_dataset(f"folder:{root}")
+        open_dataset(f"folder:{root}", training=False)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WebP", "TIFF", "BMP, run lengths"])

@@ -50,7 +50,7 @@ def write_coco(root, orientation, box, size):
     tree = {"images": images, "annotations": annotations, "categories": categories}
     (root / "all.json").write_text(json.dumps(tree))
     pair = f"{root / 'all.json'},{root / 'img'}"
-    return open_dataset(f"coco:{pair},{pair}", task="detect")
+    return open_dataset(f"coco:{pair},{pair}", task="detect", training=False)
 
 
 def redness(picture, box):
@@ -104,7 +104,7 @@ def test_masks_lie_on_what_they_mark(tmp_path, told):
             encoded(image, "PNG", **({"exif": exif} if exif else {}))
         )
     (tmp_path / "labels.txt").write_text("ground\nball\n")
-    data = open_dataset(f"masks:{tmp_path}", task="segment")
+    data = open_dataset(f"masks:{tmp_path}", task="segment", training=False)
     note = "2 pictures have masks of how they lie in their files, and were turned upright with them"
     assert (f"{note} (a.jpg)" in data.notes) == (told == "stored")
     ((picture, seen),) = data.val.eval_batches(1, (60, 40)).as_numpy_iterator()

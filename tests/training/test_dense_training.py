@@ -138,7 +138,7 @@ class TestFinishedRuns:
     def test_the_weights_that_are_kept_are_those_that_were_measured(self, finished, rectangles):
         task, folder, _ = finished
         scorer = evaluation.load(str(folder.path), NotImplemented, NotImplemented)
-        split = open_dataset(rectangles[task], resolution=64, task=task).val
+        split = open_dataset(rectangles[task], resolution=64, task=task, training=False).val
         batches = split.eval_batches(4, scorer.resolution)
         found = scorer.task.measure(scorer.predict, batches, scorer.num_classes)
         assert found["images"] == 4

@@ -72,7 +72,7 @@ def test_training_names_the_file_and_goes_on_once_it_is_back(on_disk, tmp_path, 
 
 
 def test_a_picture_that_is_damaged_later_is_named(on_disk):
-    data = open_dataset(f"folder:{on_disk}", seed=9)
+    data = open_dataset(f"folder:{on_disk}", seed=9, training=False)
     damaged = Path(pictures_of(data.val)[3])
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(LostPicturesError, match=r"which was a picture at first, is cut short") as e:
@@ -81,7 +81,7 @@ def test_a_picture_that_is_damaged_later_is_named(on_disk):
 
 
 def test_shards_name_what_could_not_be_read(on_disk, tmp_path):
-    data = open_dataset(f"folder:{on_disk}", seed=9)
+    data = open_dataset(f"folder:{on_disk}", seed=9, training=False)
     lost = Path(pictures_of(data.val)[5])
     content = lost.read_bytes()
     lost.unlink()
@@ -92,7 +92,7 @@ def test_shards_name_what_could_not_be_read(on_disk, tmp_path):
 
 
 def test_errors_of_another_cause_stay_what_they_are(on_disk):
-    split = open_dataset(f"folder:{on_disk}", seed=9).val
+    split = open_dataset(f"folder:{on_disk}", seed=9, training=False).val
     with pytest.raises(tf.errors.InvalidArgumentError), split.explained():
         raise tf.errors.InvalidArgumentError(None, None, "something else")
 

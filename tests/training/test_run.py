@@ -125,7 +125,9 @@ class TestFiles:
         trained = load_run(finished.path)
         assert trained.spec == tiny.SHALLOW
         assert trained.class_names == ("blue", "green", "red")
-        found = measure(trained.model, open_dataset(dataset).val.eval_batches(4, 32))
+        found = measure(
+            trained.model, open_dataset(dataset, training=False).val.eval_batches(4, 32)
+        )
         summary = json.loads(finished.summary.read_text())
         assert found.top1 == summary["val_top1"]
         assert found.loss == pytest.approx(summary["val_loss"], rel=1e-4)

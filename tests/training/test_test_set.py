@@ -27,7 +27,9 @@ def tested(made, tmp_path):
 @pytest.mark.slow
 def test_a_set_of_its_own_is_evaluated_on_whole_by_names(train, made, tested, run, finished):
     summary = train(test=f"folder:{tested('other')}")
-    shown, labels = next(iter(open_dataset(f"folder:{made(colours)}").val.eval_batches(15, 32)))
+    shown, labels = next(
+        iter(open_dataset(f"folder:{made(colours)}", training=False).val.eval_batches(15, 32))
+    )
     answers = np.argmax(load_run(run.path).model(shown), 1)[labels > 0]
     swapped = {1: 2, 2: 1}
     right = [swapped[label] for label in labels.numpy() if label] == answers
