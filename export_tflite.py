@@ -21,6 +21,8 @@ from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.reports import ExportReport
 from mnv3_tf.ui import cli, settings, tables
 
+BOTH = "{exported:.4f}, network {float:.4f}"
+
 
 def define_flags(values: flags.FlagValues) -> None:
     settings.define(values, ExportSettings)
@@ -60,7 +62,12 @@ def _show(out: str, report: ExportReport) -> None:
     ]
     if report["images"]:
         for metric, pair in reports.metrics(report):
-            rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**pair)))
+            rows.append((metric.title, BOTH.format(**pair)))
+        for view, seen in report.get("views", {}).items():
+            rows += [
+                (f"{metric.title}, {view}", f"{BOTH.format(**pair)}: {seen['seen_by']}")
+                for metric, pair in reports.metrics(seen)
+            ]
     if report["agreement"] is not None:
         rows.append(("agreement", f"{report['agreement']:.4f} on {report['images']} pictures"))
     if report.get("divergence") is not None:

@@ -3,10 +3,12 @@
 They are uint8 (H, W, 3), as `mnv3_tf.upright` reads them.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from PIL import Image
 
-from mnv3_tf.tasks.specs import EVALUATION_MARGIN
+from mnv3_tf.networks.pixels import EVALUATION_MARGIN, View
 
 Array = np.ndarray
 
@@ -16,8 +18,8 @@ def whole(picture: Array, size: tuple[int, int]) -> Array:
     return normalize(resize_bilinear(picture, size))
 
 
-def centre(picture: Array, size: tuple[int, int]) -> Array:
-    """uint8 (H, W, 3) to float32 (height, width, 3) in [-1, 1], what evaluates classifiers.
+def crop(picture: Array, size: tuple[int, int]) -> Array:
+    """uint8 (H, W, 3) to float32 (height, width, 3) in [-1, 1].
 
     Resized with its proportions until `size` (height, width), times 256 / 224, is covered; then the
     centre is cut out.
@@ -33,8 +35,7 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     return normalize(resize_bilinear(picture, size, tuple(window.tolist())))
 
 
-VIEWS = {"centre": centre, "whole": whole}
-"""By `Task.view`."""
+VIEWS: Mapping[View, Callable[[Array, tuple[int, int]], Array]] = {"crop": crop, "whole": whole}
 
 
 def normalize(picture: Array) -> Array:

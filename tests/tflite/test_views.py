@@ -29,7 +29,7 @@ def stored(folder, pixels, name="p.png", **options):
 def test_classifiers_see_the_same_centre(size, resolution):
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     expected = decode.evaluation_view(picture, resolution)
-    np.testing.assert_allclose(views.centre(picture, (resolution, resolution)), expected, atol=1e-4)
+    np.testing.assert_allclose(views.crop(picture, (resolution, resolution)), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -41,7 +41,7 @@ def test_the_whole_is_squeezed_the_same(size, target):
 
 
 def test_an_oblong_view_is_cut_from_the_middle():
-    seen = views.centre(smooth(300, 300), (64, 128))
+    seen = views.crop(smooth(300, 300), (64, 128))
     assert seen.shape == (64, 128, 3)
     whole = views.whole(smooth(300, 300), (146, 146))
     np.testing.assert_allclose(seen, whole[41:105, 9:137], atol=1e-5)
@@ -53,6 +53,6 @@ def test_real_photographs_look_the_same(shared):
     assert len(paths) > 6
     for path in paths:
         expected = decode.evaluation_view(decode.decode(tf.constant(path.read_bytes())), 224)
-        found = views.centre(read_picture(path), (224, 224))
+        found = views.crop(read_picture(path), (224, 224))
         levels = np.abs(found - expected) * 127.5
         assert levels.max() < 0.1, path
