@@ -190,7 +190,8 @@ def normalize(picture: Tensor) -> Tensor:
 def evaluation_view(picture: Tensor, resolution: int, view: View = "crop") -> Tensor:
     """uint8 (H, W, 3) to float32 (resolution, resolution, 3) in [-1, 1]."""
     if view == "whole":
-        return normalize(resize_bilinear(picture, (resolution, resolution)))
+        size = (resolution, resolution)
+        return normalize(tf.raw_ops.ResizeBilinear(images=picture[None], size=size)[0])
     shape = tf.cast(tf.shape(picture)[:2], tf.float32)
     size = tf.round(shape * (round(resolution * EVALUATION_MARGIN) / tf.reduce_min(shape)))
     corner = (tf.cast(size, tf.int32) - resolution) // 2

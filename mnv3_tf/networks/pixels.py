@@ -9,7 +9,9 @@ View = Literal["crop", "whole"]
 """What evaluation sees of a picture.
 
 "crop": its shorter side goes to `EVALUATION_MARGIN` times the input's, then the centre is cut out,
-as TF-slim evaluates. "whole": all of it, squeezed to the input.
+as TF-slim evaluates. "whole": all of it, squeezed to the input; of classifiers as MediaPipe
+samples it on a CPU (`image_to_tensor_converter_opencv.cc`): pixel i of n is what lies at i / n of
+the side, between the nearest two each way, so that of large photographs most pixels have no say.
 """
 
 EVALUATION_MARGIN = 256 / 224

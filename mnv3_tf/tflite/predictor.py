@@ -73,8 +73,12 @@ class Predictor:
         """Of a picture uint8 (H, W, 3) of any size, viewed as evaluation does: `Task.answer`."""
         return TASKS[self.task].answer(self, picture)
 
+    def smoothed(self, picture: Array) -> Array:
+        """A picture uint8 (H, W, 3) of any size as boxes and masks are evaluated."""
+        return views.smoothed(picture, self.image_size)
+
     def viewed(self, picture: Array) -> Array:
-        """A picture uint8 (H, W, 3) of any size as evaluation sees it."""
+        """A picture uint8 (H, W, 3) of any size as classifiers are evaluated."""
         return views.VIEWS[TASKS[self.task].view(self.view)](picture, self.image_size)
 
     def classify(self, images: Array) -> Array:
