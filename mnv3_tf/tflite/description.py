@@ -105,7 +105,7 @@ def _described(
         labels = None
         notes.append(f"{wrong}, so that they are not its names")
     task = TASKS[spec.task if spec else signature.task]
-    view = reading.view or (metadata.view_of(content) if spec else None)
+    view = reading.view or metadata.view_of(content)
     return Description(
         picture,
         signature,

@@ -145,6 +145,8 @@ def test_an_index_of_before_is_read(tmp_path):
     path.write_text(json.dumps(tree))
     job = tfrecords.Index("folder:photos", ("cat", "dog"), {"train": 3}, "whole", 2, 4, ("a.jpg",))
     assert tfrecords.Index.read(path) == job
+    job.write(path)
+    assert tfrecords.Index.read(path) == job
     files = [{"name": "train-00000-of-00001.tfrecord", "pictures": 3, "bytes": 70}]
     path.write_text(json.dumps(tree | {"files": {"train": files}}))
     shard = tfrecords.Shard("train-00000-of-00001.tfrecord", 3, 70)
