@@ -8,7 +8,9 @@ int8 is made by post-training quantisation (ptq: a minute) or by quantisation-aw
 minutes to half an hour; stopped, the same command goes on). Neither needs labels.
 
 Beside m.tflite, m.report.json holds operators, XNNPACK's share of them, accuracy of the network
-and of the file on the same pictures, their agreement, latency, and the error of each layer.
+and of the file on the same pictures, their agreement, latency, and the error of each layer. Of a
+classifier the accuracy is there twice: of the centre of each picture (crop) and of all of it, as
+MediaPipe sees it (whole). --view chooses which one is told first, calibrated by, and recorded.
 """
 
 import json
@@ -61,9 +63,10 @@ def _show(out: str, report: ExportReport) -> None:
         ),
     ]
     if report["images"]:
-        for metric, pair in reports.metrics(report):
+        views = report.get("views", {})
+        for metric, pair in reports.metrics(report) if not views else ():
             rows.append((metric.title, BOTH.format(**pair)))
-        for view, seen in report.get("views", {}).items():
+        for view, seen in views.items():
             rows += [
                 (f"{metric.title}, {view}", f"{BOTH.format(**pair)}: {seen['seen_by']}")
                 for metric, pair in reports.metrics(seen)
