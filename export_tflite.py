@@ -8,7 +8,9 @@ int8 is made by post-training quantisation (ptq: a minute) or by quantisation-aw
 minutes to half an hour; stopped, the same command goes on). Neither needs labels.
 
 Beside m.tflite, m.report.json holds operators, XNNPACK's share of them, accuracy of the network
-and of the file on the same pictures, their agreement, latency, and the error of each layer.
+and of the file on the same pictures, their agreement, latency, and the error of each layer. Of a
+classifier the accuracy is there twice: of the centre of each picture (crop) and of all of it, as
+MediaPipe sees it (whole). --view chooses which one is told first, calibrated by, and recorded.
 """
 
 import json
@@ -20,6 +22,8 @@ from mnv3_tf.export.settings import ExportSettings
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.reports import ExportReport
 from mnv3_tf.ui import cli, settings, tables
+
+BOTH = "{exported:.4f}, network {float:.4f}"
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -59,8 +63,14 @@ def _show(out: str, report: ExportReport) -> None:
         ),
     ]
     if report["images"]:
-        for metric, pair in reports.metrics(report):
-            rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**pair)))
+        views = report.get("views", {})
+        for metric, pair in reports.metrics(report) if not views else ():
+            rows.append((metric.title, BOTH.format(**pair)))
+        for view, seen in views.items():
+            rows += [
+                (f"{metric.title}, {view}", f"{BOTH.format(**pair)}: {seen['seen_by']}")
+                for metric, pair in reports.metrics(seen)
+            ]
     if report["agreement"] is not None:
         rows.append(("agreement", f"{report['agreement']:.4f} on {report['images']} pictures"))
     if report.get("divergence") is not None:

@@ -6,9 +6,9 @@ from typing import Literal, get_args
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.targets import TARGETS, Quantize, TargetName
 from mnv3_tf.networks.activations import Lowering
-from mnv3_tf.networks.pixels import InputRange
+from mnv3_tf.networks.pixels import InputRange, View
 from mnv3_tf.tasks import TASKS
-from mnv3_tf.tasks.specs import WEIGHTS_RANGE, NamedNetwork
+from mnv3_tf.tasks.specs import VIEW, WEIGHTS_RANGE, NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui.settings import Checked, setting
 
@@ -103,6 +103,7 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
         None,
         "Pictures to evaluate on; the run's if not given. Those of --calibration do not judge.",
     )
+    view: View | None = setting(None, VIEW)
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     labels: str | None = setting(
         None, "Text file with a class name on each line; the run's if not given, never a dataset's."

@@ -115,7 +115,7 @@ class Detect(Task[DetectorSpec]):
 
     def answer(self, model: "Predictor", picture: Array) -> Any:
         """`Detections`, as parts of the picture."""
-        return model.detect(model.view(picture)[np.newaxis])[0]
+        return model.detect(model.smoothed(picture)[np.newaxis])[0]
 
     def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int
