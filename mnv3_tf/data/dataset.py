@@ -129,7 +129,7 @@ class Split:
         views: Views = CLASSIFICATION,
         paths: Sequence[str] | None = None,
     ) -> None:
-        """`view` is what evaluation sees of a picture; `paths` are the files in its order, or None."""
+        """`view` is what evaluation sees of a picture; `paths` are the files in order, or None."""
         self._source, self.view, self._views, self.paths = source, view, views, paths
 
     def __len__(self) -> int:
