@@ -18,9 +18,6 @@ from mnv3_tf.tasks.class_names import shown
 from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any
-Maker = Callable[..., Example]
-"""Of examples: from a key, or a position and a key."""
-
 _ENDLESS = np.iinfo(np.int64).max
 
 
@@ -132,10 +129,7 @@ class Split:
         views: Views = CLASSIFICATION,
         paths: Sequence[str] | None = None,
     ) -> None:
-        """`view` is what evaluation sees of these pictures: what suits the source (see `seen_as`).
-
-        `paths` are their files in the order of evaluation, None where there are none.
-        """
+        """`view` is what evaluation sees of a picture; `paths` are the files in order, or None."""
         self._source, self.view, self._views, self.paths = source, view, views, paths
 
     def __len__(self) -> int:
@@ -250,12 +244,9 @@ class Split:
     def eval_batches(
         self, batch_size: int, resolution: Resolution, host: Host = ALONE
     ) -> tf.data.Dataset:
-        """Finite (images, targets) in order, each picture once; the last batch may be smaller.
-
-        Several hosts take turns.
-        """
+        """Finite (images, targets), each picture once, in order; several hosts take turns."""
         keys = self._source.in_order().shard(host.count, host.number)
-        return _batches(self._source, keys, self._to_evaluate(resolution), batch_size)
+        return self._evaluated(keys, resolution, batch_size)
 
     def encoded(self, seed: int | None = None) -> tf.data.Dataset:
         """Finite (content, label), each picture once: JPEG and other files as they are, else PNG.
@@ -276,7 +267,7 @@ class Split:
     def images(self, count: int, resolution: Resolution, seed: int = 0) -> np.ndarray:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
         keys = self._source.sample(count, seed)
-        batches = _batches(self._source, keys, self._to_evaluate(resolution), 32)
+        batches = self._evaluated(keys, resolution, 32)
         with self.explained():
             parts = [
                 # Only streams have gaps, and they have classes alone.
@@ -285,12 +276,12 @@ class Split:
             ]
         return np.concatenate(parts)
 
-    def _to_evaluate(self, resolution: Resolution) -> Maker:
+    def _evaluated(self, keys: Any, resolution: Resolution, size: int) -> tf.data.Dataset:
         def make(key: Tensor) -> Example:
             content, label = self._source.load(key)
             return self._views.evaluate(content, label, resolution, self.view)
 
-        return make
+        return _batches(self._source, keys, make, size)
 
 
 def in_memory(
@@ -323,9 +314,9 @@ for it, and now and then the thread misses the notice and sleeps for up to a min
 
 
 def _batches(
-    source: Source, keys: tf.data.Dataset, make: Maker, size: int, drop_remainder: bool = False
+    source: Source, keys: Any, make: Callable[..., Example], size: int, drop_remainder: bool = False
 ) -> tf.data.Dataset:
-    """(images, targets), in the order of the keys."""
+    """(images, targets), in the order of the keys; `make` takes one, or a position and one."""
     if source.checked:
         batches = keys.map(make, tf.data.AUTOTUNE).batch(size, drop_remainder)
     else:
@@ -376,10 +367,8 @@ class Dataset:
 
     def seen_as(self, view: View | None) -> "Dataset":
         """The same pictures, of which evaluation sees that; None leaves what suits them."""
-        if view is None:
-            return self
         seen = {name: split.seen_as(view) for name in PARTS if (split := getattr(self, name))}
-        return replace(self, **seen)
+        return replace(self, **seen) if view else self
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -270,11 +270,12 @@ class ExportReport(_Made, Int8Notes):
 
 
 def with_metrics(
-    report: ExportReport, parity: Parity, by_view: Mapping[View, Parity]
+    report: ExportReport, parity: Parity, by_view: Mapping[View, Parity] | None = None
 ) -> ExportReport:
     """The report with the figures of its task, and those by view where there are several."""
     views = {
-        view: {"seen_by": CLIENTS[view], **seen.metrics} for view, seen in sorted(by_view.items())
+        view: {"seen_by": CLIENTS[view], **seen.metrics}
+        for view, seen in sorted((by_view or {}).items())
     }
     more = {"views": views} if views else {}
     return cast(ExportReport, {**report, **parity.metrics, **more})
