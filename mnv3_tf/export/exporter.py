@@ -13,9 +13,11 @@ import tf_keras
 from mnv3_tf.data import class_matching
 from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.sources import Origin
+from mnv3_tf.export import saved_model
 from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
+from mnv3_tf.export.saved_model import SavedModelReport
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.export.targets import TARGETS
 from mnv3_tf.files import atomic_write
@@ -51,9 +53,7 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
     Raises UserError for what cannot be read, or does not fit the network.
     """
     trained = _load(asked)
-    spec, names = trained.spec, trained.class_names
-    if asked.labels:
-        names = read_labels(asked.labels, spec.num_classes, spec.name)
+    spec, names = trained.spec, _names(asked, trained)
     task_of(spec).view(asked.view)  # before pictures are read
     pictures = _pictures(asked, trained)
     view = task_of(spec).view(asked.view, trained.view, pictures.view)
@@ -78,6 +78,19 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
             view,
             evaluation,
         )
+
+
+def export_saved_model(asked: ExportSettings) -> SavedModelReport:
+    """What `export_tflite.py` does with --format=savedmodel; raises UserError as above."""
+    trained = _load(asked)
+    names = _names(asked, trained)
+    return saved_model.write(trained.spec, trained.model, asked.out, asked.output, names)
+
+
+def _names(asked: ExportSettings, trained: Trained) -> tuple[str, ...] | None:
+    if not asked.labels:
+        return trained.class_names
+    return read_labels(asked.labels, trained.spec.num_classes, trained.spec.name)
 
 
 def _evaluation(

@@ -250,6 +250,10 @@ class Task(ABC, Generic[S]):
         """
         return given
 
+    def named_outputs(self, spec: S, given: Any, output: str) -> dict[str, Any]:
+        """Tensors by name that a SavedModel gives, of what the model gives."""
+        return {output: self.file_outputs(given, output, lambda values: values, spec)}
+
     def finished(self, spec: S, content: bytes, output: str) -> bytes:
         """The converter's file with what it cannot make itself."""
         return content

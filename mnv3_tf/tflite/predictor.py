@@ -114,6 +114,12 @@ class Predictor:
             )
         answers = self._model.given(self.picture.stored(np.asarray(image, np.float32)))
         answers = [answers[number] for number in self.signature.order]
+        if any(np.isnan(answer).any() for answer in answers):
+            raise UserError(
+                f"{self.path} answers with what is no number (NaN), so that nothing can be said of "
+                f"its classes; it got pixels as {self.picture.range}, so give another "
+                "--input_range if it wants others, or else train and export it again."
+            )
         return (
             [np.moveaxis(a, 1, -1) for a in answers] if self.signature.channels_first else answers
         )
