@@ -93,9 +93,9 @@ class Device:
 
     @property
     def title(self) -> str:
-        """ "pixel4 (cortex-a76, 2.84 GHz)"."""
+        """ "arm:pixel4 (cortex-a76, 2.84 GHz)"."""
         core = "" if self.name == self.core.name else f"{self.core.name}, "
-        return f"{self.name} ({core}{self.ghz:g} GHz)"
+        return f"{self.flag} ({core}{self.ghz:g} GHz)"
 
 
 def _devices() -> dict[str, Device]:
@@ -147,8 +147,8 @@ and boards. A phone is its biggest core unless ":middle" or ":little" says other
 and cool."""
 
 
-def is_arm(device: str | None) -> bool:
-    return device is not None and device.startswith(PREFIX)
+def is_arm(device: str) -> bool:
+    return device.startswith(PREFIX)
 
 
 def find(device: str) -> Device:

@@ -25,9 +25,12 @@ ENVIRONMENT: Mapping[str, str] = {
     "PATH": "/usr/bin:/bin",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONHASHSEED": "0",
+    "TZ": "UTC0",
 }
 SEEN: Mapping[str, str] = {
-    "etc/ld.so.cache": "",  # the host's own names libraries of another processor
+    # The host's own name libraries of another processor.
+    "etc/ld.so.cache": "",
+    "etc/ld.so.preload": "",
     "sys/devices/system/cpu/kernel_max": "0\n",
     "sys/devices/system/cpu/online": "0\n",
     "sys/devices/system/cpu/possible": "0\n",

@@ -92,6 +92,11 @@ def versions() -> dict[str, str]:
     }
 
 
+def runtime() -> str:
+    """ "ai-edge-litert 2.3.0, counted by qemu"."""
+    return f"{RUNTIME} {metadata.version(RUNTIME)}, counted by qemu"
+
+
 def require_tools(tools: Sequence[str] = tuple(TOOLS)) -> None:
     """Raises UserError with the command that installs what is missing."""
     missing = [tool for tool in tools if not shutil.which(tool)]

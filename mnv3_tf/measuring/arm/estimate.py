@@ -1,0 +1,38 @@
+"""From what was counted to milliseconds, as far as published measurements carry."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mnv3_tf.measuring.arm.cores import Device
+from mnv3_tf.measuring.arm.counting import Count
+
+Grade = Literal["anchored", "borrowed", "none"]
+"""Milliseconds stand on points of this core, dtype and runtime; on those of other kernels, another
+dtype or other cores; or there are none, and instructions and ratios alone hold."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`low` and `high` bound nine tenths of networks that were left out of the fit.
+
+    `extrapolated` says in words what the points do not cover, None where they do.
+    """
+
+    ms: float
+    low: float
+    high: float
+    grade: Grade
+    extrapolated: str | None = None
+
+
+def estimate(count: Count, device: Device, delegate: bool = True) -> Estimate | None:
+    """Of an inference by XNNPACK, or by TFLite's built-in kernels; None of what has no points."""
+    return None
+
+
+def microseconds(count: Count, device: Device, delegate: bool = True) -> float:
+    """For who needs a number anyway, as a search does: where there is no estimate, the time of one
+    instruction a cycle, whose ratios are those of instructions.
+    """
+    found = estimate(count, device, delegate)
+    return count.instructions / (1e3 * device.ghz) if found is None else found.ms * 1e3
