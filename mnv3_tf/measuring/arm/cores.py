@@ -13,6 +13,10 @@ from typing import Literal
 from mnv3_tf.errors import UserError
 
 PREFIX = "arm:"
+DEVICE = (
+    "Where files are timed: host, a phone's serial, or arm: and a core, such as arm:cortex-a76."
+)
+"""What a flag says that takes any device."""
 V8_0 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 V8_2 = f"{V8_0} atomics fphp asimdhp asimdrdm lrcpc dcpop"
 ARM, QUALCOMM = 0x41, 0x51

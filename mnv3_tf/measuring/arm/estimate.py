@@ -30,9 +30,12 @@ def estimate(count: Count, device: Device, delegate: bool = True) -> Estimate | 
     return None
 
 
+PLAIN = "one instruction a cycle"
+"""What takes the place of an estimate where somebody needs a number anyway, as a search does: its
+ratios are those of instructions."""
+
+
 def microseconds(count: Count, device: Device, delegate: bool = True) -> float:
-    """For who needs a number anyway, as a search does: where there is no estimate, the time of one
-    instruction a cycle, whose ratios are those of instructions.
-    """
+    """The estimate's, or else PLAIN's."""
     found = estimate(count, device, delegate)
     return count.instructions / (1e3 * device.ghz) if found is None else found.ms * 1e3

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -48,13 +48,10 @@ PACKAGES = (
     "python3.11-minimal",
     "zlib1g",
 )
-TOOLS: Mapping[str, str] = {
-    QEMU: "qemu-user",
-    "cc": "gcc libc6-dev",
-    "apt-get": "apt",
-    "dpkg-deb": "dpkg",
-}
-"""What a host must have, and Debian's packages for it."""
+TOOLS: Mapping[str, str] = {QEMU: "qemu-user", "cc": "gcc libc6-dev"}
+"""Programs that a host must have, and Debian's packages for them."""
+DEBIANS = ("apt-get", "dpkg-deb")
+"""What unpacks Debian's packages, and every Debian has."""
 MADE_WITH = ("qemu", "plugin", RUNTIME)
 """Of the stamp: what must be as it was when the machine was made."""
 
@@ -69,10 +66,10 @@ def open_emulator(folder: Path | None = None) -> Emulator:
     Raises UserError where there is none, or something that it was made with has changed.
     """
     folder = folder or default_folder()
-    require_tools((QEMU,))
     stamp = read_object(folder / "stamp.json", f"make the machine anew with {COMMAND}")
     if stamp is None:
         raise UserError(f"There is no ARM machine in {folder} yet; make it with {COMMAND}.")
+    require_tools(QEMU)
     now = versions()
     for name in MADE_WITH:
         if stamp.get(name) != now[name]:
@@ -97,22 +94,31 @@ def runtime() -> str:
     return f"{RUNTIME} {metadata.version(RUNTIME)}, counted by qemu"
 
 
-def require_tools(tools: Sequence[str] = tuple(TOOLS)) -> None:
-    """Raises UserError with the command that installs what is missing."""
+def require_tools(*tools: str) -> None:
+    """Raises UserError with the command that installs what is missing of TOOLS."""
     missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
-        packages = " ".join(TOOLS[tool] for tool in missing)
         raise UserError(
             f"The ARM machine needs {' and '.join(missing)}; install with apt-get install "
-            f"{packages} (as root)."
+            f"{' '.join(TOOLS[tool] for tool in missing)} (as root)."
         )
 
 
 def set_up(folder: Path | None = None) -> Emulator:
     """Makes the machine in `folder`, or finds it whole; raises UserError or Failure where not."""
     folder = folder or default_folder()
-    require_tools()
-    folder.mkdir(parents=True, exist_ok=True)
+    require_tools(*TOOLS)
+    if not all(map(shutil.which, DEBIANS)):
+        raise UserError(
+            f"The ARM machine is made of Debian's packages, by {' and '.join(DEBIANS)}; set it up "
+            "where these are."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"Cannot make {folder}: {error.strerror}; name another folder by {CACHE}."
+        ) from None
     with FileLock(folder / ".lock"):
         made = versions()
         stamp = read_object(folder / "stamp.json", "remove it") or {}
@@ -229,5 +235,5 @@ def _call(command: list[str], remedy: str, folder: Path | None = None) -> None:
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
         why = (lines or [f"exit status {done.returncode}"])[-1]
-        called = " ".join(Path(word).name for word in command[:3])
+        called = " ".join([word for word in command if not word.startswith("-")][:2])
         raise Failure(f"`{called}` failed: {why.rstrip('.')}; {remedy}.")
