@@ -12,6 +12,7 @@ qemu-user, gcc and libc6-dev, and neither root nor, once it is made, a network.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 
@@ -58,9 +59,27 @@ def show(results: CountResults) -> None:
     for device, what in results["devices"].items():
         rows = [row for row in results["models"] if row["device"] == device]
         tables.show(what, COLUMNS, [_row(row) for row in rows])
+        if any(row["operators"] for row in rows):
+            columns = ("operator", *(row["name"] for row in rows))
+            tables.show("Share of instructions", columns, list(_shares(rows)))
     for words in dict.fromkeys(row["extrapolated"] for row in results["models"]):
         if words:
             print(f"Extrapolated: {words}.")
+
+
+def _shares(rows: Sequence[CountRow]) -> Iterator[tuple[str, ...]]:
+    """By type of operator, then of all together: operators alone are not quite the whole."""
+    parts = [row["operators"] or {} for row in rows]
+    for name in dict.fromkeys(name for part in parts for name in part):
+        yield (
+            name,
+            *(_share(part.get(name, 0), row) for part, row in zip(parts, rows, strict=True)),
+        )
+    yield ("all", *(_share(sum(part.values()), row) for part, row in zip(parts, rows, strict=True)))
+
+
+def _share(instructions: int, row: CountRow) -> str:
+    return tables.percent(instructions / row["instructions"])
 
 
 def _row(row: CountRow) -> tuple[object, ...]:

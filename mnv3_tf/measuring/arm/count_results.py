@@ -35,6 +35,12 @@ class CountSettings(Checked):
     processes: int | None = setting(
         None, "How many count side by side; None is one a core of this computer.", least=1
     )
+    parts: bool = setting(False, "Also count each operator alone, and show shares by type.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.parts and self.input_shape:
+            raise UserError("--parts needs files whose shapes are their own; leave --input_shape.")
 
 
 class CountRow(TypedDict):
@@ -42,7 +48,8 @@ class CountRow(TypedDict):
 
     `ratio` is of instructions, to the first file's on the same core. `macs` is None of a file whose
     input was given another shape. `ms`, its bounds and `extrapolated` are None without an estimate,
-    whose `grade` is then "none".
+    whose `grade` is then "none". `operators` are instructions by type of operator, each counted
+    alone, where they were asked for.
     """
 
     name: str
@@ -61,6 +68,7 @@ class CountRow(TypedDict):
     ms_high: float | None
     grade: Grade
     extrapolated: str | None
+    operators: dict[str, int] | None
 
 
 class CountResults(Made):
@@ -89,10 +97,12 @@ def count_files(paths: Sequence[str], settings: CountSettings) -> CountResults:
     counter = Counter(emulator, delegate, settings.input_shape, settings.processes)
     files = [Path(path) for path in paths]
     counted: dict[str, list[Count]] = {}
-    for device in devices:
-        core = device.core
-        if core.name not in counted:
-            counted[core.name] = counter.count(files, core)
+    by_operator: dict[str, list[dict[str, int] | None]] = {}
+    for core in {device.core.name: device.core for device in devices}.values():
+        counted[core.name] = counter.count(files, core)
+        by_operator[core.name] = [
+            counter.by_operator(file, core) if settings.parts else None for file in files
+        ]
     again = command("benchmark arm", settings, more=[f"--models={','.join(paths)}"])
     return {
         "schema_version": SCHEMA_VERSION,
@@ -101,10 +111,17 @@ def count_files(paths: Sequence[str], settings: CountSettings) -> CountResults:
         "settings": asdict(settings),
         "devices": {device.flag: f"{device.title}: {device.assumed}" for device in devices},
         "models": [
-            _row(name, file, device, count, counted[device.core.name][0], delegate)
+            {
+                **_row(name, file, device, count, counted[device.core.name][0], delegate),
+                "operators": operators,
+            }
             for device in devices
-            for name, file, count in zip(
-                latency.unique_names(paths), files, counted[device.core.name], strict=True
+            for name, file, count, operators in zip(
+                latency.unique_names(paths),
+                files,
+                counted[device.core.name],
+                by_operator[device.core.name],
+                strict=True,
             )
         ],
     }
@@ -148,4 +165,5 @@ def _row(
         "ms_high": found.high if found else None,
         "grade": found.grade if found else "none",
         "extrapolated": found.extrapolated if found else None,
+        "operators": None,
     }
