@@ -12,6 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
     packages=find_packages(include=["mnv3_tf*", "benchmark*", "android_bench*"]),
+    package_data={"mnv3_tf.measuring.arm": ["*.c"]},
     py_modules=["train", "export_tflite"],
     install_requires=[
         "absl-py",

@@ -3,6 +3,7 @@
 from mnv3_tf.ui import cli
 
 COMMANDS = {
+    "arm": "benchmark.arm",
     "compare": "benchmark.compare",
     "demo": "benchmark.demo",
     "docs": "benchmark.docs",

@@ -7,15 +7,21 @@ others' work on the machine hardly touches), and the median, with confidence int
 rounds and ratios to the first model. Times are of warm caches, without filling in the input.
 
     python -m benchmark latency --models=float.tflite,int8.tflite --threads=1 --out=DIR
+    python -m benchmark latency --models=... --device=arm:cortex-a76    (as benchmark arm does)
 """
 
 import json
 
 from absl import flags
 
+from benchmark import arm
+from mnv3_tf.errors import UserError
 from mnv3_tf.measuring import latency
+from mnv3_tf.measuring.arm.cores import is_arm
+from mnv3_tf.measuring.arm.count_results import CountSettings
 from mnv3_tf.measuring.latency import HostSettings, LatencyRow
 from mnv3_tf.measuring.statistics import half_width, headline_of
+from mnv3_tf.measuring.timers import HOST
 from mnv3_tf.ui import cli, tables
 from mnv3_tf.ui.settings import define, read
 
@@ -23,12 +29,19 @@ from mnv3_tf.ui.settings import define, read
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", [], "The .tflite files; the first is 1x.", flag_values=values)
     define(values, HostSettings)
+    flags.DEFINE_list(
+        "device", [HOST], "host, or ARM cores, as benchmark arm takes them.", flag_values=values
+    )
     flags.DEFINE_string("out", None, "Folder for results.json and latency.png.", flag_values=values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
-    results = latency.benchmark_latency(args.models, read(args, HostSettings))
+    settings = read(args, HostSettings)
+    if args.device != [HOST]:
+        arm.report(args, counting(args.device, settings))
+        return
+    results = latency.benchmark_latency(args.models, settings)
     tables.show(latency.title(results), COLUMNS, [_row(model) for model in results["models"]])
     for warning in results["warnings"]:
         print(f"Warning: {warning}")
@@ -36,6 +49,19 @@ def main(args: flags.FlagValues) -> None:
         latency.write_results(results, args.out)
     if args.json:
         print(json.dumps(results))
+
+
+def counting(devices: list[str], settings: HostSettings) -> CountSettings:
+    """Raises UserError for what is no ARM core, and for more than one thread."""
+    for device in devices:
+        if not is_arm(device):
+            raise UserError(
+                f"--device={device} is neither host alone nor an ARM core such as arm:cortex-a76; "
+                "phones are timed by python -m android_bench run."
+            )
+    if settings.threads != 1:
+        raise UserError(f"--threads={settings.threads} cannot be counted; give --threads=1.")
+    return CountSettings(tuple(devices), settings.delegate, settings.input_shape)
 
 
 COLUMNS = ("model", "ms", "± %", "median", "p95", "ratio", "± %", "MB", "peak", "parts")

@@ -7,6 +7,7 @@ correction of the sums, the other half measure its error.
     python -m benchmark latency_table --out=host.json
     python -m benchmark latency_table --seeds=small --resolution=128 --out=small.json
     python -m benchmark latency_table --device=SERIAL --out=phone.json    (through android_bench)
+    python -m benchmark latency_table --device=arm:cortex-a76 --out=a76.json    (counted)
 
 The same command goes on where it stopped: what was timed is kept beside --out, in
 host.timings.jsonl. --out and its plot host.png are written at the end.
@@ -24,6 +25,7 @@ from absl import flags
 
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.measuring.arm.cores import DEVICE
 from mnv3_tf.measuring.timers import open_timer
 from mnv3_tf.measuring.timings import TimingJob, Timings
 from mnv3_tf.networks.blocks import InvertedResidual
@@ -65,7 +67,7 @@ class TableSettings(Checked):
     rounds: int = setting(20, "How often each file gets a turn.", least=1)
     threads: int = setting(1, "Threads of the runtime.", least=1)
     seed: int = setting(0, "Of the random networks.")
-    device: str | None = setting(None, "Serial of a phone, instead of here.")
+    device: str | None = setting(None, f"{DEVICE} None is host.")
     adb: str | None = setting(None, "The adb client.")
     benchmark_binary: str | None = setting(None, "benchmark_model.")
     out: str = setting(MISSING, "The table, a JSON file.")

@@ -6,6 +6,7 @@ is timed as well and shown.
 
     python -m benchmark profile --models=large,small --out=profile
     python -m benchmark profile --task=segment --resolution=512x1024 --out=profile
+    python -m benchmark profile --device=arm:cortex-a76 --out=profile
 """
 
 import json
@@ -20,6 +21,7 @@ from absl import flags
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import read_object, write_json
 from mnv3_tf.measuring import published
+from mnv3_tf.measuring.arm.cores import DEVICE
 from mnv3_tf.measuring.machine import Conditions
 from mnv3_tf.networks.graph import IMAGE, Conv
 from mnv3_tf.networks.named import NETWORKS
@@ -30,7 +32,7 @@ from mnv3_tf.ui import cli, settings, tables
 from mnv3_tf.ui.settings import Checked, setting
 
 if TYPE_CHECKING:
-    from mnv3_tf.measuring.timers import HostTimer
+    from mnv3_tf.measuring.timers import Timer
     from mnv3_tf.networks.graph import Operator
     from mnv3_tf.tflite.skeleton import Precision
 
@@ -69,6 +71,9 @@ class ProfileSettings(Checked):
     models: tuple[str, ...] = setting(("large", "small"), "Networks.")
     rounds: int = setting(20, "How often each operator gets a turn.", least=1)
     threads: int = setting(1, "Threads of the runtime.", least=1)
+    device: str = setting("host", DEVICE)
+    adb: str | None = setting(None, "The adb client.")
+    benchmark_binary: str | None = setting(None, "benchmark_model, for phones.")
     out: str | None = setting(None, "Folder for profile.json and profile.png.")
 
 
@@ -81,7 +86,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def main(args: flags.FlagValues) -> None:
     from benchmark.latency_table import PRECISIONS
-    from mnv3_tf.measuring.timers import HostTimer
+    from mnv3_tf.measuring.timers import open_timer
 
     profiled = settings.read(args, ProfileSettings)
     if not profiled.out:
@@ -97,7 +102,13 @@ def main(args: flags.FlagValues) -> None:
         )
         for name in profiled.models
     }
-    timer = HostTimer(profiled.threads, profiled.rounds)
+    timer = open_timer(
+        profiled.device,
+        profiled.adb,
+        profiled.benchmark_binary,
+        profiled.threads,
+        profiled.rounds,
+    )
     rows = [
         profile(name, spec, quantize, timer)
         for name, spec in chosen.items()
@@ -111,13 +122,15 @@ def main(args: flags.FlagValues) -> None:
     out = Path(profiled.out)
     write_json(out / "profile.json", result)
     plot(rows, out / "profile.png")
-    title = f"Milliseconds by type of operator, {timer.conditions['device']}"
+    conditions = timer.conditions
+    where = ", ".join(conditions[key] for key in ("device", "counted") if key in conditions)
+    title = f"Milliseconds by type of operator, {where}"
     tables.show(title, *table(rows))
     if args.json:
         print(json.dumps(result))
 
 
-def profile(name: str, spec: Spec, quantize: "Precision", timer: "HostTimer") -> ProfileRow:
+def profile(name: str, spec: Spec, quantize: "Precision", timer: "Timer") -> ProfileRow:
     from benchmark.latency_table import NETWORK_BURST_MS, OPERATOR_BURST_MS
     from mnv3_tf.networks.cost import operators
     from mnv3_tf.tflite import skeleton

@@ -32,7 +32,10 @@ class Made(TypedDict):
 
 
 class Conditions(TypedDict):
-    """Of what the figures of a timer are: a computer's, or those of a phone's `build` and cores."""
+    """Of what the figures of a timer are: a computer's, or those of a phone's `build` and cores.
+
+    `counted` says by what instructions became microseconds, where they were.
+    """
 
     device: str
     threads: int
@@ -41,6 +44,7 @@ class Conditions(TypedDict):
     rounds: int
     build: NotRequired[str | None]
     mask: NotRequired[str | None]
+    counted: NotRequired[str]
 
 
 def made_by(command: str, load_before: Sequence[float]) -> Made:

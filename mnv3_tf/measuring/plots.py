@@ -94,6 +94,27 @@ def plot_latency(bars: Sequence[Bar], title: str, path: str | Path) -> None:
     figures.save(figure, path, dpi=150)
 
 
+def plot_counts(bars: Sequence[tuple[str, str, float, str]], title: str, path: str | Path) -> None:
+    """A bar of million instructions for each (name, kind, millions, text), the first on top.
+
+    `kind` is one of COLOURS; the text stands beside the bar.
+    """
+    figure = figures.new(8, 1.4 + 0.5 * len(bars))
+    axes = figure.subplots()
+    for y, (_, kind, millions, text) in enumerate(bars):
+        label = LEGEND.get(kind, kind) if kind not in [bar[1] for bar in bars[:y]] else None
+        axes.barh(y, millions, 0.6, color=COLOURS.get(kind, "#777777"), label=label)
+        write_beside(axes, text, millions, y)
+    axes.set_yticks(range(len(bars)), [_shorten(bar[0]) for bar in bars])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.3 * max(bar[2] for bar in bars))
+    axes.set_xlabel("million instructions per inference")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower right", ncols=3, frameon=False, fontsize=8)
+    figures.save(figure, path, dpi=150)
+
+
 def plot_parts(
     bars: Sequence[tuple[str, Mapping[str, float]]],
     xlabel: str,

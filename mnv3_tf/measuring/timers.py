@@ -1,4 +1,4 @@
-"""Where .tflite files are timed: this computer, or a phone."""
+"""Where .tflite files are timed: this computer, a phone, or a modelled ARM core."""
 
 import os
 import tempfile
@@ -9,16 +9,21 @@ from typing import Protocol
 import numpy as np
 
 from mnv3_tf.measuring import statistics, turns
+from mnv3_tf.measuring.arm.cores import is_arm
+from mnv3_tf.measuring.arm.counted_timer import CountedTimer
 from mnv3_tf.measuring.machine import Conditions, describe_machine
 from mnv3_tf.measuring.phone.timer import PhoneTimer
 from mnv3_tf.tflite import runtime
+
+HOST = "host"
+"""The device that this computer is."""
 
 BURST_MS = 60.0
 """How long a network runs at a turn."""
 
 
 class Timer(Protocol):
-    """Where files are timed: this computer, or a phone."""
+    """Where files are timed: this computer, a phone, or a modelled ARM core."""
 
     conditions: Conditions
 
@@ -64,7 +69,9 @@ class HostTimer:
 def open_timer(
     device: str | None, adb: str | None, binary: str | None, threads: int, rounds: int
 ) -> Timer:
-    """`device` is a phone's serial; None is this computer."""
-    if device is None:
+    """`device` is "host" or None for this computer, a phone's serial, or "arm:" and a core."""
+    if device is None or device == HOST:
         return HostTimer(threads, rounds)
+    if is_arm(device):
+        return CountedTimer(device, threads)
     return PhoneTimer(device, adb, binary, threads, rounds)

@@ -174,8 +174,9 @@ def open_timer(settings: SearchSettings) -> Timer | None:
     """Where --device says; None for "none"."""
     if settings.device == "none":
         return None
-    serial = None if settings.device == "host" else settings.device
-    return timers.open_timer(serial, settings.adb, settings.benchmark_binary, THREADS, ROUNDS)
+    return timers.open_timer(
+        settings.device, settings.adb, settings.benchmark_binary, THREADS, ROUNDS
+    )
 
 
 def open_latency(
@@ -186,7 +187,9 @@ def open_latency(
         return CountedLatency()
     if settings.latency == "measured":
         if timer is None:
-            raise UserError("--latency=measured needs a --device; give host or a phone's serial.")
+            raise UserError(
+                "--latency=measured needs a --device; give host, a phone's serial, or arm:CORE."
+            )
         return MeasuredLatency(timer, start, lambda spec: skeleton.network(spec, settings.quantize))
     if not settings.latency_table:
         raise UserError(

@@ -5,6 +5,7 @@ from typing import Literal
 
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
+from mnv3_tf.measuring.arm.cores import DEVICE
 from mnv3_tf.search.netadapt import RULES
 from mnv3_tf.search.rewards import KINDS
 from mnv3_tf.search.strategies import STRATEGIES
@@ -44,7 +45,7 @@ class SearchSettings(Named):
     quantize: Literal["none", "int8"] = setting(
         "none", "The files whose latency counts, none or int8."
     )
-    device: str = setting("host", "Where networks are measured: host, a phone's serial, or none.")
+    device: str = setting("host", f"{DEVICE} Or none.")
     adb: str | None = setting(None, "The adb client.")
     benchmark_binary: str | None = setting(None, "benchmark_model, for phones.")
     recipe: str | None = setting(None, f"How candidates are trained: {', '.join(recipes.names())}.")
