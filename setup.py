@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
     packages=find_packages(include=["mnv3_tf*", "benchmark*", "android_bench*"]),
-    package_data={"mnv3_tf.measuring.arm": ["*.c"]},
+    package_data={"mnv3_tf.measuring.arm": ["*.c", "*.csv", "*.json"]},
     py_modules=["train", "export_tflite"],
     install_requires=[
         "absl-py",
@@ -26,6 +26,7 @@ setup(
         "pycocotools",
         "rich",
         "safetensors",
+        "scipy",
         "tensorflow~=2.21.0",
         "tensorflow-datasets",
         "tensorflow-model-optimization>=0.8.1",

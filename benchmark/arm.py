@@ -6,6 +6,7 @@ them where published measurements of the core carry them.
 
     python -m benchmark arm --setup
     python -m benchmark arm --models=float.tflite,int8.tflite --device=arm:cortex-a76,arm:cortex-a55
+    python -m benchmark arm --fit --out=fit
 
 Set-up makes the machine once, in ~/.cache/mnv3_tf/arm (or $MNV3_TF_CACHE/arm). It wants Debian's
 qemu-user, gcc and libc6-dev, and neither root nor, once it is made, a network.
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
+from benchmark import arm_fit
 from mnv3_tf.measuring.arm import count_results, installation
 from mnv3_tf.measuring.arm.count_results import CountResults, CountRow, CountSettings
 from mnv3_tf.ui import cli, tables
@@ -25,6 +27,9 @@ from mnv3_tf.ui.settings import define, read
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_bool("setup", False, "Make the machine, if it is not there.", flag_values=values)
     flags.DEFINE_list("models", [], "The .tflite files; the first is 1x.", flag_values=values)
+    flags.DEFINE_bool(
+        "fit", False, "Fit each core's constants to published latencies.", flag_values=values
+    )
     define(values, CountSettings)
     flags.DEFINE_string(
         "out", None, "Folder for results.json and instructions.png.", flag_values=values
@@ -37,6 +42,9 @@ def main(args: flags.FlagValues) -> None:
         print(f"The ARM machine is in {installation.set_up().folder}.")
         if not args.models:
             return
+    if args.fit:
+        arm_fit.fit(args.out)
+        return
     report(args, read(args, CountSettings))
 
 

@@ -19,7 +19,7 @@ DEVICE = (
 """What a flag says that takes any device."""
 V8_0 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 V8_2 = f"{V8_0} atomics fphp asimdhp asimdrdm lrcpc dcpop"
-ARM, QUALCOMM = 0x41, 0x51
+ARM, QUALCOMM, SAMSUNG = 0x41, 0x51, 0x53
 
 Kind = Literal["big", "little"]
 
@@ -76,6 +76,7 @@ CORES: Mapping[str, Core] = {
         Core("cortex-a78", "big", 0xD41, variant=1, dot=True, qemu=_DOT),
         Core("cortex-x1", "big", 0xD44, variant=1, dot=True, qemu=_DOT),
         Core("kryo", "big", 0x205, variant=2, revision=1, implementer=QUALCOMM),
+        Core("exynos-m4", "big", 0x003, variant=1, dot=True, implementer=SAMSUNG, qemu=_DOT),
     )
 }
 """The kernels of the variants "-nodot" are those of the core's first phones."""
@@ -136,6 +137,7 @@ def _devices() -> dict[str, Device]:
         "cortex-a78": (2.84, "Snapdragon 888's middle cores at the prime one's clock"),
         "cortex-x1": (2.8, "pixel6"),
         "kryo": (2.15, "pixel1"),
+        "exynos-m4": (2.73, "the Galaxy S10 with Exynos 9820"),
     }
     cores = (
         Device(name, core, clocks[name][0], f"the clock of {clocks[name][1]}")

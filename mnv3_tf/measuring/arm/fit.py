@@ -1,0 +1,194 @@
+"""From published latencies to two constants a core: cycles an instruction, nanoseconds a byte.
+
+An inference of I instructions and W bytes of weights, read once each, takes
+`cycles * I / GHz + ns_per_byte * W`. Every core has the two for each precision and each runtime's
+kernels. Their logarithms have normal priors: about those of its kind (big or little) with that
+precision and runtime, moved by what is the core's own in all of them. So what a core's few points
+leave open the other cores decide, and its own other points. Phones of one core differ by a factor.
+
+Errors are of points left out: all of a network, of a family of networks, or of a core with that
+precision and runtime. The same with MACs in place of instructions and bytes shows what counting is
+worth.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from scipy.optimize import least_squares  # type: ignore[import-untyped]
+
+from mnv3_tf.measuring.arm.anchors import Point
+from mnv3_tf.measuring.arm.cores import Core
+
+Array = Any
+
+NOISE = 0.03
+"""Of a latency about the two constants, as a part of it. Outliers weigh less than its square."""
+OWN, CORE, KIND, PHONE = 0.1, 0.4, 1.0, 0.15
+"""Spreads of logarithms: of a core's constants with one precision and runtime about what its kind
+and the core itself let expect, of cores about their kind, of kinds about `START`, and of phones."""
+START = (0.7, 0.25)
+"""Cycles an instruction and nanoseconds a byte."""
+
+Group = tuple[str, str, str]
+"""Core, precision and runtime."""
+
+
+def group_of(point: Point) -> Group:
+    one = point.published
+    return one.core.name, one.network.quantize, one.network.runtime
+
+
+@dataclass(frozen=True)
+class Constants:
+    cycles: float
+    ns_per_byte: float
+
+    def ms(self, instructions: float, weight_bytes: float, ghz: float) -> float:
+        return (self.cycles * instructions / ghz + self.ns_per_byte * weight_bytes) / 1e6
+
+
+Measure = Callable[[Point], tuple[float, float]]
+"""What a point's time is taken to grow with: instructions and bytes, or something simpler."""
+
+
+def by_instructions(point: Point) -> tuple[float, float]:
+    return point.instructions, point.weight_bytes
+
+
+def by_macs(point: Point) -> tuple[float, float]:
+    """MACs alone; a byte weighs nothing."""
+    return point.macs, 0.0
+
+
+class Fit:
+    """The constants that the points let expect."""
+
+    def __init__(self, points: Sequence[Point], measure: Measure = by_instructions) -> None:
+        self._groups, self._kinds = _Numbers[Group](), _Numbers[tuple[object, ...]]()
+        self._cores, self._phones = _Numbers[str](), _Numbers[tuple[str, str]]()
+        group = [self._groups[group_of(point)] for point in points]
+        phone = [self._phones[_phone(point)] for point in points]
+        cores = {point.published.core.name: point.published.core for point in points}
+        kind = [self._kinds[_kind(cores[name], q, runtime)] for name, q, runtime in self._groups]
+        core = [self._cores[name] for name, *_ in self._groups]
+        work = np.array([measure(point) for point in points], float).T / 1e6
+        work[0] /= [point.published.ghz for point in points]
+        taken = np.log([point.published.ms for point in points])
+        # A core's phones have the core's constants in their middle.
+        alike = np.equal.outer(*[[name for name, _ in self._phones]] * 2).astype(float)
+        centred = np.eye(len(alike)) - alike / alike.sum(1, keepdims=True)
+        start = np.log(START)[:, np.newaxis]
+        parts = np.cumsum([2 * len(n) for n in (self._groups, self._kinds, self._cores)])
+
+        def divided(values: Array) -> list[Array]:
+            *pairs, phones = np.split(values, parts)
+            return [*(pair.reshape(2, -1) for pair in pairs), centred @ phones]
+
+        def residuals(values: Array) -> Array:
+            groups, kinds, own, phones = divided(values)
+            logs = np.log((np.exp(groups[:, group]) * work).sum(0)) + phones[phone]
+            expected = kinds[:, kind] + own[:, core]
+            priors = (
+                (groups - expected) / OWN,
+                (kinds - start) / KIND,
+                own / CORE,
+                phones / PHONE,
+            )
+            return np.concatenate([_soft((logs - taken) / NOISE), *map(np.ravel, priors)])
+
+        begin = np.zeros(parts[-1] + len(self._phones))
+        begin[: parts[1]] = np.concatenate(
+            [np.repeat(np.log(START), len(n)) for n in (self._groups, self._kinds)]
+        )
+        found = least_squares(residuals, begin).x
+        self._of_groups, self._of_kinds, self._of_cores, self._of_phones = divided(found)
+
+    def constants(self, core: Core, quantize: str, runtime: str) -> Constants | None:
+        """Of a core with points of that, else borrowed; None where no core of its kind has any."""
+        group, kind = (core.name, quantize, runtime), _kind(core, quantize, runtime)
+        if group in self._groups:
+            return _constants(self._of_groups[:, self._groups[group]])
+        if kind not in self._kinds:
+            return None
+        logs = self._of_kinds[:, self._kinds[kind]]
+        if core.name in self._cores:
+            logs = logs + self._of_cores[:, self._cores[core.name]]
+        return _constants(logs)
+
+    def phone_factor(self, point: Point) -> float:
+        """How much slower its phone is than others of that core; 1 of a phone without points."""
+        phone = _phone(point)
+        return float(np.exp(self._of_phones[self._phones[phone]])) if phone in self._phones else 1.0
+
+    @property
+    def groups(self) -> list[Group]:
+        return list(self._groups)
+
+
+Name = TypeVar("Name")
+
+
+class _Numbers(dict[Name, int]):
+    """Numbers names in the order in which they are asked for."""
+
+    def __missing__(self, name: Name) -> int:
+        self[name] = len(self)
+        return self[name]
+
+
+def _kind(core: Core, quantize: str, runtime: str) -> tuple[object, ...]:
+    """Kernels with dot products are a kind of their own."""
+    return core.kind, quantize, runtime, core.dot and quantize == "int8"
+
+
+def _phone(point: Point) -> tuple[str, str]:
+    return point.published.core.name, f"{point.published.phone} {point.published.ghz:g}"
+
+
+def _constants(logs: Array) -> Constants:
+    return Constants(*map(float, np.exp(logs)))
+
+
+def _soft(residuals: Array) -> Array:
+    """Squares sum to 2 (sqrt(1 + r^2) - 1): an outlier has but a linear say."""
+    return np.sign(residuals) * np.sqrt(2 * (np.sqrt(1 + residuals**2) - 1))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A point, and the milliseconds that the others let expect."""
+
+    point: Point
+    ms: float
+
+    @property
+    def log_error(self) -> float:
+        return float(np.log(self.ms / self.point.published.ms))
+
+
+def left_out(
+    points: Sequence[Point], part_of: Callable[[Point], Hashable], measure: Measure
+) -> Iterator[LeftOut]:
+    """Every point, as predicted without all that are of the same part."""
+    for part in dict.fromkeys(map(part_of, points)):
+        rest = [point for point in points if part_of(point) != part]
+        if not rest:
+            continue
+        fit = Fit(rest, measure)
+        for point in points:
+            if part_of(point) == part:
+                one, (instructions, weights) = point.published, measure(point)
+                found = fit.constants(one.core, one.network.quantize, one.network.runtime)
+                if found:
+                    ms = found.ms(instructions, weights, one.ghz) * fit.phone_factor(point)
+                    yield LeftOut(point, ms)
+
+
+PARTS: dict[str, Callable[[Point], Hashable]] = {
+    "network": lambda point: point.published.network.name,
+    "family": lambda point: point.published.network.family,
+    "core": group_of,
+}
+"""What is left out at a time."""
