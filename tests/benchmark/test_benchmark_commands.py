@@ -101,6 +101,7 @@ DEFAULTS = {
         "rounds": 40,
         "burst_ms": 50,
         "input_shape": None,
+        "device": ["host"],
         "overwrite": False,
         "out": None,
         "json": False,
