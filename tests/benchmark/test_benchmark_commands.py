@@ -41,6 +41,7 @@ DEFAULTS = {
         "delegate": "xnnpack",
         "input_shape": None,
         "processes": None,
+        "parts": False,
         "out": None,
         "json": False,
     },
