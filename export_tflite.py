@@ -7,12 +7,18 @@
 int8 is made by post-training quantisation (ptq: a minute) or by quantisation-aware training (qat:
 minutes to half an hour; stopped, the same command goes on). Neither needs labels.
 
+--format=savedmodel writes a folder for Keras 3 and TensorFlow Serving instead.
+
 Beside m.tflite, m.report.json holds operators, XNNPACK's share of them, accuracy of the network
-and of the file on the same pictures, their agreement, latency, and the error of each layer.
+and of the file on the same pictures, their agreement, latency, and the error of each layer. Of a
+classifier the accuracy is there twice: of the centre of each picture (crop) and of all of it, as
+MediaPipe sees it (whole). --view chooses which one is told first, calibrated by, and recorded.
 """
 
 import json
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from absl import flags
 
@@ -20,6 +26,11 @@ from mnv3_tf.export.settings import ExportSettings
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.reports import ExportReport
 from mnv3_tf.ui import cli, settings, tables
+
+if TYPE_CHECKING:
+    from mnv3_tf.export.saved_model import SavedModelReport
+
+BOTH = "{exported:.4f}, network {float:.4f}"
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -31,14 +42,28 @@ def main(args: flags.FlagValues) -> None:
     asked = settings.read(args, ExportSettings)
 
     cli.import_tensorflow(args)
-    from mnv3_tf.export.exporter import export_tflite
+    from mnv3_tf.export import exporter
 
-    report = export_tflite(asked)
-    for warning in report.get("warnings", ()):
-        print(f"Warning: {warning}", file=sys.stderr)
-    _show(asked.out, report)
+    report: ExportReport | SavedModelReport
+    if asked.format == "savedmodel":
+        report = saved = exporter.export_saved_model(asked)
+        tables.facts(asked.out, _facts(saved))
+    else:
+        report = exported = exporter.export_tflite(asked)
+        for warning in exported.get("warnings", ()):
+            print(f"Warning: {warning}", file=sys.stderr)
+        _show(asked.out, exported)
     if args.json:
         print(json.dumps(report))
+
+
+def _facts(report: "SavedModelReport") -> Iterator[tuple[str, str]]:
+    yield "size", f"{report['bytes'] / 2**20:.2f} MiB"
+    yield "signature", report["signature"]
+    for kind, ends in (("input", report["input"]), ("output", report["outputs"])):
+        for name, shape in ends.items():
+            yield kind, f"{name} {'x'.join('N' if n is None else str(n) for n in shape)}"
+    yield "difference", f"{report['difference']:.1e} at most from the network, on noise"
 
 
 def _show(out: str, report: ExportReport) -> None:
@@ -59,8 +84,14 @@ def _show(out: str, report: ExportReport) -> None:
         ),
     ]
     if report["images"]:
-        for metric, pair in reports.metrics(report):
-            rows.append((metric.title, "{exported:.4f}, network {float:.4f}".format(**pair)))
+        views = report.get("views", {})
+        for metric, pair in reports.metrics(report) if not views else ():
+            rows.append((metric.title, BOTH.format(**pair)))
+        for view, seen in views.items():
+            rows += [
+                (f"{metric.title}, {view}", f"{BOTH.format(**pair)}: {seen['seen_by']}")
+                for metric, pair in reports.metrics(seen)
+            ]
     if report["agreement"] is not None:
         rows.append(("agreement", f"{report['agreement']:.4f} on {report['images']} pictures"))
     if report.get("divergence") is not None:

@@ -125,6 +125,7 @@ def _export(run: Path, out: Path) -> "dict[str, ExportReport]":
             calibration,
             val.eval_batches(32, trained.spec.resolution),
             training,
+            view=val.view,
         )
     return reports
 

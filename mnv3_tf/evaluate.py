@@ -14,6 +14,9 @@ All of a dataset is evaluated on, or of one with parts the one for validation (s
 the set that the network was trained on, as run.json or m.report.json tells, it is the fifth that
 was held out. Classes are matched by their names.
 
+Classifiers are judged on the centre of a picture (--view=crop) or on all of it squeezed to the
+input, as MediaPipe sees it (--view=whole): as the run or the file records, which --view overrides.
+
 Classifiers get top-1, top-5 and all classes one by one, detectors COCO's mAP, segmentation networks
 mIoU.
 """
@@ -95,8 +98,8 @@ def _show(result: "Evaluation") -> None:
 
     task, dataset, measured = result.scorer.task, result.dataset, result.measured
     figures = [tables.figure(measured[metric.key]) for metric in task.metrics]
-    columns = ("model", "split", "images", *(metric.title for metric in task.metrics))
-    row = (result.scorer.name, result.split, measured["images"], *figures)
+    columns = ("model", "split", "view", "images", *(metric.title for metric in task.metrics))
+    row = (result.scorer.name, result.split, dataset.view, measured["images"], *figures)
     tables.show(dataset.name, columns, [row])
     if task.per_class:
         named = zip(result.class_names, map(tables.figure, measured["per_class"]), strict=False)

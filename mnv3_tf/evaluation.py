@@ -12,6 +12,7 @@ from mnv3_tf.data.sources import Origin
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import write_json
 from mnv3_tf.models.create import spec_for
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tasks import TASKS, Resolution, Task, task_of
 from mnv3_tf.tasks.answers import ByClass
 from mnv3_tf.tasks.class_names import read_labels
@@ -37,8 +38,9 @@ FILES = ("evaluation.json", "confusion.png", "mistakes.html")
 class Scorer:
     """Anything that can be evaluated; `predict` is what `Task.measure` takes.
 
-    `num_classes` is 0 and `class_names` None where nobody knows them. `notes` are
-    sentences, without a full stop, on what a file does not say of itself.
+    `view` is what it shall see of a picture, None for what suits the dataset. `num_classes` is 0
+    and `class_names` None where nobody knows them. `notes` are sentences, without a full stop, on
+    what a file does not say of itself.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Scorer:
     predict: Callable[[Any], Any]
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    view: View | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Evaluation:
             "model": self.scorer.name,
             "task": self.scorer.task.name,
             "resolution": self.scorer.resolution,
+            "view": self.dataset.view,
             "num_classes": self.scorer.num_classes,
             "class_names": self.class_names,
             "notes": self.notes,
@@ -118,7 +122,7 @@ def load(
     """`named` and `head` say which network a weights file is of; `threads` run a .tflite.
 
     A .tflite is known by its content. `reading` says what that does not, and of weights what they
-    take pixels as; of every kind of file what its classes are called.
+    take pixels as; of every kind of file what its classes are called, and what it shall see.
     """
     path = Path(model_file)
     if path.is_dir():
@@ -130,8 +134,11 @@ def load(
         trained = load_weights(spec, model_file, reading.input_range)
         recorded = _run_of(path)
         if recorded and recorded["dataset"]["num_classes"] == trained.spec.num_classes:
-            trained = replace(trained, class_names=tuple(recorded["dataset"]["class_names"]))
+            names = tuple(recorded["dataset"]["class_names"])
+            trained = replace(trained, class_names=names, recorded=recorded)
         scorer = _of_model(trained)
+    if reading.view:
+        scorer = replace(scorer, view=scorer.task.view(reading.view))
     if reading.labels is None:
         return scorer
     names = read_labels(reading.labels, scorer.num_classes, scorer.name)
@@ -175,8 +182,9 @@ def open_dataset(
 ) -> Dataset:
     """The dataset of that name, None for the one of the `origin`.
 
-    The latter is divided as it was for training, so that no picture of the training judges. `seed`
-    None is the training's. Raises UserError for one that would divide it otherwise.
+    The latter is divided as it was for training, so that no picture of the training judges;
+    evaluation sees of it what the scorer says. `seed` None is the training's. Raises UserError for
+    one that would divide it otherwise.
     """
     origin = origin or Origin("", "", None, 0)
     name = name or origin.dataset
@@ -193,7 +201,7 @@ def open_dataset(
         training=own,
         resolution=scorer.resolution,
         task=scorer.task.name,
-    )
+    ).seen_as(scorer.view)
 
 
 def _run_of(path: Path) -> Recorded | None:
@@ -212,6 +220,7 @@ def _of_model(trained: Trained) -> Scorer:
         spec.num_classes,
         task.keras_predictor(spec, trained.model),
         trained.class_names,
+        view=trained.view,
     )
 
 
@@ -233,4 +242,5 @@ def _of_file(path: Path, threads: int, reading: Reading) -> Scorer:
         task.file_predictor(model),
         model.labels,
         model.notes,
+        model.view,
     )

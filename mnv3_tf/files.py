@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,40 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, known_by: str) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`, which takes its place if the block succeeds.
+
+    A folder that is there is replaced if it holds a file `known_by`, or nothing. Raises UserError
+    for others, and where nothing can be written. If the block fails, `path` is as it was.
+    """
+    path = Path(os.path.abspath(path))
+    if path.exists() and not ((path / known_by).is_file() or _is_empty(path)):
+        raise UserError(f"Cannot write {path}: it holds no {known_by}; choose another name.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {path}: {error.strerror}; choose a folder that you can write to."
+        ) from None
+    made, earlier = temporary / "new", temporary / "old"
+    try:
+        made.mkdir()
+        yield made
+        if path.exists():
+            os.replace(path, earlier)
+        os.replace(made, path)
+    finally:
+        if earlier.exists() and not path.exists():
+            os.replace(earlier, path)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def write_json(path: str | Path, tree: Mapping[str, object] | Sequence[object]) -> None:

@@ -111,20 +111,20 @@ def compare_files(asked: InspectSettings, reading: Reading) -> Comparison:
 
     reference, file = open_pair(str(asked.compare), asked.model_file, reading)
     side = reference.picture.image_size[0]
-    images = _pictures(asked, side) if asked.dataset else noise(asked.images, side)
+    images = _pictures(asked, reading, side) if asked.dataset else noise(asked.images, side)
     compared = compare(reference, file, images, asked.per_channel)
     compared["reference"], compared["dataset"] = str(asked.compare), asked.dataset
     compared["notes"] = [note for one in (reference, file) for note in one.picture.note(one.path)]
     return compared
 
 
-def _pictures(asked: InspectSettings, side: int) -> "np.ndarray":
+def _pictures(asked: InspectSettings, reading: Reading, side: int) -> "np.ndarray":
     from mnv3_tf.data.sources import open_dataset
 
     dataset = open_dataset(
         str(asked.dataset), data_dir=asked.data_dir, resolution=side, training=False
     )
-    _, split = dataset.part()
+    _, split = dataset.seen_as(reading.view).part()
     return split.images(asked.images, side)
 
 

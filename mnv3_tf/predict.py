@@ -4,6 +4,9 @@
     python -m mnv3_tf.predict --model_file=cells.tflite photos --out=found
     python -m mnv3_tf.predict --model_file=streets.tflite street.jpg --out=found --json
 
+A classifier sees the centre of a picture (--view=crop) or all of it, squeezed to the input, as
+MediaPipe does (--view=whole): what the file was judged by, if not given.
+
 A folder stands for all pictures in it and below. The file may be ours or another's: its spec or
 its outputs tell what it does. What it wants of pixels is read from its metadata or its first
 operators; where a file does not say, --input_range, --output_name, --labels and the like do.
@@ -22,6 +25,7 @@ from typing import Any
 from absl import flags
 
 from mnv3_tf.errors import Failure, UserError
+from mnv3_tf.tasks import TASKS
 from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.ui import cli, settings
 from mnv3_tf.ui.settings import Checked, setting
@@ -78,6 +82,7 @@ def main(args: flags.FlagValues) -> None:
             "model_file": asked.model_file,
             "task": model.task,
             "labels": model.labels,
+            "view": TASKS[model.task].view(model.view),
             "notes": model.notes,
             "pictures": results,
             "failed": failed,

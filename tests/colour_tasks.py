@@ -15,6 +15,12 @@ SIDE, CELL = 64, 8
 """Pixels of the input, and of each of the detector's cells, all of which are anchors."""
 
 
+def flag_picture(path: Path) -> Path:
+    """Red, green and red, a third each; its centre is green."""
+    sides = ("red", (0, 0, 40, 40)), ("red", (80, 0, 120, 40))
+    return save(picture((40, 120), *sides, ("green", (40, 0, 80, 40))), path)
+
+
 def colour_file(made: Artefacts, folder: Path, kind: str) -> None:
     """m.tflite, of one of KINDS."""
     (folder / "m.tflite").write_bytes(KINDS[kind]())

@@ -101,7 +101,7 @@ class Embed(Task[EmbeddingSpec]):
         return model.classify
 
     def answer(self, model, picture):
-        return model.classify(model.view(picture)[np.newaxis])[0]
+        return model.classify(model.viewed(picture)[np.newaxis])[0]
 
     def as_json(self, model, answer, picture, score, top):
         return {"vector": [rounded(value) for value in answer]}
@@ -123,6 +123,6 @@ EMBED = Embed(
     columns=("vector",),
     quick="quick",
     finetune="finetune",
-    view="centre",
+    views=("crop", "whole"),
     has_val_loss=False,
 )

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from colour_tasks import COLOURS, colour_file, flag_picture
 from commands import last_json
 from making import LABELS, exported, network, photos, trained_run
 from refusals import check_command
 
 from mnv3_tf import evaluate
+from mnv3_tf.tflite import metadata
 from mnv3_tf.training.run_folder import RunFolder, origin_of
 from mnv3_tf.ui import cli
 
@@ -55,8 +57,8 @@ def test_a_run_folder_is_judged_by_the_pictures_that_it_was_judged_by(run, summa
     printed = capsys.readouterr().out
     found = last_json(printed)
     title = next(line for line in printed.splitlines() if "top-1" in line)
-    assert title.split() == ["model", "split", "images", "top-1", "top-5"]
-    row = ["shallow", "val", str(JUDGED), f"{found['top1']:.4f}", "1.0000"]
+    assert title.split() == ["model", "split", "view", "images", "top-1", "top-5"]
+    row = ["shallow", "val", "crop", str(JUDGED), f"{found['top1']:.4f}", "1.0000"]
     assert row in [line.split() for line in printed.splitlines()]
     assert found["top1"] == summary["val_top1"]
     assert found["images"] == JUDGED
@@ -229,6 +231,25 @@ def test_a_tflite_gives_what_its_model_gives(made, nameless, pictures, tmp_path,
     for name in ("top1", "top5", "images", "resolution", "num_classes", "task", "split"):
         assert ours[name] == theirs[name], name
     assert theirs["resolution"] == tiny.CLASSIFIER.resolution
+
+
+def test_what_is_seen_of_a_picture(made, tmp_path, capsys):
+    """The flag decides, else what the file records, else what suits the pictures."""
+    content, table = (made(colour_file, "classify") / "m.tflite").read_bytes(), tmp_path / "p.csv"
+    flag_picture(tmp_path / "p.png")
+    table.write_text("filename,class_index\np.png,0\np.png,2\n")
+    recorded, silent = tmp_path / "recorded.tflite", tmp_path / "silent.tflite"
+    recorded.write_bytes(metadata.add_metadata(content, COLOURS, view="whole"))
+    silent.write_bytes(metadata.add_metadata(content, COLOURS))
+    for file, words, seen in (
+        (silent, [], ("crop", 0.0)),
+        (silent, ["--view=whole"], ("whole", 0.5)),
+        (recorded, [], ("whole", 0.5)),
+        (recorded, ["--view=crop"], ("crop", 0.0)),
+    ):
+        assert call(f"--model_file={file}", f"--dataset=csv:{table}", *words, "--json") == 0
+        found = last_json(capsys.readouterr().out)
+        assert (found["view"], found["top1"]) == seen
 
 
 @pytest.mark.slow

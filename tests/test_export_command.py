@@ -55,6 +55,7 @@ REPORT = {
     "divergence": 0.125,
 }
 RUN = {"dataset": "folder:own", "data_dir": "/data", "seed": 7}
+OLD = {"resize": "resize256_crop"}  # what a run before the flag --view has
 
 
 class Asked(NamedTuple):
@@ -69,6 +70,8 @@ class Asked(NamedTuple):
     evaluation: Any
     training: Any
     trained_on: Any
+    view: str
+    other_views: dict[str, Any]
 
 
 class Batches(tuple):
@@ -82,8 +85,11 @@ class Batches(tuple):
 class Split:
     """Of a dataset; tells what it is asked."""
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, view: str = "crop") -> None:
+        self.size, self.view = size, view
+
+    def seen_as(self, view: str) -> "Split":
+        return Split(self.size, view)
 
     def __len__(self) -> int:
         return self.size
@@ -95,7 +101,7 @@ class Split:
         return nullcontext()
 
     def eval_batches(self, *asked: Any) -> tuple:
-        return Batches(("batches", *asked))
+        return Batches((self.view, *asked))
 
 
 OWN = Origin("folder:own", place_of("folder:own"), "/data", 7)
@@ -108,6 +114,7 @@ class Toolkit:
         self.asked: dict[str, Any] = {}
         self.report: dict[str, Any] = REPORT
         self.spec, self.shared, self.run_names = tiny.CLASSIFIER, False, ("r", "u", "n")
+        self.preprocessing = OLD
         self.evaluation_set = Dataset("d", ("n", "u", "r"), None, None, numbered=True)
         for name in ("load_run", "load_weights", "open_pictures", "training_on", "export"):
             patch.setattr(exporter, name, getattr(self, name))
@@ -115,7 +122,12 @@ class Toolkit:
     def load_run(self, path: str) -> Trained:
         self.asked["load"] = path
         drawn = json.loads(json.dumps(asdict(recipe.load("quick"))))
-        recorded = {"settings": RUN, "seed": 7, "recipe": drawn}
+        recorded = {
+            "settings": RUN,
+            "seed": 7,
+            "recipe": drawn,
+            "preprocessing": self.preprocessing,
+        }
         model: Any = "the run's"
         return Trained(self.spec, model, self.run_names, recorded)
 
@@ -130,7 +142,7 @@ class Toolkit:
     def open_pictures(self, sources: list[str], evaluation: str | None, *asked: Any) -> Any:
         self.asked["pictures"] = (sources, evaluation, *asked)
         splits: Any = tuple(Split(10 + number) for number in range(len(sources)))
-        judge: Any = Split(9) if evaluation else None
+        judge: Any = Split(9, asked[-1] or "crop") if evaluation else None
         evaluation_set: Any = self.evaluation_set if evaluation else None
         return pictures.Pictures(splits, judge, evaluation_set, self.shared)
 
@@ -151,25 +163,35 @@ def toolkit(monkeypatch) -> Toolkit:
 def test_a_network_without_more_words(toolkit):
     assert call("--weights=w.h5", "--width=0.5", "--num_classes=7", "--out=x/m.tflite") == 0
     assert toolkit.asked["load"] == (resolve("large", 0.5, num_classes=7), "w.h5")
-    assert toolkit.asked["pictures"] == ([], None, 32, None, 0, None, "classify")
+    assert toolkit.asked["pictures"] == ([], None, 32, None, 0, None, "classify", None)
     spec, model, options, *rest = toolkit.asked["export"]
     assert (spec, model, of_the_file(options)) == (toolkit.spec, "the file's", ExportOptions())
-    assert rest == [Path("x/m.tflite"), None, None, (), None, None]
+    assert rest == [Path("x/m.tflite"), None, None, (), None, None, "crop", {}]
 
 
 def test_every_option(toolkit):
     flags = ["--hard_swish=fused", "--target=gpu", "--input_type=int8", "--output=logits"]
     more = ["--quantize=int8", "--calibration=shapes", "--threads=3", "--calibration_images=5"]
-    more += ["--input_range=0..1"]
+    more += ["--input_range=0..1", "--view=whole"]
     assert call("--weights=w", "--data_dir=/d", "--out=m.tflite", *flags, *more) == 0
     assert toolkit.asked["range"] == "0..1"
-    assert toolkit.asked["pictures"] == (["shapes"], "shapes", 32, "/d", 0, None, "classify")
+    assert toolkit.asked["pictures"] == (
+        ["shapes"],
+        "shapes",
+        32,
+        "/d",
+        0,
+        None,
+        "classify",
+        "whole",
+    )
     asked = toolkit.asked["export"]
     wanted = ExportOptions("int8", "fused", "gpu", "int8", "logits", 3)
     assert of_the_file(asked.options) == wanted
     assert asked.calibration == ("images", 5, 32)
     # What calibrates is looked at by both, and judges neither.
-    assert asked.evaluation == ("batches", 32, 32, (-1, -1, -1))
+    assert (asked.view, asked.evaluation) == ("whole", ("whole", 32, 32, (-1, -1, -1)))
+    assert asked.other_views == {}
     # Other networks than a run's are quantised without training.
     assert asked.training is None
 
@@ -188,7 +210,7 @@ def test_pictures_of_a_run(flags, sources, judged, data_dir, toolkit):
     assert call("--run=r", "--out=m.tflite", *flags) == 0
     assert toolkit.asked["load"] == "r"
     found = toolkit.asked["pictures"]
-    assert found == (sources, judged, 32, data_dir, 7, OWN, "classify")
+    assert found == (sources, judged, 32, data_dir, 7, OWN, "classify", "crop")
     assert toolkit.asked["export"].trained_on == OWN
 
 
@@ -270,14 +292,36 @@ def test_pictures_of_other_classes(toolkit, capsys):
     """Are refused, or renumbered by their names; what only calibrates needs no classes."""
     toolkit.evaluation_set = replace(toolkit.evaluation_set, numbered=False)
     assert call("--run=r", "--dataset=a", "--out=m.tflite") == 0
-    assert toolkit.asked["export"].evaluation == ("batches", 32, 32, (2, 1, 0))
+    assert toolkit.asked["export"].evaluation == ("crop", 32, 32, (2, 1, 0))
     toolkit.run_names = ("r", "u")
     assert call("--run=r", "--dataset=a", "--out=m.tflite") == 2
     assert "d has the class n, but tiny knows r, u" in capsys.readouterr().err
     int8 = ["--quantize=int8", "--calibration=a", "--num_classes=4"]
     toolkit.spec = tiny.CLASSIFIER.replace(num_classes=4)
     assert call("--weights=w", *int8, "--out=m.tflite") == 0
-    assert toolkit.asked["export"].evaluation == ("batches", 32, 32, (-1, -1, -1))
+    assert toolkit.asked["export"].evaluation == ("crop", 32, 32, (-1, -1, -1))
+
+
+def test_what_is_seen_of_the_pictures(toolkit, capsys):
+    """What is asked for, else what the run records, else what suits them; the other is told too."""
+
+    def seen(*flags: str) -> tuple[str, tuple, dict[str, tuple]]:
+        assert call("--out=m.tflite", *flags) == 0
+        asked = toolkit.asked["export"]
+        return asked.view, asked.evaluation[0], {v: b[0] for v, b in asked.other_views.items()}
+
+    crop, whole = ("crop", "crop", {"whole": "whole"}), ("whole", "whole", {"crop": "crop"})
+    assert seen("--run=r") == crop
+    assert seen("--run=r", "--view=whole") == whole
+    assert seen("--weights=w", "--dataset=a") == crop
+    toolkit.preprocessing = {"view": "whole"}
+    assert seen("--run=r") == whole
+    assert seen("--run=r", "--view=crop") == crop
+    toolkit.asked.clear()
+    toolkit.spec = tiny.DETECTOR
+    assert call("--run=r", "--out=m.tflite", "--view=crop") == 2
+    check_sentence(capsys.readouterr().err, "--view=crop", "--task=detect", "the whole picture")
+    assert "pictures" not in toolkit.asked
 
 
 def test_from_python_as_with_flags(toolkit):
@@ -322,6 +366,17 @@ def test_the_report_as_a_table(toolkit, capsys):
     assert "int8" in lines[1:3]
     assert err == ""
     assert not any(line.startswith("stem") for line in lines)
+
+
+def test_who_sees_which_figures(toolkit, capsys):
+    crop = {"seen_by": "A", "top1": {"float": 0.75, "exported": 0.5}}
+    whole = {"seen_by": "B", "top1": {"float": 0.625, "exported": 0.25}}
+    lines, _ = printed(toolkit, capsys, views={"crop": crop, "whole": whole})
+    for line in (
+        "top-1, crop 0.5000, network 0.7500: A",
+        "top-1, whole 0.2500, network 0.6250: B",
+    ):
+        assert line in lines, (line, lines)
 
 
 def test_what_is_not_always_there(toolkit, capsys):

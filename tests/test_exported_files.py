@@ -59,7 +59,7 @@ def test_a_run_is_given_its_own_pictures(made, monkeypatch, tmp_path):
     monkeypatch.setattr(exporter, "export", lambda *asked: found.append(asked))
     run, out = f"{made(trained_run)}/run", f"{tmp_path}/m.tflite"
     exporter.export_tflite(ExportSettings(out=out, run=run, quantize="int8", qat_steps=3))
-    ((spec, model, _, _, names, calibration, evaluation, training, origin),) = found
+    ((spec, model, _, _, names, calibration, evaluation, training, origin, *views),) = found
     assert spec.replace(name="") == tiny.SHALLOW.replace(name="")
     assert names == tuple(sorted(LABELS))
     assert calibration.shape == (SPLIT[0], 32, 32, 3)
@@ -71,6 +71,8 @@ def test_a_run_is_given_its_own_pictures(made, monkeypatch, tmp_path):
     assert len(every) == sum(SPLIT)
     assert training.steps == 3
     assert origin.is_of(f"folder:{made(photos)}")
+    view, others = views
+    assert (view, list(others)) == ("crop", ["whole"])
     assert model(calibration, training=False).shape == (SPLIT[0], 3)
 
 

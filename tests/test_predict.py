@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_tasks import colour_file, picture, save
+from colour_tasks import colour_file, flag_picture, picture, save
 from commands import run
 from looking import in_process
 from PIL import Image
-from refusals import check_command
+from refusals import check_command, check_sentence
 
 from mnv3_tf import predict
 from mnv3_tf.tflite import metadata
@@ -54,6 +54,24 @@ def at_once():
 
 def flag(path: Path) -> str:
     return f"--model_file={path}"
+
+
+def test_what_a_classifier_sees(files, tmp_path, capsys):
+    """The flag decides, else what the file records, else the centre."""
+    shown = flag_picture(tmp_path / "p.png")
+    recorded = tmp_path / "recorded.tflite"
+    recorded.write_bytes(metadata.add_metadata(files["classify"].read_bytes(), NAMES, view="whole"))
+    for file, words, seen in (
+        (files["classify"], [], ("crop", "grün")),
+        (files["classify"], ["--view=whole"], ("whole", "rot")),
+        (recorded, [], ("whole", "rot")),
+        (recorded, ["--view=crop"], ("crop", "grün")),
+    ):
+        assert call(flag(file), shown, *words, "--json") == 0
+        found = last_json(capsys)
+        assert (found["view"], found["pictures"][0]["classes"][0]["label"]) == seen
+    assert call(flag(files["detect"]), shown, "--view=crop") == 2
+    check_sentence(capsys.readouterr().err, "--view=crop", "--task=detect", "the whole picture")
 
 
 def pixels(path: Path) -> np.ndarray:

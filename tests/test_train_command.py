@@ -63,6 +63,7 @@ def test_every_flag(asked, capsys):
         "keep_checkpoints": 8,
         "strategy": "one",
         "precision": "bfloat16",
+        "view": "whole",
     }
     flags = [f"--{name}={value}" for name, value in words.items()]
     head = ["--tail=half", "--head=raspp", "--head_filters=64", "--output_stride=32"]

@@ -9,6 +9,7 @@ from mnv3_tf.data.augment import happens, jitter_color, mirror_where, place, req
 from mnv3_tf.data.box_targets import padded
 from mnv3_tf.data.decode import decode_placed_window, normalize, resize_bilinear
 from mnv3_tf.data.task_views import Example, Views, picture_of
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tasks.task import Resolution, sides
 
 Tensor = Any
@@ -82,11 +83,11 @@ def training_example(
 
 
 def evaluation_example(
-    content: Tensor, objects: Objects, resolution: Resolution, resize: str = "resize"
+    content: Tensor, objects: Objects, resolution: Resolution, view: View = "whole"
 ) -> Example:
     """The whole picture squeezed to the resolution, as SSD looks at it; boxes stay the same."""
-    if resize != "resize":
-        raise ValueError(f"resize is {resize!r}; pictures with boxes are always taken whole")
+    if view != "whole":
+        raise ValueError(f"view is {view!r}; pictures with boxes are always taken whole")
     size = sides(resolution)
     picture = normalize(resize_bilinear(picture_of(content), size))
     return tf.ensure_shape(picture, (*size, 3)), padded(objects)

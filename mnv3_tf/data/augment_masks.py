@@ -11,6 +11,7 @@ import tensorflow as tf
 from mnv3_tf.data.augment import happens, jitter_color, mirror_where, place, require_parts
 from mnv3_tf.data.decode import cut_window, decode_placed_window, normalize, resize_bilinear
 from mnv3_tf.data.task_views import Example, Views, picture_of
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.segmentation import IGNORED
 from mnv3_tf.tasks.task import Resolution, sides
 
@@ -67,11 +68,11 @@ def training_example(
 
 
 def evaluation_example(
-    content: Tensor, mask: Tensor, resolution: Resolution, resize: str = "resize"
+    content: Tensor, mask: Tensor, resolution: Resolution, view: View = "whole"
 ) -> Example:
     """The whole picture squeezed to the resolution; untouched where it has that already."""
-    if resize != "resize":
-        raise ValueError(f"resize is {resize!r}; pictures with masks are always taken whole")
+    if view != "whole":
+        raise ValueError(f"view is {view!r}; pictures with masks are always taken whole")
     size = sides(resolution)
     picture = normalize(resize_bilinear(picture_of(content), size))
     mask = _nearest(mask_of(mask), size)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,15 +11,13 @@ import tensorflow as tf
 
 from mnv3_tf import upright
 from mnv3_tf.data.streaming import ALONE, Host, batches_with_gaps
-from mnv3_tf.data.task_views import CLASSIFICATION, Views
+from mnv3_tf.data.task_views import CLASSIFICATION, Example, Views
 from mnv3_tf.errors import LostPicturesError, UserError
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tasks.class_names import shown
 from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any
-View = Callable[..., tuple[Tensor, Any]]
-"""A key (or a position and a key) to a picture, float32 (H, W, 3), and its target."""
-
 _ENDLESS = np.iinfo(np.int64).max
 
 
@@ -127,18 +125,19 @@ class Split:
     def __init__(
         self,
         source: Source,
-        resize: str = "resize256_crop",
+        view: View = "crop",
         views: Views = CLASSIFICATION,
         paths: Sequence[str] | None = None,
     ) -> None:
-        """`resize` is how evaluation views these pictures unless the caller says otherwise.
-
-        `paths` are their files in the order of evaluation, None where there are none.
-        """
-        self._source, self.resize, self._views, self.paths = source, resize, views, paths
+        """`view` is what evaluation sees of a picture; `paths` are the files in order, or None."""
+        self._source, self.view, self._views, self.paths = source, view, views, paths
 
     def __len__(self) -> int:
         return len(self._source)
+
+    def seen_as(self, view: View) -> "Split":
+        """The same pictures, of which evaluation sees that."""
+        return Split(self._source, view, self._views, self.paths)
 
     def divided(self, held_out: float, seed: int) -> tuple["Split", "Split"]:
         """All but the part `held_out` (0 to 1) of the pictures, and that, for a search.
@@ -152,7 +151,7 @@ class Split:
                 "need some, so choose another part, from 0 to 1."
             )
         rest, held = self._source.divided(count, seed)
-        return Split(rest, self.resize, self._views), Split(held, self.resize, self._views)
+        return Split(rest, self.view, self._views), Split(held, self.view, self._views)
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -228,7 +227,7 @@ class Split:
             positions = tf.data.Dataset.range(begin + first, begin + steps * size)
             return tf.data.Dataset.zip((positions, order.skip(first)))
 
-        def view(position: Tensor, key: Tensor) -> tuple[Tensor, Any]:
+        def make(position: Tensor, key: Tensor) -> Example:
             content, label = source.load(key)
             if own:
                 position = position * host.count + host.number
@@ -240,23 +239,14 @@ class Split:
             stream = stream.filter(
                 lambda position, key: position % batch_size // part == host.number
             )
-        return _batches(source, stream, view, part, drop_remainder=True)
+        return _batches(source, stream, make, part, drop_remainder=True)
 
     def eval_batches(
-        self,
-        batch_size: int,
-        resolution: Resolution,
-        resize: str | None = None,
-        host: Host = ALONE,
+        self, batch_size: int, resolution: Resolution, host: Host = ALONE
     ) -> tf.data.Dataset:
-        """Finite (images, targets) in order, each picture once; the last batch may be smaller.
-
-        `resize` is "resize256_crop" or "resize" (see `decode.evaluation_view`), for boxes and
-        masks always the latter; None is what suits the source. Several hosts take turns.
-        """
+        """Finite (images, targets), each picture once, in order; several hosts take turns."""
         keys = self._source.in_order().shard(host.count, host.number)
-        view = self._evaluation_view(resolution, resize)
-        return _batches(self._source, keys, view, batch_size)
+        return self._evaluated(keys, resolution, batch_size)
 
     def encoded(self, seed: int | None = None) -> tf.data.Dataset:
         """Finite (content, label), each picture once: JPEG and other files as they are, else PNG.
@@ -277,7 +267,7 @@ class Split:
     def images(self, count: int, resolution: Resolution, seed: int = 0) -> np.ndarray:
         """Up to `count` pictures, each once, as evaluation sees them: float32 (N, H, W, 3)."""
         keys = self._source.sample(count, seed)
-        batches = _batches(self._source, keys, self._evaluation_view(resolution, None), 32)
+        batches = self._evaluated(keys, resolution, 32)
         with self.explained():
             parts = [
                 # Only streams have gaps, and they have classes alone.
@@ -286,12 +276,12 @@ class Split:
             ]
         return np.concatenate(parts)
 
-    def _evaluation_view(self, resolution: Resolution, resize: str | None) -> View:
-        def view(key: Tensor) -> tuple[Tensor, Any]:
+    def _evaluated(self, keys: Any, resolution: Resolution, size: int) -> tf.data.Dataset:
+        def make(key: Tensor) -> Example:
             content, label = self._source.load(key)
-            return self._views.evaluate(content, label, resolution, resize or self.resize)
+            return self._views.evaluate(content, label, resolution, self.view)
 
-        return view
+        return _batches(self._source, keys, make, size)
 
 
 def in_memory(
@@ -324,13 +314,13 @@ for it, and now and then the thread misses the notice and sleeps for up to a min
 
 
 def _batches(
-    source: Source, keys: tf.data.Dataset, view: View, size: int, drop_remainder: bool = False
+    source: Source, keys: Any, make: Callable[..., Example], size: int, drop_remainder: bool = False
 ) -> tf.data.Dataset:
-    """(images, targets), in the order of the keys."""
+    """(images, targets), in the order of the keys; `make` takes one, or a position and one."""
     if source.checked:
-        batches = keys.map(view, tf.data.AUTOTUNE).batch(size, drop_remainder)
+        batches = keys.map(make, tf.data.AUTOTUNE).batch(size, drop_remainder)
     else:
-        batches = batches_with_gaps(keys, view, size, drop_remainder)
+        batches = batches_with_gaps(keys, make, size, drop_remainder)
     options = tf.data.Options()
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
@@ -369,6 +359,16 @@ class Dataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def view(self) -> View:
+        """What evaluation sees of its pictures."""
+        return self.part()[1].view
+
+    def seen_as(self, view: View | None) -> "Dataset":
+        """The same pictures, of which evaluation sees that; None leaves what suits them."""
+        seen = {name: split.seen_as(view) for name in PARTS if (split := getattr(self, name))}
+        return replace(self, **seen) if view else self
 
     @property
     def told(self) -> tuple[str, ...]:

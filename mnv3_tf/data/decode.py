@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from mnv3_tf import upright
-from mnv3_tf.tasks.specs import EVALUATION_MARGIN, Resolution
+from mnv3_tf.networks.pixels import EVALUATION_MARGIN, View
+from mnv3_tf.tasks.specs import Resolution
 
 Tensor = Any
 
@@ -26,8 +27,6 @@ _PLAIN_JPEG = (
 
 JFIF's segment has no thumbnail; of four channels there is Adobe's.
 """
-
-RESIZES = ("resize256_crop", "resize")
 
 
 def decode(content: Tensor) -> Tensor:
@@ -188,16 +187,11 @@ def normalize(picture: Tensor) -> Tensor:
     return tf.cast(picture, tf.float32) / 127.5 - 1.0
 
 
-def evaluation_view(picture: Tensor, resolution: int, resize: str = "resize256_crop") -> Tensor:
-    """uint8 (H, W, 3) to float32 (resolution, resolution, 3) in [-1, 1].
-
-    "resize256_crop": the shorter side goes to `resolution * 256 / 224`, then the centre is cut
-    out, as slim evaluates. "resize": the whole picture, squeezed to a square.
-    """
-    if resize == "resize":
-        return normalize(resize_bilinear(picture, (resolution, resolution)))
-    if resize != "resize256_crop":
-        raise ValueError(f"resize is {resize!r}; choose one of {', '.join(RESIZES)}")
+def evaluation_view(picture: Tensor, resolution: int, view: View = "crop") -> Tensor:
+    """uint8 (H, W, 3) to float32 (resolution, resolution, 3) in [-1, 1]."""
+    if view == "whole":
+        size = (resolution, resolution)
+        return normalize(tf.raw_ops.ResizeBilinear(images=picture[None], size=size)[0])
     shape = tf.cast(tf.shape(picture)[:2], tf.float32)
     size = tf.round(shape * (round(resolution * EVALUATION_MARGIN) / tf.reduce_min(shape)))
     corner = (tf.cast(size, tf.int32) - resolution) // 2

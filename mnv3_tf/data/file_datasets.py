@@ -17,6 +17,7 @@ from mnv3_tf.data.picture_files import (
     reader_of_classes,
 )
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tasks import CLASSIFY
 
 
@@ -24,7 +25,7 @@ from mnv3_tf.tasks import CLASSIFY
 class Labels:
     """What the labels of picture files are: `task` names it.
 
-    `reader_of`, `resize` and `views` are those of `open_splits`. `count` takes the labels of a
+    `reader_of`, `view` and `views` are those of `open_splits`. `count` takes the labels of a
     split and the number of classes, and gives how many examples there are of each: int (C,).
     """
 
@@ -32,7 +33,7 @@ class Labels:
     reader_of: Callable[[Sequence[Any]], Callable[[Any], Any]]
     count: Callable[[Sequence[Any], int], np.ndarray]
     views: Views
-    resize: str = "resize"
+    view: View = "whole"
 
 
 CLASSES = Labels(
@@ -40,7 +41,7 @@ CLASSES = Labels(
     reader_of_classes,
     lambda labels, classes: np.bincount(labels, minlength=classes),
     CLASSIFICATION,
-    "resize256_crop",
+    "crop",
 )
 
 
@@ -58,9 +59,7 @@ def open_files(
     Raises:
       UserError: what `open_splits` or `examples.checked` refuses.
     """
-    splits, skipped = open_splits(
-        files, memory_bound, labels.reader_of, labels.resize, labels.views
-    )
+    splits, skipped = open_splits(files, memory_bound, labels.reader_of, labels.view, labels.views)
     lost, tally = set(skipped), Tally()
     files = {part: [one for one in some if one.path not in lost] for part, some in files.items()}
     tally_copies(files, tally)

@@ -15,6 +15,7 @@ from mnv3_tf import upright
 from mnv3_tf.data.dataset import IndexedSource, Split, on_cpu, reader_of
 from mnv3_tf.data.task_views import CLASSIFICATION, Views
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.upright import NoPictureError
 
 Tensor = Any
@@ -42,7 +43,7 @@ def open_splits(
     files: Mapping[str, Sequence[PictureFile]],
     memory_bound: int = MEMORY_BOUND,
     reader_of_labels: Callable[[Sequence[Any]], Callable[[Tensor], Any]] = reader_of_classes,
-    resize: str = "resize256_crop",
+    view: View = "crop",
     views: Views = CLASSIFICATION,
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
     """Splits by name, and the paths of the pictures left out because they cannot be decoded.
@@ -81,7 +82,7 @@ def open_splits(
         read = reader_of(kept) if keep else _reader_of_files(own)
         read_label = reader_of_labels([file.label for file in usable])
         source = IndexedSource(len(usable), read, read_label, partial(_first_fault, own))
-        splits[name] = Split(source, resize, views, own)
+        splits[name] = Split(source, view, views, own)
     return splits, tuple(path for path, _ in faults)
 
 

@@ -62,14 +62,14 @@ def open_shapes(asked: Opening) -> Dataset:
 
 def _split(targets: Targets, seed: int, part: str, count: int, side: int) -> Split:
     if targets == "classes":
-        return Split(in_memory(*images_and_labels(seed, part, count, side)), "resize")
+        return Split(in_memory(*images_and_labels(seed, part, count, side)), "whole")
     scenes = [scene(seed, part, index, side) for index in range(count)]
     images = reader_of(np.stack([one.image for one in scenes]))
     if targets == "masks":
         masks = reader_of(np.stack([one.mask for one in scenes]))
-        return Split(IndexedSource(count, images, masks), "resize", SEGMENTATION)
+        return Split(IndexedSource(count, images, masks), "whole", SEGMENTATION)
     objects = [
         Objects(one.boxes, one.labels, np.zeros(len(one.labels), bool), (side, side))
         for one in scenes
     ]
-    return Split(IndexedSource(count, images, reader_of_objects(objects)), "resize", DETECTION)
+    return Split(IndexedSource(count, images, reader_of_objects(objects)), "whole", DETECTION)

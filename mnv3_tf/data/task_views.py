@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mnv3_tf.data.augment import Augmentation, training_view
 from mnv3_tf.data.decode import decode, evaluation_view
+from mnv3_tf.networks.pixels import View
 
 Tensor = Any
 Example = tuple[Tensor, Any]
@@ -19,11 +20,11 @@ class Views:
     """Pure functions of what `Source.load` gives.
 
     `train` takes (content, label, resolution, seed int64 (2,), augmentation), `evaluate` takes
-    (content, label, resolution, resize); see `Split.train_batches` and `eval_batches`.
+    (content, label, resolution, view); see `Split.train_batches` and `eval_batches`.
     """
 
     train: Callable[[Tensor, Any, Any, Tensor, Any], Example]
-    evaluate: Callable[[Tensor, Any, Any, str], Example]
+    evaluate: Callable[[Tensor, Any, Any, View], Example]
 
 
 def picture_of(content: Tensor) -> Tensor:
@@ -37,8 +38,8 @@ def _train_classifier(
     return training_view(content, resolution, seed, how), label
 
 
-def _evaluate_classifier(content: Tensor, label: Tensor, resolution: int, resize: str) -> Example:
-    return evaluation_view(picture_of(content), resolution, resize), label
+def _evaluate_classifier(content: Tensor, label: Tensor, resolution: int, view: View) -> Example:
+    return evaluation_view(picture_of(content), resolution, view), label
 
 
 CLASSIFICATION = Views(_train_classifier, _evaluate_classifier)

@@ -23,6 +23,7 @@ from mnv3_tf.data.sources import Opening
 from mnv3_tf.data.streaming import Host, StreamedSource, records_fault
 from mnv3_tf.errors import Failure, UserError
 from mnv3_tf.files import atomic_write, write_json
+from mnv3_tf.networks.pixels import View, recorded_view
 from mnv3_tf.upright import without_metadata
 
 FORMAT = 1  # of index.json
@@ -44,7 +45,7 @@ class Shard:
 class Index:
     """What index.json holds, besides its format.
 
-    `pictures` counts those of a split; `resize` is how evaluation views them; `skipped` are those
+    `pictures` counts those of a split; `view` is what evaluation sees of them; `skipped` are those
     that cannot be decoded, by path; `files` are a split's in their order, none before the end;
     `examples` is that of `Dataset`, which older ones lack.
     """
@@ -52,7 +53,7 @@ class Index:
     dataset: str
     class_names: tuple[str, ...]
     pictures: dict[str, int]
-    resize: str
+    view: View
     pictures_per_shard: int
     seed: int
     skipped: tuple[str, ...]
@@ -70,7 +71,8 @@ class Index:
         """Raises UserError where there is none, or it is not one of ours."""
         try:
             tree = json.loads(path.read_text())
-            if tree["format"] != FORMAT:
+            view = recorded_view(tree)
+            if tree["format"] != FORMAT or view is None:
                 raise ValueError
             known = {one.name: tree[one.name] for one in fields(cls) if one.name in tree}
             files = {
@@ -79,7 +81,13 @@ class Index:
             }
             names, skipped = (tuple(known.pop(name)) for name in ("class_names", "skipped"))
             examples = {part: tuple(own) for part, own in known.pop("examples", {}).items()}
-            return cls(class_names=names, skipped=skipped, files=files, examples=examples, **known)
+            return cls(
+                **known | {"view": view},
+                class_names=names,
+                skipped=skipped,
+                files=files,
+                examples=examples,
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise UserError(
                 f"There is no readable {path}; make it with `python -m mnv3_tf.data.shards "
@@ -98,7 +106,7 @@ def open_shards(asked: Opening) -> Dataset:
             problem = "is missing" if size is None else f"has {size} bytes, not {shard.bytes}"
             raise UserError(f"{file} {problem}; copy it again, or make {folder} anew.")
     splits = {
-        name: Split(_source(path, shards), index.resize) for name, shards in index.files.items()
+        name: Split(_source(path, shards), index.view) for name, shards in index.files.items()
     }
     return checked(
         Dataset(
@@ -161,7 +169,7 @@ def write_shards(
         dataset.name,
         dataset.class_names,
         {name: len(split) for name, split in splits.items()},
-        dataset.val.resize if dataset.val else "resize256_crop",
+        dataset.view,
         pictures_per_shard,
         seed,
         dataset.skipped,

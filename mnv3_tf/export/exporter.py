@@ -1,7 +1,7 @@
 """A trained network becomes a .tflite, with a report that proves what it is."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,18 +13,21 @@ import tf_keras
 from mnv3_tf.data import class_matching
 from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.sources import Origin
+from mnv3_tf.export import saved_model
 from mnv3_tf.export.convert import convert
 from mnv3_tf.export.parity import layer_sqnr, layer_steps, parting_of
 from mnv3_tf.export.pictures import Pictures, open_pictures, training_on
+from mnv3_tf.export.saved_model import SavedModelReport
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.export.targets import TARGETS
 from mnv3_tf.files import atomic_write
 from mnv3_tf.models.create import spec_for
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.quantization.lowering import lowered_model
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.tasks import Spec, task_of
 from mnv3_tf.tasks.class_names import read_labels
-from mnv3_tf.tasks.task import Export, Parity, pair
+from mnv3_tf.tasks.task import Batches, Export, Parity, pair
 from mnv3_tf.tflite import inspection, metadata, reports, runtime
 from mnv3_tf.tflite.loading import RefusedByXnnpack
 from mnv3_tf.tflite.reports import ExportReport, Simulation
@@ -35,6 +38,14 @@ from mnv3_tf.training.trained import Trained, load_run, load_weights
 SQNR_IMAGES = 8
 BATCH = 32
 
+JUDGED_ON: Mapping[View, str] = {
+    "crop": "the centre of pictures, a square of 7/8 of the shorter side; MediaPipe's "
+    "ImageClassifier and Android's Task Library squeeze the whole picture to the input instead.",
+    "whole": "whole pictures squeezed to the input, as MediaPipe's ImageClassifier and Android's "
+    "Task Library see them.",
+}
+"""What the file says of itself to people."""
+
 
 def export_tflite(asked: ExportSettings) -> ExportReport:
     """What `export_tflite.py` does: the file at `asked.out`, and its report beside it.
@@ -42,10 +53,11 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
     Raises UserError for what cannot be read, or does not fit the network.
     """
     trained = _load(asked)
-    spec, names = trained.spec, trained.class_names
-    if asked.labels:
-        names = read_labels(asked.labels, spec.num_classes, spec.name)
+    spec, names = trained.spec, _names(asked, trained)
+    task_of(spec).view(asked.view)  # before pictures are read
     pictures = _pictures(asked, trained)
+    view = task_of(spec).view(asked.view, trained.view, pictures.view)
+    evaluation = _evaluation(asked, spec, pictures, trained.class_names or names)
     calibration = training = None
     if pictures.sources:
         if pictures.shared:
@@ -60,25 +72,48 @@ def export_tflite(asked: ExportSettings) -> ExportReport:
             Path(asked.out),
             names,
             calibration,
-            _evaluation(asked, spec, pictures, trained.class_names or names),
+            evaluation.pop(view, ()),
             training,
             origin_of(trained.recorded) if trained.recorded else None,
+            view,
+            evaluation,
         )
+
+
+def export_saved_model(asked: ExportSettings) -> SavedModelReport:
+    """What `export_tflite.py` does with --format=savedmodel; raises UserError as above."""
+    trained = _load(asked)
+    names = _names(asked, trained)
+    return saved_model.write(trained.spec, trained.model, asked.out, asked.output, names)
+
+
+def _names(asked: ExportSettings, trained: Trained) -> tuple[str, ...] | None:
+    if not asked.labels:
+        return trained.class_names
+    return read_labels(asked.labels, trained.spec.num_classes, trained.spec.name)
 
 
 def _evaluation(
     asked: ExportSettings, spec: Spec, pictures: Pictures, names: tuple[str, ...] | None
-) -> Iterable[tuple[Any, Any]]:
-    """Batches of pictures, with the network's classes; without any where they only calibrate."""
+) -> dict[View, Batches]:
+    """Batches of pictures by each view of the task, with the network's classes.
+
+    Where they only calibrate, by their own view, and without any classes.
+    """
     split, dataset = pictures.evaluation, pictures.evaluation_set
     if not split or not dataset:
-        return ()
+        return {}
     matching = class_matching.unmatched(dataset)
+    views: tuple[View, ...] = (split.view,)
     if asked.dataset or asked.run:
         matching = class_matching.match(dataset, names, spec.num_classes, spec.name)
+        views = task_of(spec).views
     if matching.note:
         print(f"{matching.note}.")
-    return matching.applied(split.eval_batches(BATCH, spec.resolution))
+    return {
+        view: matching.applied(split.seen_as(view).eval_batches(BATCH, spec.resolution))
+        for view in views
+    }
 
 
 def _load(asked: ExportSettings) -> Trained:
@@ -100,6 +135,7 @@ def _pictures(asked: ExportSettings, trained: Trained) -> Pictures:
         own.seed if own else 0,
         own,
         trained.spec.task,
+        asked.view or trained.view,
     )
 
 
@@ -134,6 +170,8 @@ def export(
     evaluation: Iterable[tuple[Any, Any]] = (),
     training: Training | None = None,
     trained_on: Origin | None = None,
+    view: View | None = None,
+    other_views: Mapping[View, Batches] | None = None,
 ) -> ExportReport:
     """Writes `out` and `out` with the suffix .report.json, and returns the report.
 
@@ -147,6 +185,8 @@ def export(
       training: makes int8 by quantisation-aware training. Its checkpoints, if it keeps any, are
         removed once the file is written.
       trained_on: the network's training set, where that is known, for the report.
+      view: what `calibration` and `evaluation` have of each picture; travels inside the file.
+      other_views: `evaluation` by others, whose figures the report has too.
 
     Raises:
       UserError: options that do not go together, no pictures to calibrate on, or a file that
@@ -169,9 +209,11 @@ def export(
             lowered = lowered_model(spec, trained, lowering)
             made = Int8(lowered, lowered, lowering, {}, {})
         content = _converted(spec, made.quantized, options, output)
-        description = "{} at {}x{}.".format(spec.name, *spec.image_size)
+        description = _description(spec, view)
         temporary.write_bytes(
-            metadata.add_metadata(content, class_names, spec.name, description, spec.to_json())
+            metadata.add_metadata(
+                content, class_names, spec.name, description, spec.to_json(), view
+            )
         )
         file = inspection.inspect(temporary)
         target, error = TARGETS[options.target], file["xnnpack"]["error"]
@@ -185,6 +227,9 @@ def export(
         parity = task_of(spec).compare(
             Export(spec, trained, exported, output, simulated), evaluation
         )
+        by_view = {view: parity} if view and other_views else {}
+        for other, batches in (other_views or {}).items():
+            by_view[other] = task_of(spec).compare(Export(spec, trained, exported, output), batches)
         pictures = _a_few(calibration, evaluation, made.lowered.input_shape[1:])
         report: ExportReport = {
             "sha256": file["sha256"],
@@ -213,14 +258,22 @@ def export(
             "latency_ms": runtime.measure_latency(exported),
             "layers": layer_sqnr(temporary, made.lowered, pictures),
             "trained_on": asdict(trained_on) if trained_on else None,
+            "view": view,
         }
         if warnings := [*made.notes.get("warnings", ()), *target.warnings(file)]:
             report["warnings"] = warnings
-        report = reports.with_metrics(report, parity)
+        report = reports.with_metrics(report, parity, by_view)
         reports.write(report, out)
     if training and training.checkpoints:
         shutil.rmtree(training.checkpoints, ignore_errors=True)
     return report
+
+
+def _description(spec: Spec, view: View | None) -> str:
+    told = "{} at {}x{}.".format(spec.name, *spec.image_size)
+    if view and len(task_of(spec).views) > 1:
+        told += " Judged on " + JUDGED_ON[view]
+    return told
 
 
 def _converted(spec: Spec, model: tf_keras.Model, options: ExportOptions, output: str) -> bytes:

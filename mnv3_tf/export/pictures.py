@@ -10,6 +10,7 @@ import numpy as np
 
 from mnv3_tf.data.dataset import Dataset, Split
 from mnv3_tf.data.sources import Origin, open_dataset
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.quantization import aware_training
 from mnv3_tf.quantization.calibration import batch_size
 from mnv3_tf.quantization.pipeline import Training
@@ -30,6 +31,11 @@ class Pictures:
     evaluation_set: Dataset | None = None
     shared: bool = False
 
+    @property
+    def view(self) -> View | None:
+        """What evaluation sees of a picture, else calibration; None without pictures."""
+        return next((split.view for split in (self.evaluation, *self.sources) if split), None)
+
     def calibration(self, count: int, resolution: Resolution) -> np.ndarray | None:
         """Up to `count` of the first source's pictures, (N, H, W, 3) in [-1, 1]."""
         return self.sources[0].images(count, resolution) if self.sources else None
@@ -43,11 +49,13 @@ def open_pictures(
     seed: int = 0,
     own: Origin | None = None,
     task: str = "classify",
+    view: View | None = None,
 ) -> Pictures:
     """Opens the datasets of these names; `own` is the one that the network was trained on.
 
     What is split at random is split by `seed`: with a run's own, its training pictures stay
     apart from those that it was evaluated on. Other sets are evaluated on whole.
+    `view` is what calibration and evaluation see of a picture, None for what suits each set.
     """
     opened: dict[str, Dataset] = {}
 
@@ -61,7 +69,7 @@ def open_pictures(
                 training=(own is not None and own.is_of(name))
                 or (name in sources and name == evaluation),
                 task=task,
-            )
+            ).seen_as(view)
         return opened[name]
 
     training = [(dataset(name).train or dataset(name).val) for name in sources]

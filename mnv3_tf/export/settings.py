@@ -6,14 +6,15 @@ from typing import Literal, get_args
 from mnv3_tf.errors import UserError
 from mnv3_tf.export.targets import TARGETS, Quantize, TargetName
 from mnv3_tf.networks.activations import Lowering
-from mnv3_tf.networks.pixels import InputRange
+from mnv3_tf.networks.pixels import InputRange, View
 from mnv3_tf.tasks import TASKS
-from mnv3_tf.tasks.specs import WEIGHTS_RANGE, NamedNetwork
+from mnv3_tf.tasks.specs import VIEW, WEIGHTS_RANGE, NamedNetwork
 from mnv3_tf.tasks.task import Head
 from mnv3_tf.ui.settings import Checked, setting
 
 Method = Literal["ptq", "qat"]
 InputType = Literal["uint8", "int8", "float32"]
+Format = Literal["tflite", "savedmodel"]
 
 _OUTPUTS = {task.name: " or ".join(task.outputs) for task in TASKS.values()}
 
@@ -74,6 +75,18 @@ class ExportOptions(Checked):
         )
 
 
+_OF_FILES = {
+    "quantize": "none",
+    "hard_swish": "auto",
+    "target": "xnnpack",
+    "input_type": None,
+    "threads": 1,
+    "calibration": (),
+    "dataset": None,
+}
+"""Settings that say nothing to a SavedModel, with their defaults."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings(ExportOptions, NamedNetwork, Head):
     """Which network becomes which file, and by which pictures.
@@ -82,7 +95,12 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
     together.
     """
 
-    out: str = setting(MISSING, "The .tflite to write.")
+    out: str = setting(MISSING, "The .tflite to write, or the folder of a SavedModel.")
+    format: Format = setting(
+        "tflite",
+        "tflite, or savedmodel: a folder for Keras 3 (keras.layers.TFSMLayer) and TensorFlow "
+        "Serving, in float32.",
+    )
     run: str | None = setting(None, "Folder of a run of train.py; or else --model and --weights.")
     weights: str | None = setting(
         None, 'Weights of --model: "imagenet", a file, or a run folder, for its best ones.'
@@ -103,6 +121,7 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
         None,
         "Pictures to evaluate on; the run's if not given. Those of --calibration do not judge.",
     )
+    view: View | None = setting(None, VIEW)
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     labels: str | None = setting(
         None, "Text file with a class name on each line; the run's if not given, never a dataset's."
@@ -112,7 +131,9 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
         if not self.out:
             raise UserError("--out is missing; give the .tflite to write.")
         super().__post_init__()
-        if not self.out.endswith(".tflite"):
+        if self.format == "savedmodel":
+            self._check_saved_model()
+        elif not self.out.endswith(".tflite"):
             raise UserError(f"--out={self.out} must end in .tflite.")
         if bool(self.run) == bool(self.weights):
             raise UserError("Give either --run, or --model and --weights.")
@@ -124,6 +145,20 @@ class ExportSettings(ExportOptions, NamedNetwork, Head):
             raise UserError(
                 "int8 needs pictures to calibrate on; give --calibration, such as "
                 "--calibration=folder:photos. Labels are not needed."
+            )
+
+    def _check_saved_model(self) -> None:
+        for name, usual in _OF_FILES.items():
+            if (value := getattr(self, name)) != usual:
+                given = value if isinstance(value, str | int) else ",".join(value)
+                raise UserError(
+                    f"--{name}={given} is of a .tflite, and a SavedModel computes in float32 as "
+                    "the network does; leave it out, or give --format=tflite."
+                )
+        if self.out.endswith(".tflite"):
+            raise UserError(
+                f"--out={self.out} is the name of a .tflite, and --format=savedmodel makes a "
+                "folder; choose another."
             )
 
     @property

@@ -87,7 +87,7 @@ class Classify(Task[NetworkSpec]):
 
     def answer(self, model: "Predictor", picture: Array) -> Any:
         """Probabilities, float32 (classes,)."""
-        scores = model.classify(model.view(picture)[np.newaxis])[0]
+        scores = model.classify(model.viewed(picture)[np.newaxis])[0]
         return as_probabilities(scores, model.signature.answered)
 
     def as_json(
@@ -122,6 +122,6 @@ CLASSIFY = Classify(
     quick="quick",
     finetune="finetune",
     distill="distill",
-    view="centre",
+    views=("crop", "whole"),
     weighs_classes=True,
 )

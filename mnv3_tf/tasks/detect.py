@@ -94,6 +94,19 @@ class Detect(Task[DetectorSpec]):
         scores = tf.sigmoid(logits) if independent else tf.nn.softmax(logits)
         return codes, as_stored(scores)
 
+    def named_outputs(self, spec: DetectorSpec, given: Any, output: str) -> dict[str, Any]:
+        """Box codes and scores; or boxes (N, K, 4), classes and scores (N, K), best first, where
+        places that are left over have the class -1."""
+        import tensorflow as tf
+
+        from mnv3_tf.detection.boxes import detect_batch
+
+        codes, scores = self.file_outputs(given, output, lambda values: values, spec)
+        if output == "raw":
+            return {"box_codes": codes, "scores": scores}
+        found = detect_batch(codes, scores, tf.constant(spec.anchors()))
+        return dict(zip(("boxes", "classes", "scores"), found, strict=True))
+
     def finished(self, spec: DetectorSpec, content: bytes, output: str) -> bytes:
         from mnv3_tf.tflite import post_process
 
@@ -115,7 +128,7 @@ class Detect(Task[DetectorSpec]):
 
     def answer(self, model: "Predictor", picture: Array) -> Any:
         """`Detections`, as parts of the picture."""
-        return model.detect(model.view(picture)[np.newaxis])[0]
+        return model.detect(model.smoothed(picture)[np.newaxis])[0]
 
     def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int

@@ -95,7 +95,7 @@ class Segment(Task[SegmenterSpec]):
 
     def answer(self, model: "Predictor", picture: Array) -> Any:
         """Class indices, int32 (H, W), of the picture's own size."""
-        return model.mask(model.view(picture), picture.shape[:2])
+        return model.mask(model.smoothed(picture), picture.shape[:2])
 
     def as_json(
         self, model: "Predictor", answer: Any, picture: Array, score: float, top: int

@@ -10,14 +10,18 @@ from mnv3_tf.tasks import CLASSIFY, TASKS, find_task, task_of
 from mnv3_tf.tasks.task import Head, Resolution, Spec, parse_resolution, resolution_text
 from mnv3_tf.ui.settings import Checked, setting
 
-EVALUATION_MARGIN = 256 / 224
-"""In the evaluation of classifiers, the shorter side before the central crop, by the resolution."""
-
 WEIGHTS_RANGE = (
     "What the weights take the bytes 0 to 255 of a pixel as, where neither the file nor its "
     "library says so: 0..255, 0..1, -1..1, or imagenet (less its mean, by its deviation)."
 )
 """The help of --input_range where it is of weights."""
+
+VIEW = (
+    "What a classifier sees of a picture where it is judged: crop, the central square of 7/8 of "
+    "its shorter side, or whole, all of it squeezed to the input, as MediaPipe does. If not given, "
+    "what the run or the file records, else what suits the pictures."
+)
+"""The help of --view."""
 
 
 @dataclass(frozen=True)

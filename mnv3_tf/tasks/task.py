@@ -14,6 +14,7 @@ import numpy as np
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.graph import Operator, OperatorGraph
 from mnv3_tf.networks.lraspp import HEADS, HOPS, POOLINGS
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.ui.settings import Checked, setting
 
@@ -124,7 +125,7 @@ class Task(ABC, Generic[S]):
       forms: how outputs of a .tflite, whoever wrote it, may answer (`tflite.signature`).
       columns: of the table that predictions make, after the picture.
       quick, finetune, distill: default recipes, from random weights, given ones, and a teacher.
-      view: how a picture is fitted into the input (`tflite.views.VIEWS`).
+      views: what evaluation may see of a picture; the first is what it sees by default.
       square: whether the input's height and width must be equal.
       per_class: the figure that `measure` lists by class, if it does.
       has_val_loss: whether training measures the loss of validation pictures.
@@ -141,7 +142,7 @@ class Task(ABC, Generic[S]):
     quick: str
     finetune: str
     distill: str | None = None
-    view: str = "whole"
+    views: tuple[View, ...] = ("whole",)
     square: bool = True
     per_class: Metric | None = None
     has_val_loss: bool = True
@@ -171,6 +172,16 @@ class Task(ABC, Generic[S]):
                 f"--task={self.name} has."
             )
         return wanted or self.outputs[0]
+
+    def view(self, *wanted: View | None) -> View:
+        """The first that is wanted, or the task's. Raises UserError where the task has it not."""
+        view = next((one for one in wanted if one), self.views[0])
+        if view not in self.views:
+            raise UserError(
+                f"--view={view} is of no use to --task={self.name}, which always takes the whole "
+                "picture; leave it out."
+            )
+        return view
 
     # -- the spec ----------------------------------------------------------------------------
 
@@ -238,6 +249,10 @@ class Task(ABC, Generic[S]):
         `as_stored` rounds what lies in [0, 1) as int8 operators will. `spec` None is the usual one.
         """
         return given
+
+    def named_outputs(self, spec: S, given: Any, output: str) -> dict[str, Any]:
+        """Tensors by name that a SavedModel gives, of what the model gives."""
+        return {output: self.file_outputs(given, output, lambda values: values, spec)}
 
     def finished(self, spec: S, content: bytes, output: str) -> bytes:
         """The converter's file with what it cannot make itself."""

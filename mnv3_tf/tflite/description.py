@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tasks import TASKS, Spec
 from mnv3_tf.tasks.class_names import read_class_names
 from mnv3_tf.tflite import metadata
@@ -30,8 +31,9 @@ class Description:
 
     `labels` are names of the classes, None if there are none. `background`: the first of the scores
     is of no class and left out; then `num_classes` and `labels` are without it. `num_classes` is
-    without a detector's background too, and 0 where neither the file nor its labels say. `notes`
-    are sentences, without a full stop, on what was not certain.
+    without a detector's background too, and 0 where neither the file nor its labels say. `view` is
+    what it shall see of a picture, None where nobody says. `notes` are sentences, without a full
+    stop, on what was not certain.
     """
 
     picture: PictureInput
@@ -41,6 +43,7 @@ class Description:
     num_classes: int
     background: bool = False
     notes: tuple[str, ...] = ()
+    view: View | None = None
 
     @property
     def task(self) -> str:
@@ -56,7 +59,7 @@ def describe(
     """Of a file that runs; `shapes` are of those tensors that the input's shape decides.
 
     Raises UserError for a file that takes no single picture, whose outputs are no `Signature`, and
-    for labels of another number of classes.
+    for labels of another number of classes, or a view that its task does not have.
     """
     content = Path(path).read_bytes()
     try:
@@ -101,8 +104,17 @@ def _described(
             raise UserError(f"{wrong}; give the names that it was trained with.")
         labels = None
         notes.append(f"{wrong}, so that they are not its names")
+    task = TASKS[spec.task if spec else signature.task]
+    view = reading.view or metadata.view_of(content)
     return Description(
-        picture, signature, spec, labels, count or len(labels or ()), background, tuple(notes)
+        picture,
+        signature,
+        spec,
+        labels,
+        count or len(labels or ()),
+        background,
+        tuple(notes),
+        view and task.view(view),
     )
 
 

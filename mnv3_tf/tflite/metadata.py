@@ -1,17 +1,19 @@
-"""What travels inside a .tflite: standard TFLite metadata with class names, and our own spec.
+"""What travels inside a .tflite: standard TFLite metadata with class names, our spec, our view.
 
 Android's Task Library and MediaPipe read the former: normalisation, what the outputs mean, and
-class names, a text file in a zip archive at the end of the model. The spec is JSON in an entry of
-the model's list of metadata that only this toolkit reads.
+class names, a text file in a zip archive at the end of the model. The spec, as JSON, and what the
+file's figures were measured on of each picture are entries of the model's list of metadata that
+only this toolkit reads.
 """
 
 import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tasks import specs
 from mnv3_tf.tflite import metadata_tables
 from mnv3_tf.tflite.model_graph import read_graph
@@ -21,6 +23,7 @@ from mnv3_tf.tflite.signature import signature_of
 LABELS_FILE = "labels.txt"
 ENTRY = "TFLITE_METADATA"
 SPEC_ENTRY = "mnv3_tf_spec"
+VIEW_ENTRY = "mnv3_tf_view"
 
 
 def add_metadata(
@@ -29,14 +32,15 @@ def add_metadata(
     name: str = "MobileNetV3",
     description: str = "Classifies pictures.",
     spec: str | None = None,
+    view: View | None = None,
 ) -> bytes:
     """The .tflite `model` with metadata; what it had of it before is replaced.
 
     What the outputs are (`signature_of`) decides what is recorded of them. Normalisation is (byte -
     127.5) / 127.5, which is the identity on the bytes of a quantised input with scale 1/127.5 and
     zero point 127 or 128. `labels` None leaves the names out; a detector's are without its
-    background. `spec` is the JSON text of the network, None leaves it out. Equal arguments give
-    equal bytes.
+    background. `spec` is the JSON text of the network, `view` what evaluation sees of a picture;
+    None leaves them out. Equal arguments give equal bytes.
 
     Raises UserError if the labels are not one line each, or not as many as there are classes, or
     for outputs of no known signature.
@@ -65,6 +69,7 @@ def add_metadata(
     )
     _store(schema, tree, ENTRY, packed)
     _store(schema, tree, SPEC_ENTRY, None if spec is None else spec.encode())
+    _store(schema, tree, VIEW_ENTRY, None if view is None else view.encode())
     content = pack_model(tree)
     if labels is None:
         return content
@@ -117,6 +122,15 @@ def spec_of(content: bytes) -> specs.Spec | None:
         return None if stored is None else specs.from_json(stored.decode())
     except Exception:  # whatever the text is, it is data
         return None
+
+
+def view_of(content: bytes) -> View | None:
+    """What evaluation sees of a picture, as a verified file says; None where it does not."""
+    try:
+        stored = (_entry(content, VIEW_ENTRY) or b"").decode()
+    except Exception:
+        return None
+    return cast(View, stored) if stored in get_args(View) else None
 
 
 def normalization_of(content: bytes) -> tuple[list[float], list[float]] | None:

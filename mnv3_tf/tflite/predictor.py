@@ -45,8 +45,9 @@ class Predictor:
     """`task` is the name of one of `TASKS`, `image_size` (height, width) in pixels.
 
     `num_classes` is without a detector's background, and 0 where neither the file nor its labels
-    say. `labels` are names, None if there are none. `spec` is that of a file of ours. `notes` are
-    sentences, without a full stop, on what was not certain of the file.
+    say. `labels` are names, None if there are none. `spec` is that of a file of ours, `view` what
+    it shall see of a picture, None where nobody says. `notes` are sentences, without a full stop,
+    on what was not certain of the file.
 
     Methods take pictures (N, height, width, 3) as real values in [-1, 1], RGB; the file gets them
     as it wants them (`picture_input`).
@@ -58,6 +59,7 @@ class Predictor:
         self.path, self.signature, self.spec = model.path, described.signature, described.spec
         self.picture, self.image_size = described.picture, described.picture.image_size
         self.task, self.labels = described.task, described.labels
+        self.view = described.view
         self.num_classes, self.notes = described.num_classes, (*notes, *described.notes)
         self._channels_first = self.signature.channels_first
         self._model, self._background = model, described.background
@@ -71,9 +73,13 @@ class Predictor:
         """Of a picture uint8 (H, W, 3) of any size, viewed as evaluation does: `Task.answer`."""
         return TASKS[self.task].answer(self, picture)
 
-    def view(self, picture: Array) -> Array:
-        """A picture uint8 (H, W, 3) of any size as the task's evaluation sees it."""
-        return views.VIEWS[TASKS[self.task].view](picture, self.image_size)
+    def smoothed(self, picture: Array) -> Array:
+        """A picture uint8 (H, W, 3) of any size as boxes and masks are evaluated."""
+        return views.smoothed(picture, self.image_size)
+
+    def viewed(self, picture: Array) -> Array:
+        """A picture uint8 (H, W, 3) of any size as classifiers are evaluated."""
+        return views.VIEWS[TASKS[self.task].view(self.view)](picture, self.image_size)
 
     def classify(self, images: Array) -> Array:
         """float32 (N, classes), as the file gives them: probabilities or logits.
@@ -108,6 +114,12 @@ class Predictor:
             )
         answers = self._model.given(self.picture.stored(np.asarray(image, np.float32)))
         answers = [answers[number] for number in self.signature.order]
+        if any(np.isnan(answer).any() for answer in answers):
+            raise UserError(
+                f"{self.path} answers with what is no number (NaN), so that nothing can be said of "
+                f"its classes; it got pixels as {self.picture.range}, so give another "
+                "--input_range if it wants others, or else train and export it again."
+            )
         return (
             [np.moveaxis(a, 1, -1) for a in answers] if self.signature.channels_first else answers
         )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnv3_tf.errors import UserError
-from mnv3_tf.networks.pixels import InputRange
+from mnv3_tf.networks.pixels import InputRange, View
+from mnv3_tf.tasks.specs import VIEW
 from mnv3_tf.ui.settings import Checked, setting
 
 
@@ -51,6 +52,8 @@ class Reading(Checked):
     labels: str | None = setting(
         None, "A text file with the name of a class on each line, instead of those that are known."
     )
+
+    view: View | None = setting(None, VIEW)
 
     @property
     def on_xnnpack(self) -> bool:

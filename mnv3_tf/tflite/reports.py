@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
 from mnv3_tf.files import write_json
+from mnv3_tf.networks.pixels import CLIENTS, View
 from mnv3_tf.tasks import TASKS
 from mnv3_tf.tasks.task import Metric, Pair, Parity
 
@@ -223,6 +224,13 @@ class Int8Notes(TypedDict, total=False):
     bias_correction: Tuning | None
 
 
+class Seen(TypedDict):
+    """The figures of one view of the pictures, and who sees them so."""
+
+    seen_by: str
+    top1: Pair
+
+
 class _Made(TypedDict):
     sha256: str
     bytes: int
@@ -247,22 +255,33 @@ class _Made(TypedDict):
     latency_ms: Latency
     layers: list[LayerNoise]
     trained_on: NotRequired[dict[str, Any] | None]
+    view: NotRequired[View | None]
+    views: NotRequired[dict[View, Seen]]
 
 
 class ExportReport(_Made, Int8Notes):
     """m.report.json: of the file, of how it was made, and of the network that it was made of.
 
-    The metrics of the network's task stand under their own keys beside "top1"; see `metrics`.
-    `latency_ms` is of this machine; `trained_on` has the fields of `data.sources.Origin`.
+    The metrics of the network's task stand under their own keys beside "top1"; see `metrics`. They
+    are of `view`, which is None where nobody said it; `views` has them by every view of the task,
+    where that was measured. `latency_ms` is of this machine; `trained_on` has the fields of
+    `data.sources.Origin`.
     """
 
 
-def with_metrics(report: ExportReport, parity: Parity) -> ExportReport:
-    """The report with the figures of its task."""
-    return cast(ExportReport, {**report, **parity.metrics})
+def with_metrics(
+    report: ExportReport, parity: Parity, by_view: Mapping[View, Parity] | None = None
+) -> ExportReport:
+    """The report with the figures of its task, and those by view where there are several."""
+    views = {
+        view: {"seen_by": CLIENTS[view], **seen.metrics}
+        for view, seen in sorted((by_view or {}).items())
+    }
+    more = {"views": views} if views else {}
+    return cast(ExportReport, {**report, **parity.metrics, **more})
 
 
-def metrics(report: ExportReport) -> list[tuple[Metric, Pair]]:
+def metrics(report: ExportReport | Seen) -> list[tuple[Metric, Pair]]:
     """What was measured of the network and of the file, of any task's metrics."""
     figures = cast(Mapping[str, Pair], report)
     known = [metric for task in TASKS.values() for metric in task.metrics if metric.key in figures]

@@ -3,21 +3,35 @@
 They are uint8 (H, W, 3), as `mnv3_tf.upright` reads them.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 from PIL import Image
 
-from mnv3_tf.tasks.specs import EVALUATION_MARGIN
+from mnv3_tf.networks.pixels import EVALUATION_MARGIN, View
 
 Array = np.ndarray
 
 
-def whole(picture: Array, size: tuple[int, int]) -> Array:
-    """uint8 (H, W, 3), squeezed to float32 (height, width, 3) in [-1, 1]."""
+def smoothed(picture: Array, size: tuple[int, int]) -> Array:
+    """uint8 (H, W, 3), all of it, to float32 (height, width, 3) in [-1, 1]: for boxes and masks."""
     return normalize(resize_bilinear(picture, size))
 
 
-def centre(picture: Array, size: tuple[int, int]) -> Array:
-    """uint8 (H, W, 3) to float32 (height, width, 3) in [-1, 1], what evaluates classifiers.
+def whole(picture: Array, size: tuple[int, int]) -> Array:
+    """uint8 (H, W, 3) to float32 (height, width, 3) in [-1, 1], sampled as `pixels.View` says."""
+    for axis, side in enumerate(size):
+        last = picture.shape[axis] - 1
+        place = np.arange(side, dtype=np.float32) * np.float32((last + 1) / side)
+        before = place.astype(int)
+        part = np.expand_dims(place - before, tuple(range(1, 3 - axis)))
+        low, high = (picture.take(at.clip(max=last), axis) for at in (before, before + 1))
+        picture = low + (high.astype(np.float32) - low) * part
+    return normalize(picture)
+
+
+def crop(picture: Array, size: tuple[int, int]) -> Array:
+    """uint8 (H, W, 3) to float32 (height, width, 3) in [-1, 1].
 
     Resized with its proportions until `size` (height, width), times 256 / 224, is covered; then the
     centre is cut out.
@@ -33,8 +47,7 @@ def centre(picture: Array, size: tuple[int, int]) -> Array:
     return normalize(resize_bilinear(picture, size, tuple(window.tolist())))
 
 
-VIEWS = {"centre": centre, "whole": whole}
-"""By `Task.view`."""
+VIEWS: Mapping[View, Callable[[Array, tuple[int, int]], Array]] = {"crop": crop, "whole": whole}
 
 
 def normalize(picture: Array) -> Array:

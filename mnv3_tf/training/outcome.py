@@ -48,7 +48,7 @@ def open_test_set(own: Dataset, settings: TrainSettings, resolution: Resolution)
         resolution=resolution,
         training=False,
         task=settings.task,
-    )
+    ).seen_as(own.view)
     _, split = dataset.part(order=("test", "val", "train"))
     matching = match(dataset, own.class_names, own.num_classes, own.name)
     if matching.note:

@@ -84,7 +84,7 @@ def _job(settings: TrainSettings, recipe: Recipe) -> TrainingJob:
         resolution=spec.resolution,
         training=True,
         task=settings.task,
-    )
+    ).seen_as(settings.view)
     split = _require_train(dataset)
     if settings.patience and dataset.val is None:
         raise UserError(
@@ -203,7 +203,7 @@ def _record(job: TrainingJob) -> Recorded:
             "color": "RGB",
             "range": [-1.0, 1.0],
             "resolution": spec.resolution,
-            "resize": getattr(dataset.val, "resize", None),
+            "view": dataset.view,
         },
         "notes": dataset.told,
         "seed": settings.seed,

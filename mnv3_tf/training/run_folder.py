@@ -47,12 +47,13 @@ class RecordedDataset(TypedDict):
 
 
 class Preprocessing(TypedDict):
-    """`resolution` is a side, or height and width; `resize` that of the validation pictures."""
+    """`resolution` is a side, or height and width; `view` as
+    evaluation sees pictures, which older versions call `resize` (`pixels.recorded_view`)."""
 
     color: str
     range: list[float]
     resolution: Any
-    resize: Any
+    view: Any
 
 
 class Recorded(TypedDict):

@@ -6,9 +6,9 @@ from typing import Any, Literal
 from mnv3_tf.data.sources import usage
 from mnv3_tf.errors import UserError
 from mnv3_tf.networks.named import NETWORKS
-from mnv3_tf.networks.pixels import InputRange
+from mnv3_tf.networks.pixels import InputRange, View
 from mnv3_tf.tasks import CLASSIFY, TASKS, find_task
-from mnv3_tf.tasks.specs import WEIGHTS_RANGE
+from mnv3_tf.tasks.specs import VIEW, WEIGHTS_RANGE
 from mnv3_tf.tasks.task import Head, Resolution, parse_resolution, resolution_text
 from mnv3_tf.training import recipes
 from mnv3_tf.training.run_folder import as_json
@@ -50,6 +50,7 @@ class TrainSettings(Checked):
         "A dataset that is evaluated on once, with the best weights, and chooses nothing; that of "
         "--dataset if not given, where it has one.",
     )
+    view: View | None = setting(None, VIEW)
     data_dir: str | None = setting(None, "Where tensorflow_datasets keeps its sets.")
     recipe: str | None = setting(
         None,
@@ -116,6 +117,7 @@ class TrainSettings(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         task = find_task(self.task)
+        task.view(self.view)
         if self.teacher and not task.distill:
             raise UserError(
                 f"--teacher={self.teacher} is of no use to --task={self.task}; leave it out, or "

@@ -15,7 +15,7 @@ import tf_keras
 from mnv3_tf.errors import UserError
 from mnv3_tf.models import build
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.networks.pixels import InputRange
+from mnv3_tf.networks.pixels import InputRange, View, recorded_view
 from mnv3_tf.tasks import Spec, specs
 from mnv3_tf.training.run_folder import Recorded, RunFolder
 from mnv3_tf.weights import Weights, assign, dense, read
@@ -30,6 +30,11 @@ class Trained:
     model: tf_keras.Model
     class_names: tuple[str, ...] | None = None
     recorded: Recorded | None = None
+
+    @property
+    def view(self) -> View | None:
+        """What evaluation saw of a picture in training, where that is known."""
+        return recorded_view(self.recorded["preprocessing"]) if self.recorded else None
 
 
 def load_run(path: str | Path) -> Trained:

@@ -84,6 +84,7 @@ def read(source: str, spec: NetworkSpec, input_range: InputRange | None = None) 
             f"{path} holds {library.title} weights of another architecture: {difference}; "
             "give the model and width that the weights were trained with."
         )
+    _require_numbers(path, found)
     by_others = head.used or (foreign.model and not foreign.model.is_ours)
     certain = source == "imagenet" or (library.is_certain and not by_others)
     usual = Usual(library.pixels, spec.stem.zero, certain)
@@ -229,6 +230,16 @@ def _first_difference(
                 if value.shape != shape:
                     return f"{name} has shape {value.shape}, {ours} has {shape}"
     return f"{spec.name} has no place for {unread[0]}" if unread else None
+
+
+def _require_numbers(path: object, found: LayerArrays) -> None:
+    for layer, variables in found.items():
+        for variable, value in variables.items():
+            if not np.isfinite(value).all():
+                raise UserError(
+                    f"{path} holds what is no finite number ({variable} of {layer}), as a training "
+                    "leaves that diverged, or damage; give weights from before, or train again."
+                )
 
 
 def _fresh(spec: NetworkSpec, found: LayerArrays, why: str | None) -> list[str]:

@@ -1,9 +1,7 @@
 """Keras weights: .h5 (legacy), .weights.h5, and .keras. Only arrays are read, never a model.
 
-    python mnv3_tf/weights/keras_files.py FILE      (ends well if it can be read)
-
 A damaged file can crash the HDF5 library, or keep it busy for ever. So a process of its own, which
-takes 0.15 s, reads a file first; nothing but h5py is imported here.
+runs this file as a program and takes 0.15 s, reads it first; nothing but h5py is imported here.
 """
 
 import contextlib

@@ -24,6 +24,8 @@ def run(*flags: object) -> int:
 class Pictures:
     """A split that writes down what is taken of it."""
 
+    view = "whole"
+
     def __init__(self, name: str, asked: list) -> None:
         self.name, self.asked = name, asked
 
@@ -50,9 +52,9 @@ def asked(monkeypatch, drawn, tmp_path) -> dict[str, list]:
         (folder / "curves.png").write_bytes(b"curves")
         return {"epochs": 4, "val_top1": 0.5, "resolution": 96}
 
-    def export(spec, model, options, out, labels, calibration, evaluation, training):
+    def export(spec, model, options, out, labels, calibration, evaluation, training, view):
         asked["export"].append((out.name, options, labels, evaluation, training))
-        assert len(calibration) == 10
+        assert (len(calibration), view) == (10, "whole")
         return {
             "bytes": 1_234_567,
             "top1": {"float": 0.6, "exported": 0.5126},

@@ -118,8 +118,8 @@ def test_a_view_that_is_not_changed_is_evaluations():
 
 
 def test_evaluation_knows_no_crop():
-    with pytest.raises(ValueError, match="resize256_crop"):
-        evaluation_example(tf.constant(painted()), objects(), 64, "resize256_crop")
+    with pytest.raises(ValueError, match="view is 'crop'"):
+        evaluation_example(tf.constant(painted()), objects(), 64, "crop")
 
 
 def test_a_flip_mirrors_picture_and_boxes_half_of_the_time():

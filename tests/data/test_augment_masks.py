@@ -149,8 +149,8 @@ def test_evaluation_squeezes_the_whole_picture(size):
 
 
 def test_evaluation_knows_no_crop():
-    with pytest.raises(ValueError, match="resize256_crop"):
-        evaluation_example(*map(tf.constant, pair()), 32, "resize256_crop")
+    with pytest.raises(ValueError, match="view is 'crop'"):
+        evaluation_example(*map(tf.constant, pair()), 32, "crop")
 
 
 def test_the_defaults_are_deeplabs():

@@ -83,17 +83,12 @@ def test_evaluation_takes_the_centre_of_the_resized_picture(make_photo, shape):
     assert np.abs((ours + 1) * 127.5 - theirs).mean() < 0.6
 
 
-def test_the_plain_resize_keeps_the_whole_picture():
+def test_the_whole_picture_is_squeezed():
     pixels = np.zeros((10, 20, 3), np.uint8)
     pixels[:, :2] = 255
-    view = evaluation_view(tf.constant(pixels), 40, "resize").numpy()
+    view = evaluation_view(tf.constant(pixels), 40, "whole").numpy()
     assert view[:, 0].min() == 1
     assert view[:, -1].max() == -1
-
-
-def test_an_unknown_resize_is_refused():
-    with pytest.raises(ValueError, match="stretch"):
-        evaluation_view(tf.zeros((8, 8, 3), tf.uint8), 8, "stretch")
 
 
 def test_shrinking_is_anti_aliased_and_growing_is_not_affected():

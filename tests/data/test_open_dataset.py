@@ -221,7 +221,7 @@ def test_sets_that_are_not_kept_in_memory_are_the_same(make_classes):
     runs = []
     for bound in (2**20, 0):
         split = open_splits(files, bound)[0]["train"]
-        assert split.resize == "resize256_crop"
+        assert split.view == "crop"
         runs.append(split.images(6, 32))
     np.testing.assert_array_equal(*runs)
     # What is not kept is read when it is its turn.

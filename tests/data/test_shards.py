@@ -86,7 +86,7 @@ def test_pictures_without_a_file_are_kept_exactly(tmp_path, monkeypatch):
     small = type(drawn)("shapes", drawn.class_names, None, drawn.val)
     tfrecords.write_shards(small, tmp_path / "s", 8)
     data = open_dataset(f"shards:{tmp_path / 's'}")
-    assert (data.train, data.val.resize) == (None, "resize")
+    assert (data.train, data.val.view) == (None, "whole")
     ours, theirs = (
         sorted(x.tobytes() for x, _ in split.eval_batches(1, 32).as_numpy_iterator())
         for split in (data.val, drawn.val)
@@ -129,7 +129,7 @@ def test_another_job_is_refused_and_named(photographs, written):
 
 
 def test_an_index_of_before_is_read(tmp_path):
-    """As format 1 was written first: with a key more, and job.json without files."""
+    """As format 1 was written first: with a key more, `resize` for `view`, and without files."""
     tree = {
         "format": 1,
         "dataset": "folder:photos",
@@ -143,7 +143,9 @@ def test_an_index_of_before_is_read(tmp_path):
     }
     path = tmp_path / "job.json"
     path.write_text(json.dumps(tree))
-    job = tfrecords.Index("folder:photos", ("cat", "dog"), {"train": 3}, "resize", 2, 4, ("a.jpg",))
+    job = tfrecords.Index("folder:photos", ("cat", "dog"), {"train": 3}, "whole", 2, 4, ("a.jpg",))
+    assert tfrecords.Index.read(path) == job
+    job.write(path)
     assert tfrecords.Index.read(path) == job
     files = [{"name": "train-00000-of-00001.tfrecord", "pictures": 3, "bytes": 70}]
     path.write_text(json.dumps(tree | {"files": {"train": files}}))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from told_views import TOLD
 
 from mnv3_tf.data.augment import Augmentation
-from mnv3_tf.data.dataset import Split, in_memory
+from mnv3_tf.data.dataset import Dataset, Split, in_memory
 from mnv3_tf.data.streaming import ALONE, Host, StreamedSource
 from mnv3_tf.errors import UserError
 
@@ -79,17 +79,21 @@ def test_views_of_photographs(photos):
     assert same(batches[3:], take(photos.train_batches(5, 32, strong, 0, start_step=3), 3))
 
 
-def test_the_resize_of_a_split_is_only_its_default():
+def test_evaluation_sees_a_split_as_it_is_asked_to():
     contents = np.zeros((1, 16, 16, 3), np.uint8)
     contents[:, 0] = 255
-    split = Split(in_memory(contents, [0]), resize="resize")
+    split = Split(in_memory(contents, [0]), "whole")
 
-    def top(resize):
-        return take(split.eval_batches(1, 16, resize), 1)[0][0][0, 0].max()
+    def tops(split):
+        return take(split.eval_batches(1, 16), 1)[0][0][0, 0].max(), split.images(1, 16)[0, 0].max()
 
-    assert Split(in_memory(contents, [0])).resize == "resize256_crop"
-    assert top(None) == 1
-    assert top("resize256_crop") < 0
+    assert Split(in_memory(contents, [0])).view == "crop"
+    assert tops(split) == (1, 1)
+    assert max(tops(split.seen_as("crop"))) < 0
+    data = Dataset("d", ("a",), None, split)
+    assert data.seen_as(None) is data
+    assert (data.view, data.seen_as("crop").view) == ("whole", "crop")
+    assert data.seen_as("crop").val.paths is split.paths
 
 
 # -- training --------------------------------------------------------------------------------

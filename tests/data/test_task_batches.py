@@ -106,8 +106,8 @@ def test_evaluation_has_each_picture_once_in_order(data):
     assert [len(images) for images, _ in batches[:-1]] == [2] * (len(batches) - 1)
     assert sum(len(images) for images, _ in batches) == len(data.val)
     assert_same(flat(batches), flat(evaluation))
-    with pytest.raises(ValueError, match="resize256_crop"):
-        data.val.eval_batches(2, SIZE, "resize256_crop")
+    with pytest.raises(ValueError, match="view is 'crop'"):
+        data.val.seen_as("crop").eval_batches(2, SIZE)
     # Calibration looks at the same.
     pictures = data.val.images(99, SIZE)
     evaluated = np.concatenate([images for images, _ in batches])

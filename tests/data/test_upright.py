@@ -241,7 +241,7 @@ def test_evaluation_calibration_and_shards(folder, tmp_path):
     root, contents = folder
     data = open_dataset(f"folder:{root}", training=False)
     assert data.skipped == ()
-    expected = np.stack([views.centre(shown(content), (32, 32)) for content in contents] * 2)
+    expected = np.stack([views.crop(shown(content), (32, 32)) for content in contents] * 2)
     ((evaluated, _),) = data.val.eval_batches(len(expected), 32).as_numpy_iterator()
     assert levels(evaluated, expected) <= LEVELS
     write_shards(data, tmp_path / "shards")
@@ -295,7 +295,7 @@ def test_an_upright_jpeg_in_memory_is_not_looked_at_again(photo, tmp_path, monke
 
     monkeypatch.setattr(upright, "look", look)
     picture = splits["jpeg"].images(1, 32)[0]
-    assert levels(picture, views.centre(shown(contents[0]), (32, 32))) <= LEVELS
+    assert levels(picture, views.crop(shown(contents[0]), (32, 32))) <= LEVELS
     with pytest.raises((tf.errors.OpError, AssertionError), match="looked"):
         splits["bmp"].images(1, 32)
 
@@ -335,7 +335,7 @@ def test_a_picture_of_one_line_takes_no_gigabytes(shape):
     line = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     view = evaluation_view(tf.constant(line), 224).numpy()
-    np.testing.assert_allclose(views.centre(line, (224, 224)), view, atol=1e-5)
+    np.testing.assert_allclose(views.crop(line, (224, 224)), view, atol=1e-5)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**19  # kilobytes
     # The centre holds less than one pixel of the line to each side of the middle.
     middle = cut_window(line if shape[0] == 1 else line.swapaxes(0, 1), (0, 1998, 1, 4))

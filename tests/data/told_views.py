@@ -20,7 +20,7 @@ TOLD = Views(
         tf.concat([seed, [_of(content)], tf.constant([resolution, how], tf.int64)], 0),
         label,
     ),
-    lambda content, label, resolution, resize: (
+    lambda content, label, resolution, view: (
         tf.stack([_of(content), tf.constant(resolution, tf.int64)]),
         label,
     ),

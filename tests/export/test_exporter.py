@@ -17,9 +17,11 @@ from mnv3_tf.export import exporter
 from mnv3_tf.export.exporter import export
 from mnv3_tf.export.settings import ExportOptions
 from mnv3_tf.export.targets import TARGETS
+from mnv3_tf.networks.pixels import CLIENTS
 from mnv3_tf.quantization.pipeline import Int8, Training, quantize
 from mnv3_tf.quantization.scheme import fake_quantized
 from mnv3_tf.tasks import TASKS
+from mnv3_tf.tflite import metadata
 from mnv3_tf.tflite.runtime import TFLiteModel
 
 pytestmark = pytest.mark.usefixtures("no_timing")
@@ -227,6 +229,27 @@ def test_pictures_that_can_be_read_once_are_all_judged(network, truth, tmp_path)
     assert report["top1"] == {"float": pytest.approx(8 / 12), "exported": pytest.approx(8 / 12)}
     assert report["agreement"] == 1.0
     assert report["hard_swish"] == "composite"
+
+
+def test_figures_by_view(network, truth, tmp_path):
+    """Each with who sees it; the file says which its own are."""
+    out, (pictures, right) = tmp_path / "m.tflite", truth[0]
+    others = {"crop": [(pictures, (right + 1) % 3)]}
+    options = ExportOptions()
+    report = export(
+        SPEC, network.model, options, out, evaluation=truth, view="whole", other_views=others
+    )
+    assert report == check_file(SPEC, out)
+    seen = {view: (one["top1"], one["seen_by"]) for view, one in report["views"].items()}
+    assert seen == {
+        "crop": ({"float": 0.0, "exported": 0.0}, CLIENTS["crop"]),
+        "whole": ({"float": 1.0, "exported": 1.0}, CLIENTS["whole"]),
+    }
+    assert (report["view"], report["top1"]["exported"], report["images"]) == ("whole", 1.0, 8)
+    content = out.read_bytes()
+    assert metadata.view_of(content) == "whole"
+    assert "whole pictures squeezed" in metadata.about(content)["description"]
+    assert metadata.spec_of(content).hash == SPEC.hash
 
 
 @pytest.mark.parametrize(

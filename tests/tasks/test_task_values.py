@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from refusals import refused
 
 from mnv3_tf.tasks import TASKS, find_task, specs, task_of
 from mnv3_tf.training import recipe
@@ -50,6 +51,18 @@ def test_what_is_measured_after_each_epoch(name):
     task = TASKS[name]
     assert task.score.column in task.val_columns
     assert ("val_loss" in task.val_columns) == task.has_val_loss
+
+
+@EVERY
+def test_what_it_sees_of_a_picture(name):
+    task = TASKS[name]
+    assert task.view(None, "whole") == "whole"
+    assert task.view(None, None) == task.view() == task.views[0]
+    if task.targets == "classes":
+        assert task.view(None, "crop", "whole") == task.view() == "crop"
+        return
+    with refused(f"--view=crop is of no use to --task={name}, which always takes the whole"):
+        task.view("crop", "whole")
 
 
 def test_nobody_else_tells_tasks_apart_by_class_or_by_a_literal():

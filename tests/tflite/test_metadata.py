@@ -7,6 +7,8 @@ from colour_network import colour_pictures
 from mnv3_tf.errors import UserError
 from mnv3_tf.tflite import metadata
 from mnv3_tf.tflite.inspection import inspect
+from mnv3_tf.tflite.predictor import open_model
+from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.tflite.runtime import TFLiteModel
 
 NAMES = ["red", "green", "blue, or bläulich"]
@@ -43,6 +45,17 @@ def test_adding_again_replaces(file):
     other = metadata.add_metadata(once, ["a", "b", "c"])
     assert metadata.labels_of(other) == ["a", "b", "c"]
     assert metadata.labels_of(metadata.add_metadata(once, None)) is None
+
+
+def test_what_is_seen_of_a_picture_travels(file):
+    content = file("float").read_bytes()
+    assert metadata.view_of(content) is None
+    seen = metadata.add_metadata(content, NAMES, view="whole")
+    assert metadata.view_of(seen) == "whole"
+    assert metadata.labels_of(seen) == NAMES
+    assert metadata.view_of(metadata.add_metadata(seen, NAMES, view="crop")) == "crop"
+    assert metadata.view_of(metadata.add_metadata(seen, NAMES)) is None
+    assert metadata.view_of(seen.replace(b"whole", b"w\xffole")) is None
 
 
 def test_weights_are_on_16_byte_boundaries(file):
@@ -91,3 +104,17 @@ def test_mediapipe_names_the_right_class(file, tmp_path, mediapipe_answers, kind
     scores = [[c["score"] for c in sorted(t, key=lambda c: c["index"])] for t in found]
     ours = TFLiteModel(labelled).predict(pictures.astype(np.float32) / 127.5 - 1)
     np.testing.assert_allclose(scores, ours, rtol=1e-4, atol=1e-5)
+
+
+def test_mediapipe_sees_the_whole_picture(file, tmp_path, mediapipe_answers):
+    """Sampled as we do: of noise, every other way to squeeze it gives another mean colour."""
+    from PIL import Image
+
+    labelled = with_names(file("float"), tmp_path)
+    picture = np.random.default_rng(5).integers(0, 256, (97, 211, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "p.png")
+    (found,) = mediapipe_answers(labelled, [tmp_path / "p.png"])
+    scores = [category["score"] for category in sorted(found, key=lambda c: c["index"])]
+    model = open_model(labelled, reading=Reading(view="whole"))
+    (ours,) = model.classify(model.viewed(picture)[np.newaxis])
+    np.testing.assert_allclose(scores, ours, atol=1e-3)

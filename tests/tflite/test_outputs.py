@@ -223,3 +223,10 @@ def test_a_word_within_a_word_means_nothing(tmp_path):
 def test_points_beside_classes_are_left_out(tmp_path):
     content = giving((1, 17, 3), (1, 5))
     assert told(tmp_path, content).signature.order == (1,)
+
+
+def test_an_answer_that_is_no_number_is_none(tmp_path):
+    """Its largest would be class 0, for every picture."""
+    model = opened(tmp_path, colour_classifier([("ADD", np.float32(np.nan))]))
+    with refused(model.path, "no number (NaN)", "pixels as 0..1"):
+        model.classify(BLUE[np.newaxis] / np.float32(127.5) - 1)

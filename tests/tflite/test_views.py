@@ -1,11 +1,14 @@
 """Pictures without TensorFlow are what evaluation sees with it."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from mnv3_tf.data import decode
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tflite import views
 from mnv3_tf.upright import read_picture
 
@@ -26,24 +29,33 @@ def stored(folder, pixels, name="p.png", **options):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("resolution", [96, 224])
-def test_classifiers_see_the_same_centre(size, resolution):
+@pytest.mark.parametrize("view", get_args(View))
+def test_classifiers_see_the_same(view, size, resolution):
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    expected = decode.evaluation_view(picture, resolution)
-    np.testing.assert_allclose(views.centre(picture, (resolution, resolution)), expected, atol=1e-4)
+    expected = decode.evaluation_view(picture, resolution, view)
+    found = views.VIEWS[view](picture, (resolution, resolution))
+    np.testing.assert_allclose(found, expected, atol=1e-3 if view == "whole" else 1e-4)
+
+
+def test_the_whole_is_sampled_between_the_nearest_pixels():
+    line = np.array([[0, 100, 200, 40, 80, 120, 250]], np.uint8)[..., None].repeat(3, -1)
+    seen = (views.whole(line, (1, 4))[0, :, 0] + 1) * 127.5
+    # At 0, 1.75, 3.5 and 5.25 of seven pixels.
+    np.testing.assert_allclose(seen, [0, 175, 60, 152.5], atol=1e-3)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("target", [(96, 96), (180, 240)])
-def test_the_whole_is_squeezed_the_same(size, target):
+def test_boxes_and_masks_see_the_same(size, target):
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     expected = decode.normalize(decode.resize_bilinear(picture, target))
-    np.testing.assert_allclose(views.whole(picture, target), expected, atol=1e-4)
+    np.testing.assert_allclose(views.smoothed(picture, target), expected, atol=1e-4)
 
 
 def test_an_oblong_view_is_cut_from_the_middle():
-    seen = views.centre(smooth(300, 300), (64, 128))
+    seen = views.crop(smooth(300, 300), (64, 128))
     assert seen.shape == (64, 128, 3)
-    whole = views.whole(smooth(300, 300), (146, 146))
+    whole = views.smoothed(smooth(300, 300), (146, 146))
     np.testing.assert_allclose(seen, whole[41:105, 9:137], atol=1e-5)
 
 
@@ -53,6 +65,6 @@ def test_real_photographs_look_the_same(shared):
     assert len(paths) > 6
     for path in paths:
         expected = decode.evaluation_view(decode.decode(tf.constant(path.read_bytes())), 224)
-        found = views.centre(read_picture(path), (224, 224))
+        found = views.crop(read_picture(path), (224, 224))
         levels = np.abs(found - expected) * 127.5
         assert levels.max() < 0.1, path

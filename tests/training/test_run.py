@@ -115,6 +115,7 @@ class TestFiles:
         assert recorded["plan"] == {"steps_per_epoch": 6, "total_steps": 12, "epochs": 2}
         assert recorded["preprocessing"]["range"] == [-1.0, 1.0]
         assert recorded["preprocessing"]["resolution"] == 32
+        assert (recorded["settings"]["view"], recorded["preprocessing"]["view"]) == (None, "crop")
         assert recorded["seed"] == 3
         assert recorded["versions"]["tensorflow"] == tf.__version__
 

@@ -8,6 +8,7 @@ import pytest
 from making import colours
 from refusals import refused
 
+from mnv3_tf.data.dataset import Split
 from mnv3_tf.data.sources import open_dataset
 from mnv3_tf.training.trained import load_run
 
@@ -45,6 +46,21 @@ def test_test_beside_train_and_val(train, made, tested, tmp_path):
     summary = train(dataset=f"folder:{whole}", test=f"folder:{whole}/", steps=1)
     assert summary["test_images"] == 10
     assert {"test_top1", "test_top5", "val_top1"} <= summary.keys()
+
+
+def test_what_judges_is_seen_as_asked(train, made, tested, run, monkeypatch):
+    seen, batches = [], Split.eval_batches
+
+    def keep(split, *asked, **more):
+        seen.append((len(split), split.view))
+        return batches(split, *asked, **more)
+
+    monkeypatch.setattr(Split, "eval_batches", keep)
+    train(view="whole", test=f"folder:{tested('other')}", steps=1)
+    assert set(seen) == {(15, "whole"), (10, "whole")}
+    recorded = run.recorded()
+    assert (recorded["settings"]["view"], recorded["preprocessing"]["view"]) == ("whole", "whole")
+    assert load_run(run.path).view == "whole"
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ class TestBadInput:
                 {"task": "detect", "teacher": "runs/x"},
                 "--teacher=runs/x is of no use to --task=detect",
             ),
+            ({"task": "detect", "view": "crop"}, "--view=crop is of no use to --task=detect"),
+            ({"view": "centre"}, "--view=centre is not one of crop, whole"),
             ({"task": "dance"}, "--task=dance is not one of classify, detect"),
             ({"strategy": "many"}, "--strategy=many is not one of auto, one"),
             ({"precision": "int8"}, "--precision=int8 is not one of auto, float32"),

@@ -49,6 +49,17 @@ def test_a_prefix_is_dropped(prefix: str, tmp_path: Path) -> None:
     check_same(found.layers, LAYERS)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_what_is_no_number_is_refused(wrong: float, tmp_path: Path) -> None:
+    """A network of it would find class 0 in every picture."""
+    name = next(name for name in TENSORS if name.endswith("running_var"))
+    value = TENSORS[name].copy()
+    value[-1] = wrong
+    path = write(tmp_path / "a.safetensors", TENSORS | {name: value})
+    with refused(path, "no finite number (moving_variance of conv_bn)"):
+        read(path)
+
+
 @pytest.mark.parametrize(
     ("raw", "averaged"),
     [
