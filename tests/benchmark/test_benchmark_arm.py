@@ -7,7 +7,7 @@ import tiny
 from commands import call, last_json
 from refusals import check_command, refused
 
-from benchmark import arm, latency
+from benchmark import arm, compare, latency
 from mnv3_tf.measuring.arm import count_results, installation
 from mnv3_tf.measuring.arm.count_results import CountSettings
 from mnv3_tf.measuring.arm.counting import Counter
@@ -102,3 +102,44 @@ def test_latency_counts_on_arm(files, capsys):
 )
 def test_what_cannot_be_counted_is_refused(files, tmp_path, capsys, words, named):
     check_command(latency, [f"--models={files[0]}", *words], named, capsys, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("instructions", "verdict", "status"),
+    [
+        (8_000_100, "no difference", 0),
+        (8_030_000, "slower", 0),
+        (8_050_000, "slower", 1),
+        (7_990_000, "faster", 0),
+    ],
+)
+def test_counts_are_guarded_to_half_a_percent(
+    files, tmp_path, capsys, instructions, verdict, status
+):
+    """Of eight million; a hundred thousandth is within what two runs differ by."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert call(arm, f"--models={','.join(files)}", f"--out={before}") == 0
+    results = json.loads((before / "results.json").read_text())
+    results["models"][0]["instructions"] = instructions
+    after.mkdir()
+    (after / "results.json").write_text(json.dumps(results))
+    capsys.readouterr()
+    assert call(compare, before, after, "--json") == status
+    told = last_json(capsys.readouterr().out)
+    assert told["bound"] == 0.5
+    change = told["changes"][0]
+    assert (change["verdict"], change["regression"]) == (verdict, bool(status))
+    assert (change["before_instructions"], change["after_instructions"]) == (8e6, instructions)
+    assert told["changes"][1]["verdict"] == "no difference"
+
+
+def test_counts_are_not_compared_with_times(files, tmp_path, capsys):
+    assert call(arm, f"--models={files[0]},{files[1]}", f"--out={tmp_path / 'counts'}") == 0
+    machine = {"cpu": "", "versions": {"ai-edge-litert": ""}}
+    settings = {"threads": 1, "delegate": True}
+    row = {"name": "none", "median_us": 1.0, "rounds_us": [1.0]}
+    times = {"schema_version": 1, "machine": machine, "settings": settings, "models": [row]}
+    (tmp_path / "times.json").write_text(json.dumps(times))
+    named = ["counts is in million instructions", "times.json in ms"]
+    words = [tmp_path / "counts", tmp_path / "times.json"]
+    check_command(compare, words, named, capsys, tmp_path)

@@ -45,7 +45,7 @@ DEFAULTS = {
         "out": None,
         "json": False,
     },
-    "compare": {"results": [], "bound": 5.0, "force": False, "json": False},
+    "compare": {"results": [], "bound": None, "force": False, "json": False},
     "demo": {"out": "demo", "steps": None, "json": False},
     "docs": {"docs": "docs", "results": None},
     "input_pipeline": {
