@@ -31,7 +31,7 @@ def main(args: flags.FlagValues) -> None:
 def parse(found: LatencyResults | CountResults) -> Measurement:
     if "devices" in found:
         return parse_counts(cast(CountResults, found))
-    return parse_times(cast(LatencyResults, found))
+    return parse_times(found)
 
 
 def parse_counts(found: CountResults) -> Measurement:

@@ -135,6 +135,7 @@ def test_counts_are_guarded_to_half_a_percent(
 
 def test_counts_are_not_compared_with_times(files, tmp_path, capsys):
     assert call(arm, f"--models={files[0]},{files[1]}", f"--out={tmp_path / 'counts'}") == 0
+    capsys.readouterr()
     machine = {"cpu": "", "versions": {"ai-edge-litert": ""}}
     settings = {"threads": 1, "delegate": True}
     row = {"name": "none", "median_us": 1.0, "rounds_us": [1.0]}
