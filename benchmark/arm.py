@@ -81,7 +81,10 @@ def _shares(rows: Sequence[CountRow]) -> Iterator[tuple[str, ...]]:
     for name in dict.fromkeys(name for part in parts for name in part):
         yield (
             name,
-            *(_share(part.get(name, 0), row) for part, row in zip(parts, rows, strict=True)),
+            *(
+                _share(part[name], row) if name in part else "-"
+                for part, row in zip(parts, rows, strict=True)
+            ),
         )
     yield ("all", *(_share(sum(part.values()), row) for part, row in zip(parts, rows, strict=True)))
 

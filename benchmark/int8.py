@@ -8,6 +8,9 @@ network takes the trained one's place, which is enough for timing.
 
     python -m benchmark int8 --model=small --weights=imagenet --calibration=folder:photos \
         --dataset=csv:labels.csv --methods=stock,ptq,qat --out=int8
+    python -m benchmark int8 --model=small --device=arm:cortex-a76,arm:cortex-a73 --out=int8
+
+With ARM cores the files are counted (see benchmark arm) and not timed.
 """
 
 import json
@@ -18,11 +21,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from absl import flags
 
-from benchmark import int8_results
+from benchmark import arm, int8_results
 from benchmark.int8_results import MadeFile
+from benchmark.latency import counting, define_device_flag
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write
+from mnv3_tf.measuring.arm import count_results
 from mnv3_tf.measuring.latency import HostSettings
+from mnv3_tf.measuring.timers import HOST
 from mnv3_tf.networks.spec import NetworkSpec
 from mnv3_tf.tasks import CLASSIFY
 from mnv3_tf.tasks.flags import define_network_flags
@@ -83,11 +89,13 @@ def define_flags(values: flags.FlagValues) -> None:
     define_network_flags(values)
     define(values, Int8Settings)
     define(values, HostSettings, without=("seed", "delegate"))
+    define_device_flag(values)
     cli.define_json_flag(values)
 
 
 def main(args: flags.FlagValues) -> None:
     asked, timing = read(args, Int8Settings), read(args, HostSettings, delegate="xnnpack")
+    on_arm = None if args.device == [HOST] else counting(args.device, timing)
     named, head = read(args, NamedNetwork), read(args, Head)
     whole = make_spec(named, head, pretrained=False)
     if whole.task != CLASSIFY.name:
@@ -98,6 +106,14 @@ def main(args: flags.FlagValues) -> None:
     for row in _workshop(asked, timing.threads, spec).make(asked.methods, asked.qat_steps):
         print(f"Made {row['path']}")
         rows.append(row)
+    if on_arm:
+        paths = [row["path"] for row in rows if not row["error"]]
+        counted = count_results.count_files(paths, on_arm)
+        count_results.write_results(counted, asked.out)
+        arm.show(counted)
+        if args.json:
+            print(json.dumps(counted))
+        return
     # The seed is one flag of both.
     again = command("benchmark int8", named, head, asked, replace(timing, seed=0))
     results = int8_results.time_files(rows, timing, again)

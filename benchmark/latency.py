@@ -29,9 +29,7 @@ from mnv3_tf.ui.settings import define, read
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("models", [], "The .tflite files; the first is 1x.", flag_values=values)
     define(values, HostSettings)
-    flags.DEFINE_list(
-        "device", [HOST], "host, or ARM cores, as benchmark arm takes them.", flag_values=values
-    )
+    define_device_flag(values)
     flags.DEFINE_string("out", None, "Folder for results.json and latency.png.", flag_values=values)
     cli.define_json_flag(values)
 
@@ -49,6 +47,12 @@ def main(args: flags.FlagValues) -> None:
         latency.write_results(results, args.out)
     if args.json:
         print(json.dumps(results))
+
+
+def define_device_flag(values: flags.FlagValues) -> None:
+    flags.DEFINE_list(
+        "device", [HOST], "host, or ARM cores, as benchmark arm takes them.", flag_values=values
+    )
 
 
 def counting(devices: list[str], settings: HostSettings) -> CountSettings:

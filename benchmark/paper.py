@@ -8,6 +8,7 @@ network and precision.
     python -m benchmark paper --out=paper
     python -m benchmark paper --tables=hard_swish --reports=small.report.json --out=paper
     python -m benchmark paper --tables=segmentation_full --out=paper       (only by name; 8 GB)
+    python -m benchmark paper --device=arm:cortex-a76 --out=paper     (counted, see benchmark arm)
 
 Leaves a JSON file and a plot for each table, and frontier plots. A table that is there already,
 measured with the same settings on this machine, is not measured again.
@@ -21,12 +22,17 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 from absl import flags
 
+from benchmark import arm
+from benchmark.latency import counting, define_device_flag
 from mnv3_tf.errors import UserError
 from mnv3_tf.files import atomic_write, read_object, write_json
+from mnv3_tf.measuring.arm import count_results
+from mnv3_tf.measuring.arm.count_results import CountResults, CountSettings
 from mnv3_tf.measuring.latency import HostSettings, RecordedSettings
 from mnv3_tf.measuring.machine import Machine
 from mnv3_tf.measuring.published import CITYSCAPES_SIZE
 from mnv3_tf.measuring.statistics import RoundFigures
+from mnv3_tf.measuring.timers import HOST
 from mnv3_tf.tasks import CLASSIFY, SEGMENT
 from mnv3_tf.tflite import reports
 from mnv3_tf.tflite.reports import ExportReport
@@ -125,6 +131,7 @@ def define_flags(values: flags.FlagValues) -> None:
         "reports", [], "Reports of exports, for accuracy evaluated here.", flag_values=values
     )
     define(values, HostSettings, without=("seed", "delegate"), defaults={"rounds": 40})
+    define_device_flag(values)
     flags.DEFINE_bool("overwrite", False, "Measure tables again.", flag_values=values)
     flags.DEFINE_string("out", None, "Folder for tables and plots.", flag_values=values)
     cli.define_json_flag(values)
@@ -140,9 +147,15 @@ def main(args: flags.FlagValues) -> None:
         if name not in TABLES:
             raise UserError(f"--tables={name} is unknown; choose from {', '.join(TABLES)}.")
     settings = read(args, HostSettings, seed=0, delegate="xnnpack")
+    names = args.tables or [name for name, table in TABLES.items() if table.by_default]
+    if args.device != [HOST]:
+        counted = count_tables(names, counting(args.device, settings), Path(args.out))
+        if args.json:
+            print(json.dumps(counted))
+        return
     reported, out = read_reports(args.reports), Path(args.out)
     found: dict[str, MeasuredTable] = {}
-    for name in args.tables or [name for name, table in TABLES.items() if table.by_default]:
+    for name in names:
         file, task = out / f"{name}.json", TABLES[name].task
         result = None if args.overwrite else read_same(file, name, settings)
         if result is None:
@@ -161,6 +174,21 @@ def main(args: flags.FlagValues) -> None:
     print(f"{paper_lines.explanation(TABLES[name].task for name in found)} Written: {out}")
     if args.json:
         print(json.dumps(found))
+
+
+def count_tables(
+    names: Sequence[str], settings: CountSettings, out: Path
+) -> dict[str, CountResults]:
+    """Counts every network of these tables on ARM cores, each table into a folder of `out`."""
+    from benchmark.paper_tables import TABLES
+
+    found = {}
+    for name in names:
+        files = [str(write_file(row, out / "models" / name)) for row in TABLES[name].rows()]
+        found[name] = count_results.count_files(files, settings)
+        arm.show(found[name])
+        count_results.write_results(found[name], out / f"{name}_arm")
+    return found
 
 
 def measure_table(name: str, settings: HostSettings, folder: Path) -> MeasuredTable:

@@ -25,8 +25,28 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """What is compared: shown in `unit`, of which one is `scale`, and in JSON under `key`.
+
+    `bound` is in percent. What differs by less than the part `jitter` is no difference.
+    """
+
+    unit: str
+    scale: float
+    key: str
+    bound: float
+    jitter: float
+
+
+TIMES = Quantity("ms", 1e3, "us", 5.0, 0.0)
+COUNTS = Quantity("million instructions", 1e6, "instructions", 0.5, 1e-4)
+
+
+@dataclass(frozen=True)
 class Timing:
     """One model in one measurement; `median_us` is None where it failed.
+
+    Counts take the place of microseconds where a measurement is of COUNTS.
 
     Raises ValueError for what is no time: a ratio with it would pass for no difference.
     """
@@ -52,6 +72,7 @@ class Measurement:
 
     conditions: Sequence[tuple[str, object]]
     timings: Mapping[Hashable, Timing]
+    quantity: Quantity = TIMES
 
 
 @dataclass(frozen=True)
@@ -66,7 +87,9 @@ class Form(Generic[R]):
 
 @dataclass(frozen=True)
 class Change:
-    """Times in microseconds; `ratio` is after by before, `low` and `high` its 95 % interval."""
+    """Times in microseconds, or counts; `ratio` is after by before, `low` and `high` its 95 %
+    interval.
+    """
 
     model: str
     threads: int
@@ -82,7 +105,11 @@ class Change:
 def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_list("results", [], "Two folders or results.json; bare.", flag_values=values)
     flags.DEFINE_float(
-        "bound", 5.0, "Percent by which a model may become slower.", 0.0, flag_values=values
+        "bound",
+        None,
+        f"Percent by which a model may become slower; {TIMES.bound:g}, of counts {COUNTS.bound:g}.",
+        0.0,
+        flag_values=values,
     )
     flags.DEFINE_bool(
         "force", False, "Compare what was measured under other conditions too.", flag_values=values
@@ -99,6 +126,13 @@ def compare(form: Form[R], args: flags.FlagValues) -> None:
     before, after = (read(form, path) for path in args.results)
     if not before.timings:
         raise UserError(f"{args.results[0]} holds no model to guard; measure again.")
+    if before.quantity != after.quantity:
+        raise UserError(
+            f"{args.results[0]} is in {before.quantity.unit}, {args.results[1]} in "
+            f"{after.quantity.unit}; give two of one kind."
+        )
+    quantity = before.quantity
+    bound = quantity.bound if args.bound is None else args.bound
     differences = find_differences(before, after)
     if differences and not args.force:
         raise UserError(
@@ -108,16 +142,18 @@ def compare(form: Form[R], args: flags.FlagValues) -> None:
     for text in differences:
         print(f"Warning: {text}")
     changes = [
-        change_between(old, after.timings.get(key), args.bound)
+        change_between(old, after.timings.get(key), bound, quantity.jitter)
         for key, old in before.timings.items()
     ]
-    tables.show("Before and after, in ms", COLUMNS, [_row(change) for change in changes])
+    rows = [_row(change, quantity.scale) for change in changes]
+    tables.show(f"Before and after, in {quantity.unit}", COLUMNS, rows)
     if args.json:
-        print(json.dumps({"bound": args.bound, "changes": [asdict(change) for change in changes]}))
+        told = [_told(change, quantity.key) for change in changes]
+        print(json.dumps({"bound": bound, "changes": told}))
     worse = [change for change in changes if change.regression]
     if worse:
-        told = ", ".join(f"{change.model} ({change.verdict})" for change in worse)
-        raise Failure(f"Worse by more than {args.bound:g} %: {told}.")
+        names = ", ".join(f"{change.model} ({change.verdict})" for change in worse)
+        raise Failure(f"Worse by more than {bound:g} %: {names}.")
 
 
 def read(form: Form[R], path: str) -> Measurement:
@@ -147,7 +183,7 @@ def find_differences(before: Measurement, after: Measurement) -> list[str]:
     return [f"{name} is {old} and {new}" for (name, old), (_, new) in pairs if old != new]
 
 
-def change_between(old: Timing, new: Timing | None, bound: float) -> Change:
+def change_between(old: Timing, new: Timing | None, bound: float, jitter: float = 0.0) -> Change:
     """Whether a model became slower; one that does no longer work is a regression too."""
     import numpy as np
 
@@ -164,10 +200,10 @@ def change_between(old: Timing, new: Timing | None, bound: float) -> Change:
     beyond = ratio.value > 1 + bound / 100
     if min(len(after), len(before)) < statistics.FEWEST_ROUNDS:
         verdict, regression = "too few rounds", beyond
-    elif ratio.low > 1:
+    elif ratio.low > 1 + jitter:
         verdict, regression = "slower", beyond
     else:
-        verdict, regression = ("faster" if ratio.high < 1 else "no difference"), False
+        verdict, regression = ("faster" if ratio.high < 1 - jitter else "no difference"), False
     return Change(
         old.model,
         old.threads,
@@ -181,9 +217,14 @@ def change_between(old: Timing, new: Timing | None, bound: float) -> Change:
     )
 
 
-def _row(change: Change) -> tuple[str, ...]:
-    def ms(value: float | None) -> str:
-        return "-" if value is None else f"{value / 1e3:.3f}"
+def _told(change: Change, key: str) -> dict[str, object]:
+    """With the quantity's name in the keys."""
+    return {name.replace("_us", f"_{key}"): value for name, value in asdict(change).items()}
+
+
+def _row(change: Change, scale: float) -> tuple[str, ...]:
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value / scale:.3f}"
 
     def percent(*ratios: float | None) -> str:
         known = [f"{100 * (ratio - 1):+.1f}" for ratio in ratios if ratio is not None]
@@ -192,8 +233,8 @@ def _row(change: Change) -> tuple[str, ...]:
     return (
         change.model,
         str(change.threads),
-        ms(change.before_us),
-        ms(change.after_us),
+        shown(change.before_us),
+        shown(change.after_us),
         percent(change.ratio),
         percent(change.low, change.high),
         change.verdict,

@@ -197,7 +197,7 @@ def open_latency(
             "--latency=madds or --latency=measured."
         )
     table = LatencyTable.read(settings.latency_table)
-    for name in ("device", "threads", "delegate"):
+    for name in ("device", "threads", "delegate", "counted"):
         theirs = table.conditions.get(name)
         ours = timer.conditions.get(name) if timer else theirs
         if theirs != ours:

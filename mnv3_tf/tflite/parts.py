@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from mnv3_tf.tflite.model_graph import Graph, read_graph
+from mnv3_tf.tflite.model_graph import Graph, OperatorNode, read_graph
 from mnv3_tf.tflite.packing import pack_model
 
 
@@ -12,21 +12,37 @@ def split(content: bytes) -> Iterator[tuple[str, bytes]]:
     """Each operator's name, and its file with the constants that it reads.
 
     What unpacks constants, as in float16 files, goes with the operator that reads them, and is no
-    part itself: a runtime does it once. `content` is of a file that the runtime has verified.
+    part itself: a runtime does it once. A gate goes with the operator that multiplies by it what
+    the gate is made of: of "ADD, MUL" XNNPACK makes one operator, h-swish. `content` is of a file
+    that the runtime has verified.
     """
     from ai_edge_litert import schema_py_generated as schema
 
     graph, tree = read_graph(content), schema.ModelT.InitFromPackedBuf(content, 0)
-    subgraph = tree.subgraphs[0]
-    for node, operator in zip(graph.operators, subgraph.operators, strict=True):
-        if all(_is_fixed(graph, number) for number in node.inputs):
+    gates = {op.index: gate for op in graph.operators if (gate := _gate(graph, op))}
+    inside = {gate.index for gate in gates.values()}
+    for node in graph.operators:
+        if node.index in inside or all(_is_fixed(graph, number) for number in node.inputs):
             continue
+        nodes = [gates[node.index], node] if node.index in gates else [node]
         unpacking = [
-            subgraph.operators[graph.producers[number].index]
-            for number in node.inputs
+            graph.producers[number]
+            for number in dict.fromkeys(number for each in nodes for number in each.inputs)
             if number in graph.producers and _is_fixed(graph, number)
         ]
-        yield node.op, _file(schema, tree, graph, [*unpacking, operator])
+        operators = [tree.subgraphs[0].operators[each.index] for each in (*unpacking, *nodes)]
+        yield ", ".join(each.op for each in nodes), _file(schema, tree, graph, operators)
+
+
+def _gate(graph: Graph, node: OperatorNode) -> OperatorNode | None:
+    """Who makes one of its inputs, for it alone, of another of them."""
+    for number in node.inputs:
+        maker = graph.producers.get(number)
+        read = {k for k in maker.inputs if not _is_fixed(graph, k)} if maker else set()
+        alone = graph.readers(number) == [node] and number not in graph.outputs
+        if read and read <= set(node.inputs) and alone:
+            return maker
+    return None
 
 
 def _is_fixed(graph: Graph, tensor: int) -> bool:

@@ -75,7 +75,7 @@ class Counter:
         with tempfile.TemporaryDirectory() as folder:
             files, names = [], []
             for number, (name, content) in enumerate(parts.split(path.read_bytes())):
-                files.append(Path(folder) / f"{number}_{name}.tflite")
+                files.append(Path(folder) / f"{number} {name}.tflite")
                 files[-1].write_bytes(content)
                 names.append(name)
             total = collections.Counter[str]()

@@ -173,6 +173,7 @@ def _unpack_debian(downloads: Path, root: Path) -> list[str]:
             "APT::Architecture": "arm64",
             "APT::Architectures": "arm64",
             "APT::Sandbox::User": "",
+            "APT::Update::Error-Mode": "any",
             "Dir::Etc::SourceList": debs / "sources.list",
             "Dir::Etc::SourceParts": "-",
             "Dir::State": debs / "state",
