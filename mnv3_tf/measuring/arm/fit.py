@@ -25,9 +25,11 @@ Array = Any
 
 NOISE = 0.03
 """Of a latency about the two constants, as a part of it. Outliers weigh less than its square."""
-OWN, CORE, KIND, PHONE = 0.1, 0.4, 1.0, 0.15
-"""Spreads of logarithms: of a core's constants with one precision and runtime about what its kind
-and the core itself let expect, of cores about their kind, of kinds about `START`, and of phones."""
+OWN, CORE, PHONE = (0.05, 0.1), (0.4, 0.4), 0.1
+KIND = (1.0, 0.3)
+"""Spreads of logarithms, of cycles and of bytes: of a core's constants with one precision and
+runtime about what its kind and the core itself let expect, of cores about their kind, of kinds
+about `START` (a byte comes at much the same pace whatever computes on it), and of phones."""
 START = (0.7, 0.25)
 """Cycles an instruction and nanoseconds a byte."""
 
@@ -71,38 +73,58 @@ class Fit:
         group = [self._groups[group_of(point)] for point in points]
         phone = [self._phones[_phone(point)] for point in points]
         cores = {point.published.core.name: point.published.core for point in points}
-        kind = [self._kinds[_kind(cores[name], q, runtime)] for name, q, runtime in self._groups]
-        core = [self._cores[name] for name, *_ in self._groups]
+        group_kinds = [
+            self._kinds[_kind(cores[name], q, runtime)] for name, q, runtime in self._groups
+        ]
+        group_cores = [self._cores[name] for name, *_ in self._groups]
         work = np.array([measure(point) for point in points], float).T / 1e6
         work[0] /= [point.published.ghz for point in points]
         taken = np.log([point.published.ms for point in points])
         # A core's phones have the core's constants in their middle.
         alike = np.equal.outer(*[[name for name, _ in self._phones]] * 2).astype(float)
         centred = np.eye(len(alike)) - alike / alike.sum(1, keepdims=True)
-        start = np.log(START)[:, np.newaxis]
         parts = np.cumsum([2 * len(n) for n in (self._groups, self._kinds, self._cores)])
 
         def divided(values: Array) -> list[Array]:
             *pairs, phones = np.split(values, parts)
             return [*(pair.reshape(2, -1) for pair in pairs), centred @ phones]
 
-        def residuals(values: Array) -> Array:
-            groups, kinds, own, phones = divided(values)
-            logs = np.log((np.exp(groups[:, group]) * work).sum(0)) + phones[phone]
-            expected = kinds[:, kind] + own[:, core]
-            priors = (
-                (groups - expected) / OWN,
-                (kinds - start) / KIND,
-                own / CORE,
-                phones / PHONE,
-            )
-            return np.concatenate([_soft((logs - taken) / NOISE), *map(np.ravel, priors)])
-
         begin = np.zeros(parts[-1] + len(self._phones))
         begin[: parts[1]] = np.concatenate(
             [np.repeat(np.log(START), len(n)) for n in (self._groups, self._kinds)]
         )
-        found = least_squares(residuals, begin).x
+        # Those of groups are about the sum of two others, and all others about where they begin.
+        sizes = np.diff(parts, prepend=0, append=len(begin))
+        halves = np.repeat(sizes[:3] // 2, 2)
+        spreads = np.repeat([*OWN, *KIND, *CORE, PHONE], [*halves, sizes[3]])
+        priors = np.eye(len(begin))
+        for term in range(2):
+            rows = term * len(group_kinds) + np.arange(len(group_kinds))
+            priors[rows, parts[0] + term * len(self._kinds) + np.array(group_kinds)] = -1
+            priors[rows, parts[1] + term * len(self._cores) + np.array(group_cores)] = -1
+        priors /= spreads[:, np.newaxis]
+
+        def logs_of(values: Array) -> tuple[Array, Array]:
+            """Of the points' times, and the share of each of the two terms in them."""
+            groups, *_, phones = divided(values)
+            terms = np.exp(groups[:, group]) * work
+            return np.log(terms.sum(0)) + phones[phone], terms / terms.sum(0)
+
+        def residuals(values: Array) -> Array:
+            logs, _ = logs_of(values)
+            return np.concatenate([_soft((logs - taken) / NOISE)[0], priors @ (values - begin)])
+
+        def slopes(values: Array) -> Array:
+            logs, shares = logs_of(values)
+            data = np.zeros((len(points), len(values)))
+            rows = np.arange(len(points))
+            for term, share in enumerate(shares):
+                data[rows, term * len(self._groups) + np.array(group)] = share
+            data[:, parts[-1] :] = centred[phone]
+            weight = _soft((logs - taken) / NOISE)[1] / NOISE
+            return np.concatenate([weight[:, np.newaxis] * data, priors])
+
+        found = least_squares(residuals, begin, slopes).x
         self._of_groups, self._of_kinds, self._of_cores, self._of_phones = divided(found)
 
     def constants(self, core: Core, quantize: str, runtime: str) -> Constants | None:
@@ -151,9 +173,14 @@ def _constants(logs: Array) -> Constants:
     return Constants(*map(float, np.exp(logs)))
 
 
-def _soft(residuals: Array) -> Array:
-    """Squares sum to 2 (sqrt(1 + r^2) - 1): an outlier has but a linear say."""
-    return np.sign(residuals) * np.sqrt(2 * (np.sqrt(1 + residuals**2) - 1))
+def _soft(residuals: Array) -> tuple[Array, Array]:
+    """Residuals whose squares sum to 2 (sqrt(1 + r^2) - 1), and their slopes: an outlier has but a
+    linear say.
+    """
+    root = np.sqrt(1 + residuals**2)
+    # r / sqrt(root + 1) times sqrt(2) is sqrt(2 (root - 1)) with its sign, and finite at 0.
+    slopes = np.sqrt((root + 1) / 2) / root
+    return residuals * np.sqrt(2 / (root + 1)), slopes
 
 
 @dataclass(frozen=True)
