@@ -43,7 +43,7 @@ def main(args: flags.FlagValues) -> None:
         if not args.models:
             return
     if args.fit:
-        arm_fit.fit(args.out)
+        arm_fit.fit_constants(args.out)
         return
     report(args, read(args, CountSettings))
 

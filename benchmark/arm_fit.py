@@ -5,21 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv3_tf.errors import Failure
-from mnv3_tf.measuring.arm import anchors, constants, installation
-from mnv3_tf.measuring.arm.constants import Errors, Fitted, Prediction
+from mnv3_tf.measuring.arm import anchors, constants, fit, installation
+from mnv3_tf.measuring.arm.constants import Errors, Fitted
 from mnv3_tf.measuring.arm.counting import Counter
+from mnv3_tf.measuring.arm.fit import LeftOut
 from mnv3_tf.ui import figures, tables
 
 PLOT = "fit.png"
 TITLES = {
-    ("none", anchors.XNNPACK): "float, XNNPACK",
-    ("int8", anchors.XNNPACK): "int8, XNNPACK",
-    ("none", anchors.BUILTIN): "float, built-in kernels",
-    ("int8", anchors.BUILTIN): "int8, built-in kernels",
+    ("none", anchors.XNNPACK): "float XNNPACK",
+    ("int8", anchors.XNNPACK): "int8 XNNPACK",
+    ("none", anchors.BUILTIN): "float built-in",
+    ("int8", anchors.BUILTIN): "int8 built-in",
 }
+"""Of tables and plots, by precision and whose kernels."""
 
 
-def fit(out: str | None) -> Fitted:
+def fit_constants(out: str | None) -> Fitted:
     """Counts what is not counted yet, fits, writes constants.json of the package, and shows it.
 
     The folder `out` receives fit.png. Raises UserError where the machine is not set up.
@@ -35,7 +37,8 @@ def fit(out: str | None) -> Fitted:
     constants.write(found)
     show(found)
     if out:
-        plot(found["predictions"], Path(out) / PLOT)
+        without_family = fit.left_out(points, fit.PARTS["family"], fit.by_instructions)
+        plot(list(without_family), Path(out) / PLOT)
         print(f"Written: {Path(out) / PLOT}.")
     return found
 
@@ -49,10 +52,10 @@ def _count() -> None:
 
 
 def show(found: Fitted) -> None:
-    """Prints the constants, and the errors of what was left out."""
+    """Prints the constants, and the errors of what was left out beside the median of MACs alone."""
     tables.show(
-        "Constants",
-        ("core", "what", "cycles/instr.", "GB/s", "points", "grade", "interval"),
+        "Constants: cycles an instruction, bytes of weights a second",
+        ("core", "what", "cycles", "GB/s", "points", "grade", "interval"),
         [
             (
                 row["core"],
@@ -70,7 +73,7 @@ def show(found: Fitted) -> None:
     together = [row for row in found["errors"] if row["core"] is None]
     tables.show(
         "Errors of points left out",
-        ("left out", "what", "points", "median", "p90", "worst", "held", "median by MACs"),
+        ("left out", "what", "points", "median", "p90", "worst", "held", "by MACs"),
         [
             (
                 row["left_out"],
@@ -96,24 +99,21 @@ def _by_macs(rows: Sequence[Errors], row: Errors) -> Errors:
     )
 
 
-def plot(predictions: Sequence[Prediction], path: Path) -> None:
+def plot(predicted: Sequence[LeftOut], path: Path) -> None:
     """Each published latency beside what the others let expect, without its family."""
     figure = figures.new(9, 8.4)
     for axes, (what, title) in zip(figure.subplots(2, 2).flat, TITLES.items(), strict=True):
-        some = [row for row in predictions if (row["quantize"], row["runtime"]) == what]
-        for core in sorted({row["core"] for row in some}):
-            own = [row for row in some if row["core"] == core]
-            axes.scatter(
-                [row["published_ms"] for row in own],
-                [row["predicted_ms"] for row in own],
-                s=16,
-                alpha=0.8,
-                label=core,
-            )
+        by_core: dict[str, list[tuple[float, float]]] = {}
+        for one in predicted:
+            core, *of = fit.group_of(one.point)
+            if tuple(of) == what:
+                by_core.setdefault(core, []).append((one.point.published.ms, one.ms))
+        for core, pairs in sorted(by_core.items()):
+            axes.scatter(*zip(*pairs, strict=True), s=16, alpha=0.8, label=core)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        if some:
-            ends = [row[name] for row in some for name in ("published_ms", "predicted_ms")]
+        if by_core:
+            ends = [ms for pairs in by_core.values() for pair in pairs for ms in pair]
             line = [min(ends) * 0.9, max(ends) * 1.1]
             axes.plot(line, line, color="#888888", linewidth=0.8)
             axes.legend(fontsize=7)

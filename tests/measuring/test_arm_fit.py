@@ -157,6 +157,8 @@ class TestFitted:
         for other in ("dynamic", "int8"):
             assert estimate.estimate(replace(count, quantize=other), find("arm:pixel2")) is None
         assert estimate.estimate(count, find("arm:pixel2"), delegate=False) is None
+        assert estimate.basis(find("arm:pixel2")) == "float anchored"
+        assert estimate.basis(find("arm:pixel4")) == "float borrowed"
         plain = estimate.microseconds(count, find("arm:pixel2"), delegate=False)
         assert plain == pytest.approx(1e8 / 2360)
 

@@ -67,22 +67,10 @@ class Errors(TypedDict):
     held: float | None
 
 
-class Prediction(TypedDict):
-    """A point for the plot: as published, and as predicted without its family."""
-
-    network: str
-    core: str
-    quantize: str
-    runtime: str
-    published_ms: float
-    predicted_ms: float
-
-
 class Fitted(TypedDict):
     counted_with: str
     constants: list[CoreConstants]
     errors: list[Errors]
-    predictions: list[Prediction]
 
 
 MEASURES = {"instructions": fit.by_instructions, "macs": fit.by_macs}
@@ -100,17 +88,6 @@ def make(points: Sequence[Point], counted_with: str) -> Fitted:
         "counted_with": counted_with,
         "constants": list(_constants(whole, points, missed)),
         "errors": [row for (part, by), some in missed.items() for row in _errors(part, by, some)],
-        "predictions": [
-            {
-                "network": one.point.published.network.name,
-                "core": one.point.published.core.name,
-                "quantize": one.point.published.network.quantize,
-                "runtime": one.point.published.network.runtime,
-                "published_ms": one.point.published.ms,
-                "predicted_ms": round(one.ms, 3),
-            }
-            for one in missed["family", "instructions"]
-        ],
     }
 
 

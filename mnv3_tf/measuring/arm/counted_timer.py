@@ -6,7 +6,7 @@ from pathlib import Path
 from mnv3_tf.errors import UserError
 from mnv3_tf.measuring.arm import cores, installation
 from mnv3_tf.measuring.arm.counting import Counter
-from mnv3_tf.measuring.arm.estimate import PLAIN, microseconds
+from mnv3_tf.measuring.arm.estimate import basis, microseconds
 from mnv3_tf.measuring.machine import Conditions
 
 
@@ -30,7 +30,7 @@ class CountedTimer:
             "delegate": "xnnpack",
             "runtime": installation.runtime(),
             "rounds": 1,
-            "counted": PLAIN,
+            "counted": basis(self._device),
         }
 
     def time(self, paths: Sequence[Path], burst_ms: float) -> list[float]:

@@ -79,3 +79,13 @@ def microseconds(count: Count, device: Device, delegate: bool = True) -> float:
     """The estimate's, or else PLAIN's."""
     found = estimate(count, device, delegate)
     return count.instructions / (1e3 * device.ghz) if found is None else found.ms * 1e3
+
+
+def basis(device: Device) -> str:
+    """What `microseconds` by XNNPACK stands on: "float anchored, int8 borrowed", else PLAIN."""
+    grades = [
+        f"{PRECISIONS[row['quantize']]} {row['grade']}"
+        for row in read()["constants"]
+        if (row["core"], row["runtime"]) == (device.core.name, XNNPACK)
+    ]
+    return ", ".join(grades) or PLAIN

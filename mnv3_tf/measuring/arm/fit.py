@@ -69,14 +69,14 @@ class Fit:
 
     def __init__(self, points: Sequence[Point], measure: Measure = by_instructions) -> None:
         self._groups, self._kinds = _Numbers[Group](), _Numbers[tuple[object, ...]]()
-        self._cores, self._phones = _Numbers[str](), _Numbers[tuple[str, str]]()
+        self._cores, self._phones = _Numbers[int](), _Numbers[tuple[str, str]]()
         group = [self._groups[group_of(point)] for point in points]
         phone = [self._phones[_phone(point)] for point in points]
         cores = {point.published.core.name: point.published.core for point in points}
         group_kinds = [
             self._kinds[_kind(cores[name], q, runtime)] for name, q, runtime in self._groups
         ]
-        group_cores = [self._cores[name] for name, *_ in self._groups]
+        group_cores = [self._cores[cores[name].part] for name, *_ in self._groups]
         work = np.array([measure(point) for point in points], float).T / 1e6
         work[0] /= [point.published.ghz for point in points]
         taken = np.log([point.published.ms for point in points])
@@ -135,8 +135,8 @@ class Fit:
         if kind not in self._kinds:
             return None
         logs = self._of_kinds[:, self._kinds[kind]]
-        if core.name in self._cores:
-            logs = logs + self._of_cores[:, self._cores[core.name]]
+        if core.part in self._cores:
+            logs = logs + self._of_cores[:, self._cores[core.part]]
         return _constants(logs)
 
     def phone_factor(self, point: Point) -> float:
