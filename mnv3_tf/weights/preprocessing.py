@@ -20,6 +20,7 @@ from mnv3_tf.weights.layer_arrays import LayerArrays
 STEM = "conv"
 _SAYS_OTHERWISE = "--input_range says otherwise"
 _LEAVES_PIXELS = ("InputLayer", "Resizing", "CenterCrop", "ZeroPadding2D", "Dropout", "Identity")
+_PICK = ("SlicingOpLambda", "GetItem", "Split", "Unstack")
 _BYTES: InputRange = "0..255"
 _PARTS: tuple[InputRange, ...] = ("0..1", "-1..1")
 _LARGEST = 64.0
@@ -122,6 +123,12 @@ class Preprocessing:
         if self.before is None and self.moments and not self.unknown:
             layers = [Layer("Normalization", "normalization", {})]
         steps = [_affine(layer, self.moments) for layer in layers]
+        if picks := [layer for layer in layers if layer.kind in _PICK]:
+            raise UserError(
+                f"{path} has {picks[0].name} ({picks[0].kind}) before its first convolution, which "
+                "picks channels or turns their order, and no range says so; save the model without "
+                "it, trained on RGB."
+            )
         if None in steps and asked is None:
             strange = layers[steps.index(None)]
             raise UserError(

@@ -236,6 +236,15 @@ def test_a_layer_of_another_kind_is_named(tmp_path: Path) -> None:
     assert weights.read(path, SPEC, "0..1").spec.stem.zero == (-1, -1, -1)
 
 
+def test_channels_in_another_order_are_no_matter_of_range(tmp_path: Path) -> None:
+    """As `preprocess_input` of networks from Caffe has it."""
+    model = model_with(tf_keras, lambda _, x: x[..., ::-1] - 110.0)
+    path = made.saved(model, tmp_path, ".h5")
+    for asked in (None, "0..255"):
+        with refused(path, "(SlicingOpLambda)", "turns their order"):
+            weights.read(path, SPEC, asked)
+
+
 @pytest.mark.parametrize("scale", [0.0, 1e300, 1e-300])
 def test_a_scale_that_leaves_nothing_of_pixels_is_named(scale: float) -> None:
     layer = Layer("Rescaling", "damaged", {"scale": scale})
