@@ -114,15 +114,19 @@ class Predictor:
             )
         answers = self._model.given(self.picture.stored(np.asarray(image, np.float32)))
         answers = [answers[number] for number in self.signature.order]
+        if self.signature.form != "detections":  # which leaves free places as they were
+            self._require_numbers(*answers)
+        return (
+            [np.moveaxis(a, 1, -1) for a in answers] if self.signature.channels_first else answers
+        )
+
+    def _require_numbers(self, *answers: Array) -> None:
         if any(np.isnan(answer).any() for answer in answers):
             raise UserError(
                 f"{self.path} answers with what is no number (NaN), so that nothing can be said of "
                 f"its classes; it got pixels as {self.picture.range}, so give another "
                 "--input_range if it wants others, or else train and export it again."
             )
-        return (
-            [np.moveaxis(a, 1, -1) for a in answers] if self.signature.channels_first else answers
-        )
 
     def _scores(self, given: Array) -> Array:
         if self.signature.single:
@@ -148,6 +152,7 @@ class Predictor:
         boxes, classes, scores, count = (part.reshape(-1) for part in outputs)
         kept = slice(0, round(float(count[0])))
         boxes, classes, scores = boxes.reshape(-1, 4)[kept].clip(0, 1), classes[kept], scores[kept]
+        self._require_numbers(boxes, scores)
         inside = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))
         order = inside[np.argsort(-scores[inside], kind="stable")]
         return Detections(boxes[order], np.rint(classes[order]).astype(np.int32), scores[order])

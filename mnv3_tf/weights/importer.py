@@ -84,12 +84,12 @@ def read(source: str, spec: NetworkSpec, input_range: InputRange | None = None) 
             f"{path} holds {library.title} weights of another architecture: {difference}; "
             "give the model and width that the weights were trained with."
         )
-    _require_numbers(path, found)
     by_others = head.used or (foreign.model and not foreign.model.is_ours)
     certain = source == "imagenet" or (library.is_certain and not by_others)
     usual = Usual(library.pixels, spec.stem.zero, certain)
     pixels = foreign.preprocessing.pixels(path, usual, input_range)
     spec, found = preprocessing.fold(spec, found, pixels)
+    _require_numbers(path, found)
     notes += [*head.notes, *_fresh(spec, found, head.why_fresh), *filter(None, [pixels.note])]
     for note in notes:
         print(f"{path}: {note}.", file=sys.stderr)

@@ -20,11 +20,15 @@ from mnv3_tf.weights.layer_arrays import LayerArrays
 STEM = "conv"
 _SAYS_OTHERWISE = "--input_range says otherwise"
 _LEAVES_PIXELS = ("InputLayer", "Resizing", "CenterCrop", "ZeroPadding2D", "Dropout", "Identity")
+_PICK = ("SlicingOpLambda", "GetItem", "Split", "Unstack")
 _BYTES: InputRange = "0..255"
 _PARTS: tuple[InputRange, ...] = ("0..1", "-1..1")
 _LARGEST = 64.0
 """What layers make of a byte, if they are made for bytes. Those that are made for parts of white,
 whose deviation is below 1, would give 255 and more."""
+
+_SENSIBLE = 1e9
+"""No network scales pixels by so much, nor by so little; float32 would not bear several of it."""
 
 Step = tuple[np.ndarray, np.ndarray]
 """Scale and offset, (3,) each."""
@@ -119,6 +123,12 @@ class Preprocessing:
         if self.before is None and self.moments and not self.unknown:
             layers = [Layer("Normalization", "normalization", {})]
         steps = [_affine(layer, self.moments) for layer in layers]
+        if picks := [layer for layer in layers if layer.kind in _PICK]:
+            raise UserError(
+                f"{path} has {picks[0].name} ({picks[0].kind}) before its first convolution, which "
+                "picks channels or turns their order, and no range says so; save the model without "
+                "it, trained on RGB."
+            )
         if None in steps and asked is None:
             strange = layers[steps.index(None)]
             raise UserError(
@@ -154,8 +164,9 @@ class Preprocessing:
 def fold(spec: NetworkSpec, layers: LayerArrays, pixels: Pixels) -> tuple[NetworkSpec, LayerArrays]:
     """The network and its weights for RGB in [-1, 1]."""
     stem = replace(spec.stem, zero=pixels.zero)
-    kernel = layers[STEM]["kernel"] * pixels.gain[:, np.newaxis]
-    scaled = layers[STEM] | {"kernel": kernel.astype(np.float32)}
+    with np.errstate(over="ignore", invalid="ignore"):  # the importer refuses what comes of it
+        kernel = layers[STEM]["kernel"] * pixels.gain[:, np.newaxis]
+        scaled = layers[STEM] | {"kernel": kernel.astype(np.float32)}
     return spec.replace(stem=stem), layers | {STEM: scaled}
 
 
@@ -173,8 +184,9 @@ def _affine(layer: Layer, moments: Moments) -> Step | None:
         step = _step(layer, moments)
     except (ValueError, TypeError, KeyError):
         return None
-    usable = step and np.isfinite(step).all() and np.all(step[0])
-    return step if usable else None
+    if step is None or not np.all(np.abs(step) < _SENSIBLE):
+        return None
+    return step if np.all(np.abs(step[0]) > 1 / _SENSIBLE) else None
 
 
 def _step(layer: Layer, moments: Moments) -> Step | None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tiny
 from colour_tasks import SIDE, colour_file
+from refusals import refused
 
 from mnv3_tf.detection.postprocess import agreement
 from mnv3_tf.errors import UserError
@@ -87,6 +88,24 @@ def test_a_detector_answers_in_parts_of_the_picture(contents, tmp_path):
     np.testing.assert_allclose(found.boxes[sure][order], expected, atol=1e-6)
     assert (np.diff(found.scores) <= 0).all()
     assert model.detect(np.zeros((0, SIDE, SIDE, 3))) == []
+
+
+def test_places_that_a_detector_leaves_free_hold_anything(contents, tmp_path, monkeypatch):
+    """TFLite_Detection_PostProcess does not write them."""
+    model = opened(tmp_path, contents["detect"])
+    for count in (1, 2):
+        row = [0.25, 0.25, 0.5, 0.75]
+        outputs = [[row, [np.nan] * 4], [2, np.nan], [0.5, np.nan], [count]]
+        given = [np.array([each], np.float32) for each in outputs]
+        answers = [given[model.signature.order.index(number)] for number in range(4)]
+        monkeypatch.setattr(model._model, "given", lambda _, answers=answers: answers)
+        if count == 1:
+            (found,) = model.detect(np.zeros((1, SIDE, SIDE, 3)))
+            np.testing.assert_array_equal(found.boxes, [row])
+            assert (found.classes, found.scores) == ([2], [0.5])
+        else:
+            with refused(model.path, "no number (NaN)"):
+                model.detect(np.zeros((1, SIDE, SIDE, 3)))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])

@@ -1,6 +1,6 @@
 """Keras models as people build and save them: a backbone within, and a head of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,25 @@ def test_teachable_machine(
     assert loaded == spec.replace(hidden=10, hidden_activation="relu")
     assert capsys.readouterr().err == f"{path}: its head has a hidden layer of 10, relu.\n"
     assert check_same(path, model) == SPEC.replace(hidden=10)
+
+
+@pytest.mark.parametrize(
+    ("activation", "wanted"),
+    [(("ReLU",), "relu"), (("ReLU", 6.0), "relu6"), (("Activation", "swish"), "swish")],
+)
+def test_activations_may_be_layers_of_their_own(
+    activation: Sequence[Any], wanted: str, tmp_path: Path
+) -> None:
+    layers = tf_keras.layers
+    hidden = getattr(layers, activation[0])(*activation[1:])
+    pooled = layers.GlobalAveragePooling2D()
+    head = [pooled, layers.Dense(10), hidden, layers.Dropout(0.5), layers.Dense(3)]
+    model = made.randomised(tf_keras.Sequential([made.backbone(tf_keras), *head, layers.Softmax()]))
+    spec = SPEC.replace(last_activation="hard_swish")
+    path = made.saved(model, tmp_path, ".keras")
+    loaded = load_model(spec, path, input_range="-1..1")[0]
+    assert (loaded.hidden, loaded.hidden_activation) == (10, wanted)
+    check_same(path, model)
 
 
 @pytest.mark.parametrize("form", [".ckpt", ""])

@@ -19,6 +19,8 @@ from safetensors.numpy import save_file
 from mnv3_tf import weights
 from mnv3_tf.models import build, load_model
 from mnv3_tf.networks.pixels import InputRange
+from mnv3_tf.weights.keras_config import Layer
+from mnv3_tf.weights.preprocessing import Preprocessing, Usual
 
 LIBRARIES = {"tf_keras": tf_keras, "keras 3": keras}
 MEAN, DEVIATION = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -232,6 +234,22 @@ def test_a_layer_of_another_kind_is_named(tmp_path: Path) -> None:
     with refused(path, "turned (Permute) before its first convolution", "--input_range"):
         weights.read(path, SPEC)
     assert weights.read(path, SPEC, "0..1").spec.stem.zero == (-1, -1, -1)
+
+
+def test_channels_in_another_order_are_no_matter_of_range(tmp_path: Path) -> None:
+    """As `preprocess_input` of networks from Caffe has it."""
+    model = model_with(tf_keras, lambda _, x: x[..., ::-1] - 110.0)
+    path = made.saved(model, tmp_path, ".h5")
+    for asked in (None, "0..255"):
+        with refused(path, "(SlicingOpLambda)", "turns their order"):
+            weights.read(path, SPEC, asked)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e300, 1e-300])
+def test_a_scale_that_leaves_nothing_of_pixels_is_named(scale: float) -> None:
+    layer = Layer("Rescaling", "damaged", {"scale": scale})
+    with refused("m.keras has damaged (Rescaling)", "nothing says"):
+        Preprocessing((layer,)).pixels("m.keras", Usual("-1..1", None, True), None)
 
 
 @pytest.mark.parametrize("form", [".weights.h5", ".h5", ".ckpt"])

@@ -60,6 +60,14 @@ def test_what_is_no_number_is_refused(wrong: float, tmp_path: Path) -> None:
         read(path)
 
 
+def test_a_kernel_that_pixels_make_too_large_is_refused(tmp_path: Path) -> None:
+    """In the file it is finite, and for [-1, 1] it is to be 127.5 times as large."""
+    name = next(name for name, value in TENSORS.items() if value.shape[1:2] == (3,))
+    path = write(tmp_path / "a.safetensors", TENSORS | {name: np.full_like(TENSORS[name], 3e38)})
+    with refused(path, "no finite number (kernel of conv)"):
+        weights.read(path, SPEC, "0..255")
+
+
 @pytest.mark.parametrize(
     ("raw", "averaged"),
     [
