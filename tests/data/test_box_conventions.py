@@ -67,6 +67,13 @@ def test_another_convention_is_named(seeming):
         checked(*OTHERS[seeming])
 
 
+def test_corners_are_put_in_order():
+    sizes = np.full((60, 2), 100.0)
+    read = VOC.others["corners in another order"]
+    found = read(np.stack([RIGHT, BOTTOM, LEFT, TOP], 1), sizes)
+    np.testing.assert_array_equal(found, np.stack([TOP, LEFT, BOTTOM, RIGHT], 1))
+
+
 def test_boxes_that_suit_no_convention_are_refused_without_a_guess():
     with refused("60 of the 60 boxes", "pixel; write x, y, width and height in pixels"):
         checked(COCO, 1000 + LEFT, 1000 + TOP, ACROSS, DOWN)

@@ -92,7 +92,11 @@ def test_ids_match_however_they_are_written(make_coco_twice, tmp_path, key, writ
 
 
 @pytest.mark.parametrize(
-    ("written", "crowd"), [("0", False), ("1", True), (False, False), (True, True), (None, False)]
+    ("written", "crowd"),
+    [
+        *(("0", False), ("1", True), (False, False), (True, True), (None, False)),
+        *(("false", False), ("None", False), ("TRUE", True)),
+    ],
 )
 def test_a_crowd_may_be_text(make_coco_twice, tmp_path, written, crowd):
     name = make_coco_twice([[DOG, CAT]] * 2)
