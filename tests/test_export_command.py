@@ -1,32 +1,20 @@
-"""export_tflite.py as a user meets it: what it asks of the toolkit, prints and refuses."""
+"""export_tflite.py as a user meets it: what it asks of the toolkit, and refuses."""
 
-import json
 import shlex
-from contextlib import nullcontext
-from dataclasses import asdict, fields, replace
-from functools import partial
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import commands
 import pytest
-import tensorflow as tf
 import tiny
-from commands import last_json
+from export_toolkit import OWN, REPORT, Toolkit, call
 from refusals import check_command, check_sentence
 
 import export_tflite
-from mnv3_tf.data.dataset import Dataset
-from mnv3_tf.data.sources import Origin, place_of
-from mnv3_tf.export import exporter, pictures
+from mnv3_tf.export import exporter
 from mnv3_tf.export.settings import ExportOptions, ExportSettings
 from mnv3_tf.networks.named import resolve
-from mnv3_tf.quantization.pipeline import Training
 from mnv3_tf.training import recipe
-from mnv3_tf.training.trained import Trained
 from mnv3_tf.ui import settings
-
-call = partial(commands.call, export_tflite)
 
 
 def of_the_file(options: ExportOptions) -> ExportOptions:
@@ -39,120 +27,6 @@ def words(text: str) -> str:
 
 
 # -- what is asked of the toolkit ------------------------------------------------------------
-
-REPORT = {
-    "bytes": 3 * 2**19,
-    "quantize": "int8",
-    "hard_swish": "composite",
-    "hard_swish_reason": "for a reason",
-    "ops": {"CONV_2D": 3, "ADD": 2},
-    "xnnpack": {"delegated": 4, "nodes": 5, "partitions": 1},
-    "float_islands": 0,
-    "latency_ms": {"median": 1.234, "p95": 2.345, "threads": 3},
-    "images": 9,
-    "top1": {"float": 0.75, "exported": 0.5},
-    "agreement": 0.6,
-    "divergence": 0.125,
-}
-RUN = {"dataset": "folder:own", "data_dir": "/data", "seed": 7}
-OLD = {"resize": "resize256_crop"}  # what a run before the flag --view has
-
-
-class Asked(NamedTuple):
-    """Of `export`."""
-
-    spec: Any
-    model: Any
-    options: ExportOptions
-    out: Path
-    class_names: tuple[str, ...] | None
-    calibration: Any
-    evaluation: Any
-    training: Any
-    trained_on: Any
-    view: str
-    other_views: dict[str, Any]
-
-
-class Batches(tuple):
-    """What they are asked, and what becomes of the classes 0, 1 and 2."""
-
-    def map(self, renumbered: Any) -> tuple:
-        _, classes = renumbered(None, tf.constant([0, 1, 2]))
-        return (*self, tuple(classes.numpy().tolist()))
-
-
-class Split:
-    """Of a dataset; tells what it is asked."""
-
-    def __init__(self, size: int, view: str = "crop") -> None:
-        self.size, self.view = size, view
-
-    def seen_as(self, view: str) -> "Split":
-        return Split(self.size, view)
-
-    def __len__(self) -> int:
-        return self.size
-
-    def images(self, *asked: Any) -> tuple:
-        return ("images", *asked)
-
-    def explained(self) -> Any:
-        return nullcontext()
-
-    def eval_batches(self, *asked: Any) -> tuple:
-        return Batches((self.view, *asked))
-
-
-OWN = Origin("folder:own", place_of("folder:own"), "/data", 7)
-
-
-class Toolkit:
-    """In the place of all that the command calls, which keeps what it is asked."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.asked: dict[str, Any] = {}
-        self.report: dict[str, Any] = REPORT
-        self.spec, self.shared, self.run_names = tiny.CLASSIFIER, False, ("r", "u", "n")
-        self.preprocessing = OLD
-        self.evaluation_set = Dataset("d", ("n", "u", "r"), None, None, numbered=True)
-        for name in ("load_run", "load_weights", "open_pictures", "training_on", "export"):
-            patch.setattr(exporter, name, getattr(self, name))
-
-    def load_run(self, path: str) -> Trained:
-        self.asked["load"] = path
-        drawn = json.loads(json.dumps(asdict(recipe.load("quick"))))
-        recorded = {
-            "settings": RUN,
-            "seed": 7,
-            "recipe": drawn,
-            "preprocessing": self.preprocessing,
-        }
-        model: Any = "the run's"
-        return Trained(self.spec, model, self.run_names, recorded)
-
-    def load_weights(
-        self, spec: Any, weights: str, input_range: str | None, new_head: bool
-    ) -> Trained:
-        assert new_head  # a file needs one, be it untrained
-        self.asked["load"], self.asked["range"] = (spec, weights), input_range
-        model: Any = "the file's"
-        return Trained(self.spec, model)
-
-    def open_pictures(self, sources: list[str], evaluation: str | None, *asked: Any) -> Any:
-        self.asked["pictures"] = (sources, evaluation, *asked)
-        splits: Any = tuple(Split(10 + number) for number in range(len(sources)))
-        judge: Any = Split(9, asked[-1] or "crop") if evaluation else None
-        evaluation_set: Any = self.evaluation_set if evaluation else None
-        return pictures.Pictures(splits, judge, evaluation_set, self.shared)
-
-    def training_on(self, *asked: Any) -> Training:
-        self.asked["training"] = asked
-        return Training(lambda start: iter(()), steps=asked[2] or 600)
-
-    def export(self, *asked: Any) -> dict[str, Any]:
-        self.asked["export"] = Asked(*asked)
-        return self.report
 
 
 @pytest.fixture
@@ -335,82 +209,6 @@ def test_from_python_as_with_flags(toolkit):
     assert call(*flags) == 0
     assert toolkit.asked["export"].options == from_python["export"].options == asked
     assert toolkit.asked["pictures"] == from_python["pictures"]
-
-
-# -- what is printed -------------------------------------------------------------------------
-
-
-def printed(toolkit, capsys, **changes: Any) -> tuple[list[str], str]:
-    """Each line's words, and what stands on standard error."""
-    toolkit.report = REPORT | changes
-    assert call("--weights=w", "--out=m.tflite") == 0
-    out, err = capsys.readouterr()
-    return [words(line) for line in out.splitlines()], err
-
-
-def test_the_report_as_a_table(toolkit, capsys):
-    lines, err = printed(toolkit, capsys)
-    for line in (
-        "m.tflite",
-        "size 1.50 MiB",
-        "h-swish composite (for a reason)",
-        "operators 3 CONV_2D, 2 ADD",
-        "XNNPACK 4 of 5 operators in 1 partition(s)",
-        "float islands 0",
-        "latency 1.23 ms, p95 2.35 ms, 3 thread(s)",
-        "top-1 0.5000, network 0.7500",
-        "agreement 0.6000 on 9 pictures",
-        "divergence 0.1250 nats from the network",
-    ):
-        assert line in lines, (line, lines)
-    assert "int8" in lines[1:3]
-    assert err == ""
-    assert not any(line.startswith("stem") for line in lines)
-
-
-def test_who_sees_which_figures(toolkit, capsys):
-    crop = {"seen_by": "A", "top1": {"float": 0.75, "exported": 0.5}}
-    whole = {"seen_by": "B", "top1": {"float": 0.625, "exported": 0.25}}
-    lines, _ = printed(toolkit, capsys, views={"crop": crop, "whole": whole})
-    for line in (
-        "top-1, crop 0.5000, network 0.7500: A",
-        "top-1, whole 0.2500, network 0.6250: B",
-    ):
-        assert line in lines, (line, lines)
-
-
-def test_what_is_not_always_there(toolkit, capsys):
-    tried = {"composite": 0.5, "equalized": 0.25}
-    stem = {"chosen": "equalized", "divergence": tried}
-    scores = {"exported": 0.25, "float": 0.5}
-    nothing = {"exported": None, "float": None}
-    lines, err = printed(
-        toolkit,
-        capsys,
-        **{"stem": stem, "warnings": ["few pictures."], "divergence": 0.0, "agreement": None},
-        **{"top1": nothing, "map": scores, "map50": scores, "miou": scores},
-    )
-    assert "stem equalized (divergence 0.500, with a gate of its own 0.250)" in lines
-    assert lines.index("h-swish composite (for a reason)") + 1 == next(
-        number for number, line in enumerate(lines) if line.startswith("stem")
-    )
-    for title in ("mAP", "mAP at IoU 0.5", "mIoU"):
-        assert f"{title} 0.2500, network 0.5000" in lines
-    assert "divergence 0.0000 nats from the network" in lines
-    assert not any(line.startswith(("top-1", "agreement")) for line in lines)
-    assert err == "Warning: few pictures.\n"
-
-
-def test_without_pictures_nothing_is_said_of_them(toolkit, capsys):
-    changes = {"images": 0, "divergence": None, "agreement": None, "stem": None}
-    lines, _ = printed(toolkit, capsys, **changes)
-    titles = ("top-1", "agreement", "divergence", "stem")
-    assert not any(line.startswith(titles) for line in lines)
-
-
-def test_the_report_as_json(toolkit, capsys):
-    assert call("--weights=w", "--out=m.tflite", "--json") == 0
-    assert last_json(capsys.readouterr().out) == REPORT
 
 
 # -- what is refused -------------------------------------------------------------------------
