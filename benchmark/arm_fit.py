@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mnv3_tf.errors import Failure
-from mnv3_tf.measuring.arm import anchors, constants, fit, installation
+from mnv3_tf.measuring.arm import anchors, constants, fit, fitted, installation
 from mnv3_tf.measuring.arm.constants import Errors, Fitted
 from mnv3_tf.measuring.arm.counting import Counter
 from mnv3_tf.measuring.arm.fit import LeftOut
@@ -33,7 +33,7 @@ def fit_constants(out: str | None) -> Fitted:
     points = anchors.points(anchors.counted())
     if not points:
         raise Failure("No published network could be counted.")
-    found = constants.make(points, installation.runtime())
+    found = fitted.make(points, installation.runtime())
     constants.write(found)
     show(found)
     if out:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from mnv3_tf.errors import UserError
 
+BEST_WEIGHTS = "best.weights.h5"
+"""Of a run folder, which run.json tells from others: named here for all that write or read it."""
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:

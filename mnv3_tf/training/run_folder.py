@@ -10,9 +10,8 @@ from typing import Any, NotRequired, TypedDict, cast
 
 from mnv3_tf.data.sources import Origin, place_of
 from mnv3_tf.errors import UserError
-from mnv3_tf.files import atomic_write, read_object, write_json
+from mnv3_tf.files import BEST_WEIGHTS, atomic_write, read_object, write_json
 from mnv3_tf.tasks import TASKS, Metric
-from mnv3_tf.weights.formats import BEST_WEIGHTS
 
 REMEDY = "train again with --overwrite"
 

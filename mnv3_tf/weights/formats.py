@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mnv3_tf.errors import UserError
+from mnv3_tf.files import BEST_WEIGHTS
 from mnv3_tf.weights import (
     folded,
     keras_config,
@@ -22,9 +23,6 @@ from mnv3_tf.weights.keras_config import KerasModel
 from mnv3_tf.weights.keras_files import KerasFile
 from mnv3_tf.weights.names import Place
 from mnv3_tf.weights.preprocessing import Moments, Preprocessing
-
-BEST_WEIGHTS = "best.weights.h5"
-"""Of a run folder, which run.json tells from others."""
 
 KNOWN = (
     "Keras .h5, .weights.h5, .keras or a checkpoint, a folded .npz, .safetensors of timm or "

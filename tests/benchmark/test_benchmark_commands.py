@@ -36,6 +36,7 @@ HEAD = {
 DEFAULTS = {
     "arm": {
         "setup": False,
+        "fit": False,
         "models": [],
         "device": ["arm:cortex-a76"],
         "delegate": "xnnpack",

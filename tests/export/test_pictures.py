@@ -18,7 +18,11 @@ class Split:
     """Batches that say whose they are and which."""
 
     def __init__(self, name: str, size: int = 100) -> None:
-        self.name, self.size, self.asked = name, size, []
+        self.name, self.size, self.asked, self.view = name, size, [], "crop"
+
+    def seen_as(self, view):
+        assert view is None  # what suits it
+        return self
 
     def __len__(self) -> int:
         return self.size

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnv3_tf.measuring.arm import constants, estimate, fit
+from mnv3_tf.measuring.arm import estimate, fit, fitted
 from mnv3_tf.measuring.arm.anchors import (
     BUILTIN,
     XNNPACK,
@@ -18,6 +18,7 @@ from mnv3_tf.measuring.arm.anchors import (
     published,
 )
 from mnv3_tf.measuring.arm.anchors import key as key_of
+from mnv3_tf.measuring.arm.constants import Constants
 from mnv3_tf.measuring.arm.cores import CORES, find
 from mnv3_tf.measuring.arm.counting import Count
 from mnv3_tf.networks.cost import cost
@@ -32,7 +33,7 @@ def point(core, family, width, runtime=XNNPACK, quantize="none", phone="one", sl
     # Instructions and bytes do not grow alike, or one would be as good as the other.
     instructions = int(1e8 * width**2 / (1 + FAMILIES.index(family)))
     weights = int(4e6 * width * (1 + FAMILIES.index(family) % 3))
-    true = fit.Constants(cycles * (2 if runtime == BUILTIN else 1), ns)
+    true = Constants(cycles * (2 if runtime == BUILTIN else 1), ns)
     ms = true.ms(instructions, weights, 2.0) * slower
     network = Network(family, width, 224, quantize, runtime)
     return Point(
@@ -109,34 +110,34 @@ def test_a_core_left_out_is_predicted_by_the_others():
 
 class TestFitted:
     @pytest.fixture(scope="class")
-    def fitted(self):
+    def fitting(self):
         some = [one for core in TRUE for one in world(core)]
         noise = np.random.default_rng(0).lognormal(0, 0.05, len(some))
         noisy = [
             replace(one, published=replace(one.published, ms=one.published.ms * factor))
             for one, factor in zip(some, noise, strict=True)
         ]
-        return constants.make(noisy, "a runtime")
+        return fitted.make(noisy, "a runtime")
 
-    def test_what_is_of_its_own_points_and_what_is_borrowed(self, fitted):
-        grades = {row["core"]: row["grade"] for row in fitted["constants"]}
+    def test_what_is_of_its_own_points_and_what_is_borrowed(self, fitting):
+        grades = {row["core"]: row["grade"] for row in fitting["constants"]}
         assert {core for core, grade in grades.items() if grade == "anchored"} == set(TRUE)
         assert {"kryo", "cortex-a76", "cortex-a55"} <= set(grades)
-        (row,) = (row for row in fitted["constants"] if row["core"] == "cortex-a73")
+        (row,) = (row for row in fitting["constants"] if row["core"] == "cortex-a73")
         assert (row["points"], row["families"]) == (8, sorted(FAMILIES))
         assert (row["least"], row["most"]) == (6250000, 100000000)
 
-    def test_intervals_hold_what_was_left_out(self, fitted):
-        together = [row for row in fitted["errors"] if row["core"] is None]
+    def test_intervals_hold_what_was_left_out(self, fitting):
+        together = [row for row in fitting["errors"] if row["core"] is None]
         for row in together:
             if row["by"] == "instructions":
                 assert row["held"] >= 0.85
                 assert row["median"] <= row["p90"] <= row["worst"]
-        factors = {row["grade"]: row["factor"] for row in fitted["constants"]}
+        factors = {row["grade"]: row["factor"] for row in fitting["constants"]}
         assert 1 < factors["anchored"] < factors["borrowed"]
 
-    def test_milliseconds_and_what_is_said_of_them(self, fitted, monkeypatch):
-        monkeypatch.setattr(estimate, "read", lambda: fitted)
+    def test_milliseconds_and_what_is_said_of_them(self, fitting, monkeypatch):
+        monkeypatch.setattr(estimate, "read", lambda: fitting)
         count = Count(10**8, 3 * 10**8, 4 * 10**6, "none")
         found = estimate.estimate(count, find("arm:pixel2"))
         assert found.ms == pytest.approx(1e8 / 2.36e6 * 1.0 + 0.8, rel=0.1)
@@ -165,8 +166,8 @@ class TestFitted:
 
 def test_points_of_two_families_say_so(monkeypatch):
     some = [one for one in world("cortex-a73") if one.published.network.family in ("v1", "v2")]
-    fitted = constants.make(some, "a runtime")
-    monkeypatch.setattr(estimate, "read", lambda: fitted)
+    fitting = fitted.make(some, "a runtime")
+    monkeypatch.setattr(estimate, "read", lambda: fitting)
     found = estimate.estimate(Count(10**8, None, 10**6, "none"), find("arm:cortex-a73"))
     assert "is MobileNetV1 and V2 alone (4 points)" in found.extrapolated
 

@@ -24,6 +24,7 @@ def test_public_signature():
         "num_classes": None,
         "weights": None,
         "dropout": 0.0,
+        "input_range": None,
     }
 
 

@@ -45,14 +45,14 @@ def quick_trials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_trials")
-def test_two_hundred_files(tmp_path: Path) -> None:
-    check(sentences(200, 0, tmp_path))
+def test_a_hundred_files(tmp_path: Path) -> None:
+    check(sentences(100, 0, tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_trials")
-def test_two_thousand_files(tmp_path: Path) -> None:
-    check(sentences(2000, 1, tmp_path))
+def test_a_thousand_files(tmp_path: Path) -> None:
+    check(sentences(1000, 1, tmp_path))
 
 
 def test_a_file_is_tried_by_another_process(tmp_path: Path) -> None:

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mnv3_tf.measuring.arm.anchors import BUILTIN, XNNPACK
-from mnv3_tf.measuring.arm.constants import CoreConstants, read
+from mnv3_tf.measuring.arm.constants import Constants, CoreConstants, read
 from mnv3_tf.measuring.arm.cores import Device
 from mnv3_tf.measuring.arm.counting import Count
-from mnv3_tf.measuring.arm.fit import Constants
 
 Grade = Literal["anchored", "borrowed", "none"]
 """Milliseconds stand on points of this core, precision and runtime; on those of other kernels or

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.optimize import least_squares  # type: ignore[import-untyped]
 
 from mnv3_tf.measuring.arm.anchors import Point
+from mnv3_tf.measuring.arm.constants import Constants
 from mnv3_tf.measuring.arm.cores import Core
 
 Array = Any
@@ -40,15 +41,6 @@ Group = tuple[str, str, str]
 def group_of(point: Point) -> Group:
     one = point.published
     return one.core.name, one.network.quantize, one.network.runtime
-
-
-@dataclass(frozen=True)
-class Constants:
-    cycles: float
-    ns_per_byte: float
-
-    def ms(self, instructions: float, weight_bytes: float, ghz: float) -> float:
-        return (self.cycles * instructions / ghz + self.ns_per_byte * weight_bytes) / 1e6
 
 
 Measure = Callable[[Point], tuple[float, float]]
