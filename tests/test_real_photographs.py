@@ -10,6 +10,7 @@ from making import quick_timing
 
 import export_tflite
 import train
+from mnv3_tf.networks.pixels import View
 from mnv3_tf.tflite.predictor import open_model
 from mnv3_tf.tflite.reading import Reading
 from mnv3_tf.ui import cli
@@ -91,11 +92,18 @@ def test_mediapipe_names_the_flowers(export, quantize, shared, mediapipe_answers
     path, report = export(quantize)
     pictures = sorted((shared / "flowers" / "val").glob("*/*.jpg"))[::10]
     answers = mediapipe_answers(path, pictures)
-    model = open_model(path, reading=Reading(view="whole"))
-    ours = [model.answer(read_picture(picture)) for picture in pictures]
     theirs = [[one["score"] for one in sorted(a, key=lambda one: one["index"])] for a in answers]
-    # Their sampling rounds to bytes, which int8's steps enlarge.
-    np.testing.assert_allclose(theirs, ours, atol=0.05 if quantize == "none" else 0.15)
+
+    def apart(view: View) -> np.ndarray:
+        model = open_model(path, reading=Reading(view=view))
+        return np.abs(np.subtract(theirs, [model.answer(read_picture(one)) for one in pictures]))
+
+    # Their sampling rounds to bytes, and where one differs every layer of int8 rounds anew: single
+    # answers then differ as much as those of the file and its network do.
+    whole = apart("whole")
+    assert whole.mean() < (0.005 if quantize == "none" else 0.03)
+    assert whole.mean() < apart("crop").mean() / 2
+    assert quantize == "int8" or whole.max() < 0.05
     wanted = [picture.parent.name for picture in pictures]
     right = np.mean([table[0]["name"] == kind for table, kind in zip(answers, wanted, strict=True)])
     assert right >= report["views"]["whole"]["top1"]["exported"] - 0.1
