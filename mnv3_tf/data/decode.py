@@ -59,7 +59,11 @@ def decode_placed_window(
     def plain() -> tuple[Tensor, Tensor, Tensor]:
         shape = tf.io.extract_jpeg_shape(content)[:2]
         window = choose_window(shape)
-        return _decode_jpeg(content, window, _shrinking(window[2:], least)), window, shape
+        return (
+            _decode_jpeg(content, window, _shrinking(window[2:], least, JPEG_SIDE)),
+            window,
+            shape,
+        )
 
     def looked_at() -> tuple[Tensor, Tensor, Tensor]:
         looked = tf.ensure_shape(_ask(upright.look, tf.int32, content), (3,))
@@ -101,19 +105,14 @@ def _cut(picture: Tensor, choose_window: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 def _decode_jpeg(content: Tensor, window: Tensor, shrinking: Tensor) -> Tensor:
     """A window, as the file stores it, at the number `shrinking` of `SHRINKS`."""
-    shrunk = window // tf.gather(upright.SHRINKS, shrinking)
-    # Pillow decodes as accurately.
-    ways = [
-        partial(
-            tf.image.decode_and_crop_jpeg,
-            content,
-            shrunk,
-            channels=3,
-            ratio=by,
-            dct_method="INTEGER_ACCURATE",
+
+    def at(by: int) -> Tensor:
+        # Pillow decodes as accurately.
+        return tf.image.decode_and_crop_jpeg(
+            content, window // by, channels=3, ratio=by, dct_method="INTEGER_ACCURATE"
         )
-        for by in upright.SHRINKS
-    ]
+
+    ways = [partial(at, by) for by in upright.SHRINKS]
     return tf.switch_case(shrinking, ways)
 
 
@@ -165,14 +164,26 @@ def _ask(function: Callable[..., Any], dtype: tf.DType, content: Tensor, *others
     return tf.numpy_function(answer, [content, *others], dtype, stateful=False)
 
 
-def _shrinking(size: Tensor, least: Resolution | None) -> Tensor:
-    """The number of one of `SHRINKS`, for a window of `size` (height, width) in a JPEG."""
+JPEG_SIDE = 65535
+"""The longest that the format can say."""
+
+
+def _shrinking(size: Tensor, least: Resolution | None, longest: int | None = None) -> Tensor:
+    """The number of one of `SHRINKS`, for a window of `size` (height, width) in a JPEG.
+
+    Of one whose sides are at most `longest`.
+    """
     by = np.array(upright.SHRINKS[1:])
-    # Half of it would be too many pixels.
-    shrinks = tf.reduce_prod(tf.cast(size, tf.int64)) > upright.MOST_PIXELS * (by // 2) ** 2
+    enough = None
     if least is not None:
         enough = by[:, np.newaxis] * np.broadcast_to(least, 2)
-        shrinks |= tf.reduce_all(size >= enough.astype(np.int32), 1)
+        shrinks = tf.reduce_all(size >= enough.astype(np.int32), 1)
+        # With a side below that, no other is long enough to make it too many pixels.
+        if longest and np.all(longest * enough.max(1) <= upright.MOST_PIXELS * (by // 2) ** 2):
+            return tf.reduce_sum(tf.cast(shrinks, tf.int32))
+    # Half of it would be too many pixels.
+    many = tf.reduce_prod(tf.cast(size, tf.int64)) > upright.MOST_PIXELS * (by // 2) ** 2
+    shrinks = many if enough is None else many | shrinks
     return tf.reduce_sum(tf.cast(shrinks, tf.int32))
 
 

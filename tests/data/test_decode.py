@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mnv3_tf.data.decode import (
+    _shrinking,
     decode,
     decode_placed_window,
     evaluation_view,
@@ -100,3 +101,12 @@ def test_shrinking_is_anti_aliased_and_growing_is_not_affected():
         tf.image.resize(checks, (80, 90), "bilinear", antialias=True),
         atol=1e-3,
     )
+
+
+@pytest.mark.parametrize("least", [16, 224, (300, 500), 1100])
+def test_what_a_jpeg_cannot_be_decides_nothing(least):
+    """Its sides end at 65535, so that often the view alone decides how far it is shrunk."""
+    for size in ((100, 65535), (2100, 65535), (447, 65535), (448, 449), (9000, 15000), (40, 40)):
+        shape = tf.constant(size, tf.int32)
+        whole, shorter = (_shrinking(shape, least, longest) for longest in (None, 65535))
+        assert int(whole) == int(shorter)

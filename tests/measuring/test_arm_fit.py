@@ -158,8 +158,8 @@ class TestFitted:
         for other in ("dynamic", "int8"):
             assert estimate.estimate(replace(count, quantize=other), find("arm:pixel2")) is None
         assert estimate.estimate(count, find("arm:pixel2"), delegate=False) is None
-        assert estimate.basis(find("arm:pixel2")) == "float anchored"
-        assert estimate.basis(find("arm:pixel4")) == "float borrowed"
+        assert estimate.basis(find("arm:pixel2")) == "float anchored, int8 one instruction a cycle"
+        assert estimate.basis(find("arm:pixel4")) == "float borrowed, int8 one instruction a cycle"
         plain = estimate.microseconds(count, find("arm:pixel2"), delegate=False)
         assert plain == pytest.approx(1e8 / 2360)
 

@@ -81,10 +81,10 @@ def microseconds(count: Count, device: Device, delegate: bool = True) -> float:
 
 
 def basis(device: Device) -> str:
-    """What `microseconds` by XNNPACK stands on: "float anchored, int8 borrowed", else PLAIN."""
-    grades = [
-        f"{PRECISIONS[row['quantize']]} {row['grade']}"
+    """What `microseconds` by XNNPACK stands on: "float anchored, int8 one instruction a cycle"."""
+    grades = {
+        row["quantize"]: row["grade"]
         for row in read()["constants"]
         if (row["core"], row["runtime"]) == (device.core.name, XNNPACK)
-    ]
-    return ", ".join(grades) or PLAIN
+    }
+    return ", ".join(f"{name} {grades.get(one, PLAIN)}" for one, name in PRECISIONS.items())
