@@ -46,7 +46,7 @@ def hold_out(
     split: dict[str, list[PictureFile]] = {"train": [], "val": []}
     sides: dict[str, str] = {}
     for number, group in enumerate(groups):
-        if len(group) == 1:
+        if len({file.path for file in group}) == 1:
             raise UserError(
                 f"{where} has a single picture, {group[0].path}, of which to train and validate; "
                 f"add at least one more."

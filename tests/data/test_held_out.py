@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refused
 
 from mnv3_tf.data.held_out import originals
 from mnv3_tf.data.sources import open_dataset
@@ -79,6 +80,14 @@ def test_a_class_of_one_picture_and_its_copies_is_on_both_sides_and_told(make_cl
     data = open_dataset(f"folder:{root}")
     assert [split.class_counts(2) for split in (data.train, data.val)] == [[4, 4], [1, 1]]
     assert "1 picture of the validation set is in training too" in data.notes[0]
+
+
+def test_rows_of_one_picture_cannot_be_split(make_classes):
+    root = make_classes(["ant"], count=1)
+    rows = "".join(f"ant/000.jpg,{number % 2}\n" for number in range(6))
+    (root / "t.csv").write_text(f"filename,class_index\n{rows}")
+    with refused("has a single picture", "ant/000.jpg", "add at least one more"):
+        open_dataset(f"csv:{root / 't.csv'}")
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
