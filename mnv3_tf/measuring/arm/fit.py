@@ -65,59 +65,57 @@ class Fit:
         group = [self._groups[group_of(point)] for point in points]
         phone = [self._phones[_phone(point)] for point in points]
         cores = {point.published.core.name: point.published.core for point in points}
-        group_kinds = [
-            self._kinds[_kind(cores[name], q, runtime)] for name, q, runtime in self._groups
-        ]
-        group_cores = [self._cores[cores[name].part] for name, *_ in self._groups]
+        kind = [self._kinds[_kind(cores[name], q, runtime)] for name, q, runtime in self._groups]
+        core = [self._cores[cores[name].part] for name, *_ in self._groups]
+        self._sizes = np.array([len(self._groups), len(self._kinds), len(self._cores)])
+
+        begin = np.zeros(2 * self._sizes.sum() + len(self._phones))
+        for pair in self._divided(begin)[:2]:
+            pair[:] = np.log(START)[:, np.newaxis]
+        priors = self._priors(np.array(kind), np.array(core))
         work = np.array([measure(point) for point in points], float).T / 1e6
         work[0] /= [point.published.ghz for point in points]
         taken = np.log([point.published.ms for point in points])
-        # A core's phones have the core's constants in their middle.
-        alike = np.equal.outer(*[[name for name, _ in self._phones]] * 2).astype(float)
-        centred = np.eye(len(alike)) - alike / alike.sum(1, keepdims=True)
-        parts = np.cumsum([2 * len(n) for n in (self._groups, self._kinds, self._cores)])
-
-        def divided(values: Array) -> list[Array]:
-            *pairs, phones = np.split(values, parts)
-            return [*(pair.reshape(2, -1) for pair in pairs), centred @ phones]
-
-        begin = np.zeros(parts[-1] + len(self._phones))
-        begin[: parts[1]] = np.concatenate(
-            [np.repeat(np.log(START), len(n)) for n in (self._groups, self._kinds)]
-        )
-        # Those of groups are about the sum of two others, and all others about where they begin.
-        sizes = np.diff(parts, prepend=0, append=len(begin))
-        halves = np.repeat(sizes[:3] // 2, 2)
-        spreads = np.repeat([*OWN, *KIND, *CORE, PHONE], [*halves, sizes[3]])
-        priors = np.eye(len(begin))
-        for term in range(2):
-            rows = term * len(group_kinds) + np.arange(len(group_kinds))
-            priors[rows, parts[0] + term * len(self._kinds) + np.array(group_kinds)] = -1
-            priors[rows, parts[1] + term * len(self._cores) + np.array(group_cores)] = -1
-        priors /= spreads[:, np.newaxis]
-
-        def logs_of(values: Array) -> tuple[Array, Array]:
-            """Of the points' times, and the share of each of the two terms in them."""
-            groups, *_, phones = divided(values)
-            terms = np.exp(groups[:, group]) * work
-            return np.log(terms.sum(0)) + phones[phone], terms / terms.sum(0)
+        centred = _centred([name for name, _ in self._phones])
 
         def residuals(values: Array) -> Array:
-            logs, _ = logs_of(values)
+            groups, *_, phones = self._divided(values)
+            logs = np.log((np.exp(groups[:, group]) * work).sum(0)) + (centred @ phones)[phone]
             return np.concatenate([_soft((logs - taken) / NOISE)[0], priors @ (values - begin)])
 
         def slopes(values: Array) -> Array:
-            logs, shares = logs_of(values)
+            groups, *_, phones = self._divided(values)
+            terms = np.exp(groups[:, group]) * work
             data = np.zeros((len(points), len(values)))
-            rows = np.arange(len(points))
-            for term, share in enumerate(shares):
-                data[rows, term * len(self._groups) + np.array(group)] = share
-            data[:, parts[-1] :] = centred[phone]
+            for of_term, share in zip(self._divided(data.T)[0], terms / terms.sum(0), strict=True):
+                of_term[group, range(len(points))] = share
+            self._divided(data.T)[-1][:] = centred[phone].T
+            logs = np.log(terms.sum(0)) + (centred @ phones)[phone]
             weight = _soft((logs - taken) / NOISE)[1] / NOISE
             return np.concatenate([weight[:, np.newaxis] * data, priors])
 
-        found = least_squares(residuals, begin, slopes).x
-        self._of_groups, self._of_kinds, self._of_cores, self._of_phones = divided(found)
+        found = self._divided(least_squares(residuals, begin, slopes).x)
+        self._of_groups, self._of_kinds, self._of_cores, of_phones = found
+        self._of_phones = centred @ of_phones
+
+    def _divided(self, values: Array) -> list[Array]:
+        """Views of what is one after the other: of groups, kinds and cores, (2, number), each the
+        logarithms of cycles and of nanoseconds; and of phones. All have the other dimensions too.
+        """
+        *pairs, phones = np.split(values, 2 * np.cumsum(self._sizes))
+        return [*(pair.reshape(2, -1, *values.shape[1:]) for pair in pairs), phones]
+
+    def _priors(self, kind: Array, core: Array) -> Array:
+        """What, times the distance from the beginning, has a deviation of 1: a group's constants
+        are about those of its kind and what is the core's own together, all others about there.
+        """
+        spreads = np.repeat([*OWN, *KIND, *CORE], np.repeat(self._sizes, 2))
+        spreads = np.concatenate([spreads, np.full(len(self._phones), PHONE)])
+        priors = np.eye(len(spreads))
+        groups, kinds, cores, _ = self._divided(np.arange(len(spreads)))
+        for rows, of_kinds, of_cores in zip(groups, kinds, cores, strict=True):
+            priors[rows, of_kinds[kind]] = priors[rows, of_cores[core]] = -1
+        return priors / spreads[:, np.newaxis]
 
     def constants(self, core: Core, quantize: str, runtime: str) -> Constants | None:
         """Of a core with points of that, else borrowed; None where no core of its kind has any."""
@@ -159,6 +157,12 @@ def _kind(core: Core, quantize: str, runtime: str) -> tuple[object, ...]:
 
 def _phone(point: Point) -> tuple[str, str]:
     return point.published.core.name, f"{point.published.phone} {point.published.ghz:g}"
+
+
+def _centred(cores: Sequence[str]) -> Array:
+    """Takes off phones' factors the mean of their core's: its constants are in their middle."""
+    alike = np.equal.outer(cores, cores).astype(float)
+    return np.eye(len(alike)) - alike / alike.sum(1, keepdims=True)
 
 
 def _constants(logs: Array) -> Constants:

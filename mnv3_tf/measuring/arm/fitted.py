@@ -17,6 +17,8 @@ UNKNOWN = math.log(2)
 """Of an interval where nothing could be left out: half to twice."""
 ENOUGH = 8
 """Points of a core, with a precision and runtime, from which its own errors make its interval."""
+DIGITS = 5
+"""Fewer than computers differ in."""
 
 MEASURES = {"instructions": fit.by_instructions, "macs": fit.by_macs}
 
@@ -53,14 +55,14 @@ def _constants(whole: Fit, points: Sequence[Point], missed: Missed) -> Iterable[
                     "core": core.name,
                     "quantize": quantize,
                     "runtime": runtime,
-                    "cycles": found.cycles,
-                    "ns_per_byte": found.ns_per_byte,
+                    "cycles": round(found.cycles, DIGITS),
+                    "ns_per_byte": round(found.ns_per_byte, DIGITS),
                     "grade": "anchored" if own else "borrowed",
                     "points": len(own),
                     "families": sorted({point.published.network.family for point in own}),
                     "least": min(instructions),
                     "most": max(instructions),
-                    "factor": math.exp(_half_width(group, bool(own), missed)),
+                    "factor": round(math.exp(_half_width(group, bool(own), missed)), DIGITS),
                 }
 
 
@@ -99,9 +101,9 @@ def _errors(part: str, by: str, some: Sequence[LeftOut]) -> Iterable[Errors]:
             "runtime": runtime,
             "core": name,
             "points": len(missed),
-            "median": float(np.median(errors)),
-            "p90": float(np.quantile(errors, HELD)),
-            "worst": max(errors),
+            "median": round(float(np.median(errors)), DIGITS),
+            "p90": round(float(np.quantile(errors, HELD)), DIGITS),
+            "worst": round(max(errors), DIGITS),
             "held": _held(missed) if by == "instructions" else None,
         }
 
@@ -114,4 +116,4 @@ def _held(missed: Sequence[LeftOut]) -> float | None:
         abs(one.log_error) <= bound([other for other in missed if other is not one])
         for one in missed
     ]
-    return float(np.mean(within))
+    return round(float(np.mean(within)), DIGITS)
