@@ -27,15 +27,16 @@ COLUMNS = ("class", "images", "precision", "recall")
 
 
 def show(found: ByClass, title: str = "By class") -> None:
-    """Tables: the classes, those of the lowest recall where they are many, and what was taken for
-    what; then the balanced accuracy, and the classes of which nothing was recognised.
+    """Tables: the classes, where they are many those with pictures of the lowest recall, and what
+    was taken for what; then the balanced accuracy, and the classes of which nothing was recognised.
     """
     if found.balanced_accuracy is None:
         return
-    order = sorted(range(len(found.names)), key=lambda index: (_or_one(found.recall[index]), index))
-    many = len(order) > MOST_ROWS
-    shown = order[:MOST_ROWS] if many else range(len(order))
-    title += f": the {MOST_ROWS} of {len(order)} that are recognised least" if many else ""
+    shown: Sequence[int] = range(len(found.names))
+    if len(shown) > MOST_ROWS:
+        recall = {k: part for k, part in enumerate(found.recall) if part is not None}
+        shown = sorted(recall, key=lambda k: (recall[k], k))[:MOST_ROWS]
+        title += f": the {len(shown)} of {len(recall)} that are recognised least"
     tables.show(title, COLUMNS, _rows(found, shown))
     _show_confusion(found)
     print(f"Balanced accuracy {found.balanced_accuracy:.4f}, the mean recall of the classes.")
@@ -73,10 +74,6 @@ def _rows(found: ByClass, shown: Sequence[int]) -> list[tuple[object, ...]]:
         )
         for index in shown
     ]
-
-
-def _or_one(value: float | None) -> float:
-    return 1.0 if value is None else value
 
 
 # -- files -----------------------------------------------------------------------------------

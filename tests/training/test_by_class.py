@@ -57,6 +57,15 @@ def test_many_classes_fit_the_terminal(capsys):
     assert not any(line.startswith("Never") for line in lines)
 
 
+def test_of_many_classes_those_without_pictures_are_left_out(capsys):
+    found = many(100)
+    found.matrix[3:] = 0
+    by_class.show(found)
+    lines = words(capsys.readouterr().out)
+    assert "By class: the 3 of 3 that are recognised least" in " ".join(lines)
+    assert len([line for line in lines if re.match(r"class number \d+ \d+ [\d.-]+ ", line)]) == 3
+
+
 def test_of_nothing_nothing_is_said(capsys):
     by_class.show(Answers().named(["a"]))
     assert capsys.readouterr().out == ""
